@@ -1,0 +1,179 @@
+//! A conformance case and what can come of it.
+
+use crate::trace::Trace;
+
+/// One claim about a system under test, and the play that shows it true or false. `T` is the testbed the protocol hands
+/// to the play.
+pub struct Case<T: ?Sized + 'static> {
+    /// `chapter/what-is-claimed`: stable, never a number.
+    pub id: &'static str,
+    /// What a conforming implementation does, in one sentence.
+    pub claim: &'static str,
+    /// The requirements it judges, by catalogue id. Their versions are the versions it runs under.
+    pub covers: &'static [&'static str],
+    /// What it needs of its surroundings.
+    pub isolation: Isolation,
+    /// Plays it.
+    pub play: fn(&T) -> Outcome,
+}
+
+/// How a case shares a system under test with others; by default it runs beside any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// Nothing may run beside it: it subscribes to `#`, restarts the target or exhausts a limit.
+    pub alone: bool,
+    /// It uses names that are not its own (an empty client identifier, `$SYS`, a name of 65,535 bytes).
+    pub exact_names: bool,
+    /// It moves megabytes or tens of thousands of packets; few of these run at once.
+    pub heavy: bool,
+}
+
+impl<T: ?Sized> Case<T> {
+    /// A case with this id and play.
+    pub const fn new(id: &'static str, play: fn(&T) -> Outcome) -> Self {
+        let isolation = Isolation { alone: false, exact_names: false, heavy: false };
+        Self { id, claim: "", covers: &[], isolation, play }
+    }
+
+    /// Says what a conforming implementation does.
+    #[must_use]
+    pub const fn claim(mut self, claim: &'static str) -> Self {
+        self.claim = claim;
+        self
+    }
+
+    /// Names the requirements it judges.
+    #[must_use]
+    pub const fn covers(mut self, covers: &'static [&'static str]) -> Self {
+        self.covers = covers;
+        self
+    }
+
+    /// Nothing may run beside it.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.isolation.alone = true;
+        self
+    }
+
+    /// It uses names that are not its own.
+    #[must_use]
+    pub const fn exact_names(mut self) -> Self {
+        self.isolation.exact_names = true;
+        self
+    }
+
+    /// It is large.
+    #[must_use]
+    pub const fn heavy(mut self) -> Self {
+        self.isolation.heavy = true;
+        self
+    }
+
+    /// The part of the id before the slash.
+    pub fn chapter(&self) -> &'static str {
+        self.id.split_once('/').map_or(self.id, |(chapter, _)| chapter)
+    }
+}
+
+/// What a play returns: `Ok` is a pass, and `?` ends the play at the first thing that decides it.
+pub type Outcome = Result<(), Stop>;
+
+/// Why a play ended before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The system under test cannot do what the case is about; the text names the capability that is missing.
+    Skip(String),
+    /// It behaved otherwise than the clause says.
+    Deviation(Deviation),
+    /// Nothing was shown either way: a step that the case is *not* about did not work.
+    Inconclusive(String),
+    /// The environment failed: no connection, no descriptor, no process.
+    Broken(String),
+}
+
+/// What was expected and what came instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    /// The requirement broken, where the case judges several and this is about one; else all of the case's.
+    pub clause: Option<&'static str>,
+    /// Every outcome that would have been legal, in words.
+    pub expected: String,
+    /// What came, in words.
+    pub came: String,
+}
+
+/// What one play left behind.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it found on the way that does not end a play: recommendations not followed. Their level comes from the
+    /// catalogue, as that of any deviation.
+    pub remarks: Vec<Deviation>,
+    /// What passed.
+    pub trace: Trace,
+}
+
+/// What is said of one case under one protocol version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The claim held.
+    Pass,
+    /// Not applicable; says which capability is missing.
+    Skip(String),
+    /// The claim held as far as it must; a recommendation was not followed.
+    Advise(Evidence),
+    /// Nothing was shown either way.
+    Inconclusive(String),
+    /// A requirement was broken.
+    Fail(Evidence),
+    /// The case or its environment failed.
+    Broken(String),
+}
+
+impl Verdict {
+    /// The name reports use: `pass`, `skip`, `advise`, `inconclusive`, `fail` or `broken`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Skip(_) => "skip",
+            Self::Advise(_) => "advise",
+            Self::Inconclusive(_) => "inconclusive",
+            Self::Fail(_) => "fail",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
+/// What a verdict rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The requirements broken.
+    pub clauses: Vec<&'static str>,
+    /// Every outcome that would have been legal, in words.
+    pub expected: String,
+    /// What came, in words.
+    pub came: String,
+    /// What passed on the wire, in words and bytes.
+    pub trace: Vec<Line>,
+    /// How many events were left out of the middle of the trace.
+    pub omitted: usize,
+}
+
+/// One line of a trace, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When, in nanoseconds since the case began.
+    pub at: u64,
+    /// `->` from the tester to the system under test, `<-` from it, `--` for anything else.
+    pub dir: &'static str,
+    /// The connection, by the name the case gave it.
+    pub conn: String,
+    /// The packet or event in words.
+    pub packet: String,
+    /// Its bytes in hex, at most 256 of them.
+    pub hex: String,
+    /// Its full length in bytes.
+    pub len: usize,
+}

@@ -1,0 +1,1 @@
+//! Reports: consumers of the runner's events, nothing else.

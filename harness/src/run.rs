@@ -1,0 +1,1 @@
+//! The runner: select, play and judge cases; emits events.

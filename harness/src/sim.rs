@@ -1,0 +1,1 @@
+//! A world in virtual time: one thread, seeded, bit-for-bit repeatable.

@@ -1,0 +1,5 @@
+//! The sans-IO reference broker.
+
+pub mod auth;
+pub mod passwords;
+pub mod policy;

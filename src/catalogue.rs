@@ -1,0 +1,1 @@
+//! The requirement catalogue of MQTT, embedded.

@@ -1,0 +1,65 @@
+//! The command line: one file per verb. Exit codes are documented constants; every error says what to do.
+
+mod conform;
+mod explain;
+mod list;
+mod publish;
+mod serve;
+mod subscribe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// At least one Pass and no Fail, Broken or Inconclusive; for other verbs: done.
+pub const OK: u8 = 0;
+/// Any Fail.
+pub const FAILED: u8 = 1;
+/// Usage or environment, or any Broken or Inconclusive without a Fail.
+pub const TROUBLE: u8 = 2;
+
+/// Judges MQTT brokers: every verdict cites its clause and carries its evidence.
+#[derive(Debug, Parser)]
+#[command(name = "testament", version, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Judge a broker against the standards
+    Conform(conform::Conform),
+    /// List cases, requirements or brokers
+    List(list::List),
+    /// Print a rule, or a case, and what belongs to it
+    Explain(explain::Explain),
+    /// Run the reference broker
+    Serve(serve::Serve),
+    /// Publish messages
+    #[command(name = "pub")]
+    Publish(publish::Publish),
+    /// Subscribe and print what arrives
+    #[command(name = "sub")]
+    Subscribe(subscribe::Subscribe),
+}
+
+/// Parses the command line, does what it asks, and prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb.unwrap_or_else(|| Verb::Conform(conform::Conform::default())) {
+        Verb::Conform(verb) => verb.run(),
+        Verb::List(verb) => verb.run(),
+        Verb::Explain(verb) => verb.run(),
+        Verb::Serve(verb) => verb.run(),
+        Verb::Publish(verb) => verb.run(),
+        Verb::Subscribe(verb) => verb.run(),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("testament: {error:#}");
+            ExitCode::from(TROUBLE)
+        }
+    }
+}

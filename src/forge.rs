@@ -1,0 +1,1 @@
+//! Packets that must not exist: patched, truncated, lying.

@@ -1,0 +1,5 @@
+//! The `testament` command.
+
+fn main() -> std::process::ExitCode {
+    testament::cli::main()
+}

@@ -1,0 +1,1 @@
+//! Sockets: what the cores never see.

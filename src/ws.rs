@@ -1,0 +1,1 @@
+//! WebSocket around any node, sans-IO.

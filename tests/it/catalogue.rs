@@ -1,0 +1,1 @@
+//! The catalogue is whole and every citation known.

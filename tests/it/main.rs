@@ -1,0 +1,12 @@
+//! One integration binary: behaviour through bytes, verdicts and the command line.
+
+mod broker;
+mod catalogue;
+mod cli;
+mod client;
+mod codec;
+mod conformance;
+mod foreign;
+mod net;
+mod tidy;
+mod topic;
