@@ -27,6 +27,19 @@ impl Endpoint {
             Self::Wss => "wss",
         }
     }
+
+    /// What to answer where the system under test has no such listener.
+    pub fn missing(self) -> Unsupported {
+        Unsupported(
+            match self {
+                Self::Tcp => "a TCP listener",
+                Self::Tls => "a TLS listener",
+                Self::Ws => "a WebSocket listener",
+                Self::Wss => "a WebSocket listener with TLS",
+            }
+            .to_owned(),
+        )
+    }
 }
 
 /// What to do to the system under test itself.
