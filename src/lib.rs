@@ -1,7 +1,7 @@
 //! Testament: a conformance test harness and a device-fleet simulator for MQTT 3.1, 3.1.1 and 5.0.
 //!
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
-//! `packet topic | codec violation | flow session  forge | client  broker  ws  catalogue  suite | net sut | cli`.
+//! `packet topic scram | codec violation | flow session  forge | client  broker  ws  catalogue  suite | net sut | cli`.
 
 pub mod broker;
 pub mod catalogue;
@@ -14,6 +14,7 @@ pub mod forge;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod packet;
+pub mod scram;
 pub mod session;
 pub mod suite;
 #[cfg(feature = "net")]
