@@ -1,1 +1,0 @@
-//! Topic names, topic filters, and the tree that matches them.
