@@ -1,32 +1,143 @@
 //! Cuts a byte stream into frames, whatever the chunks it arrives in.
 
-use crate::violation::Refusal;
+use crate::violation::{Refusal, Rule};
+
+/// The longest frame there can be: a fixed header of five bytes and a remaining length of 268,435,455 (2.2.3 of 3.1.1,
+/// 2.1.4 of 5.0). As a maximum it means no limit but the protocol's own.
+pub const MAX_FRAME: u32 = 5 + 0x0FFF_FFFF;
+
+/// Buffers above this many bytes are given back once they are empty, so that one large packet does not stay on the
+/// account of an idle connection.
+const KEPT: usize = 4096;
+
+/// The fixed header of a packet.
+#[derive(Clone, Copy)]
+pub(super) struct FixedHeader {
+    /// Packet type and flags.
+    pub(super) first: u8,
+    /// Its own length, 2 to 5 bytes.
+    pub(super) length: usize,
+    /// How many bytes follow it.
+    pub(super) remaining: usize,
+    /// Whether the remaining length is in its shortest form.
+    pub(super) minimal: bool,
+}
+
+/// Reads the fixed header at the start of `bytes`; `None` if it is not complete.
+#[inline]
+pub(super) fn fixed_header(bytes: &[u8]) -> Result<Option<FixedHeader>, Refusal> {
+    match *bytes {
+        [first, remaining, ..] if remaining < 0x80 => {
+            Ok(Some(FixedHeader { first, length: 2, remaining: usize::from(remaining), minimal: true }))
+        }
+        _ => long_fixed_header(bytes),
+    }
+}
+
+fn long_fixed_header(bytes: &[u8]) -> Result<Option<FixedHeader>, Refusal> {
+    let Some((&first, rest)) = bytes.split_first() else {
+        return Ok(None);
+    };
+    let mut remaining = 0;
+    for (at, &byte) in rest.iter().enumerate().take(4) {
+        remaining |= usize::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Ok(Some(FixedHeader { first, length: at + 2, remaining, minimal: at == 0 || byte != 0 }));
+        }
+    }
+    if rest.len() < 4 { Ok(None) } else { Err(Refusal::new(Rule::RemainingLengthTooLong, 4)) }
+}
 
 /// Looks at the start of `bytes`: the length of the first frame once its fixed header is complete (the frame itself
-/// may not be), `None` if more bytes are needed to tell.
+/// may not be), `None` if more bytes are needed to tell. A length in more bytes than it needs is left for
+/// [`super::decode`] to judge, which knows the version.
 ///
 /// # Errors
 /// A remaining length of more than four bytes, a packet type 0, or a frame longer than `max` bytes in all.
+#[inline]
 pub fn frame_len(bytes: &[u8], max: u32) -> Result<Option<usize>, Refusal> {
-    let _ = (bytes, max);
-    unimplemented!()
+    if let Some(0..=0x0F) = bytes.first() {
+        return Err(Rule::ReservedPacketType.into());
+    }
+    let Some(header) = fixed_header(bytes)? else {
+        return Ok(None);
+    };
+    let length = header.length + header.remaining;
+    if length > max as usize { Err(Refusal::new(Rule::PacketTooLarge, 1)) } else { Ok(Some(length)) }
 }
 
 /// Keeps what is left of a stream between chunks. Whole frames inside a chunk are lent from the chunk itself; only a
 /// frame that straddles chunks is copied, and never more than the maximum is buffered.
+///
+/// After an error the stream has no frames any more; the connection is to be closed.
 #[derive(Debug, Default)]
 pub struct Framer {
     partial: Vec<u8>,
+    /// `partial` is a whole frame that was lent by the last call.
+    lent: bool,
 }
 
 impl Framer {
+    /// With nothing buffered.
+    pub const fn new() -> Self {
+        Self { partial: Vec::new(), lent: false }
+    }
+
+    /// How many bytes of an unfinished frame are buffered.
+    pub fn buffered(&self) -> usize {
+        if self.lent { 0 } else { self.partial.len() }
+    }
+
     /// Takes the next frame out of `chunk` (and what was left before it), and advances `chunk` past it. `None` when
     /// the chunk is used up. The loop is: `while let Some(frame) = framer.next(&mut chunk, max)? { .. }`.
     ///
     /// # Errors
     /// As [`frame_len`].
+    #[inline]
     pub fn next<'a>(&'a mut self, chunk: &mut &'a [u8], max: u32) -> Result<Option<&'a [u8]>, Refusal> {
-        let _ = (&mut self.partial, chunk, max);
-        unimplemented!()
+        if !self.partial.is_empty() {
+            if !self.lent {
+                return self.resume(chunk, max);
+            }
+            self.settle();
+        }
+        if let Some(length) = frame_len(chunk, max)?
+            && let Some((frame, rest)) = chunk.split_at_checked(length)
+        {
+            *chunk = rest;
+            return Ok(Some(frame));
+        }
+        self.partial.extend_from_slice(chunk);
+        *chunk = &[];
+        Ok(None)
+    }
+
+    /// Empties the buffer after its frame was lent.
+    fn settle(&mut self) {
+        self.lent = false;
+        self.partial.clear();
+        if self.partial.capacity() > KEPT {
+            self.partial = Vec::new();
+        }
+    }
+
+    /// Goes on with a frame whose start is buffered.
+    fn resume<'a>(&'a mut self, chunk: &mut &'a [u8], max: u32) -> Result<Option<&'a [u8]>, Refusal> {
+        let length = loop {
+            if let Some(length) = frame_len(&self.partial, max)? {
+                break length;
+            }
+            // At most three times: the rest of the fixed header.
+            let Some((&byte, rest)) = chunk.split_first() else {
+                return Ok(None);
+            };
+            self.partial.push(byte);
+            *chunk = rest;
+        };
+        let (more, rest) = chunk.split_at(chunk.len().min(length - self.partial.len()));
+        self.partial.extend_from_slice(more);
+        *chunk = rest;
+        self.lent = self.partial.len() == length;
+        Ok(self.lent.then_some(&self.partial))
     }
 }

@@ -19,7 +19,7 @@ pub enum PropertyType {
 }
 
 /// What carries a property: a packet, or the will inside CONNECT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// A packet of this type.
     Packet(PacketType),
