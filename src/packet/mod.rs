@@ -18,6 +18,7 @@ use std::num::NonZeroU16;
 
 pub use ack::{Ack, Auth, Disconnect, ReasonCodes, SubAck, UnsubAck};
 pub use connect::{ConnAck, Connect, Will};
+pub(crate) use property::put_variable;
 pub use property::{Host, Properties, PropertiesIter, Property, PropertyBuf, PropertyId, PropertyType};
 pub use publish::Publish;
 pub use reason::ReasonCode;
