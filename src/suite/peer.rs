@@ -1,0 +1,500 @@
+//! One connection of a case: the verbs that send, wait and judge.
+
+use std::time::Duration;
+
+use harness::case::{Deviation, Outcome, Stop};
+use harness::node::{Close, Closed, ConnId};
+use harness::time::Instant;
+use harness::trace::Passed;
+
+use super::expect::{Expected, accepted, any_of, pingresp};
+use super::script::{PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe};
+use super::testbed::{Came, Conn, Testbed, as_step, deviates};
+use super::words::words;
+use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode};
+
+/// A connection to the system under test. Packets that came wait in two lines: messages, and everything else.
+pub struct Peer<'t> {
+    testbed: &'t Testbed,
+    conn: ConnId,
+    role: String,
+}
+
+/// A message that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// When it arrived.
+    pub at: Instant,
+    /// Topic name relative to the case; exact where it is not the case's own.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// Quality of service.
+    pub qos: QoS,
+    /// Packet identifier; 0 at QoS 0.
+    pub id: u16,
+    /// DUP flag.
+    pub dup: bool,
+    /// RETAIN flag.
+    pub retain: bool,
+    /// Properties (5.0).
+    pub properties: PropertyBuf,
+    /// The packet in words.
+    pub words: String,
+}
+
+impl Delivery {
+    /// The payload as text, for comparison and evidence.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.payload).into_owned()
+    }
+}
+
+impl<'t> Peer<'t> {
+    pub(super) fn new(testbed: &'t Testbed, conn: ConnId, role: &str) -> Self {
+        Self { testbed, conn, role: role.into() }
+    }
+
+    /// The testbed it belongs to.
+    pub fn testbed(&self) -> &'t Testbed {
+        self.testbed
+    }
+
+    /// Its role in the case.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    pub(super) fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    // Sending.
+
+    /// Sends a packet, or bytes.
+    ///
+    /// # Errors
+    /// [`Stop::Broken`] where this version has no such packet.
+    pub fn send(&self, script: impl Script) -> Result<(), Stop> {
+        let bytes = script.wire(self.testbed)?;
+        self.testbed.send_bytes(self.conn, bytes)
+    }
+
+    /// Sends these bytes as they are.
+    ///
+    /// # Errors
+    /// None but a case that names a connection it never opened.
+    pub fn send_raw(&self, bytes: &[u8]) -> Result<(), Stop> {
+        self.send(Raw(bytes.to_vec()))
+    }
+
+    /// Stops (`true`) or resumes (`false`) reading.
+    pub fn pause(&self, paused: bool) {
+        self.testbed.pause(self.conn, paused);
+    }
+
+    /// Also takes in messages that are not the case's own (`#`, `$SYS`).
+    ///
+    /// # Errors
+    /// None but a case that names a connection it never opened.
+    pub fn hear_everything(&self) -> Result<(), Stop> {
+        self.with(|conn| conn.promiscuous = true)
+    }
+
+    // Judgements.
+
+    /// The next packet that is not a message must be this one.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if another comes, the connection ends, or nothing comes in time.
+    pub fn expect(&self, expected: Expected) -> Result<Came, Stop> {
+        let came = self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(&expected.words, why))?;
+        if (expected.accepts)(&came.packet.packet()) {
+            Ok(came)
+        } else {
+            Err(deviates(expected.words, words(&came.packet.packet())))
+        }
+    }
+
+    /// The next packets that are not messages must be these, in any order.
+    ///
+    /// # Errors
+    /// As [`Peer::expect`].
+    pub fn expect_all(&self, expected: impl IntoIterator<Item = Expected>) -> Outcome {
+        let mut open: Vec<Expected> = expected.into_iter().collect();
+        while !open.is_empty() {
+            let all = || open.iter().map(|e| e.words.as_str()).collect::<Vec<_>>().join(" and ");
+            let came = self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(all(), why))?;
+            match open.iter().position(|e| (e.accepts)(&came.packet.packet())) {
+                Some(found) => drop(open.remove(found)),
+                None => return Err(deviates(all(), words(&came.packet.packet()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message, which must come; it is not acknowledged. `expected` says in words what it should be.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if none comes.
+    pub fn delivery(&self, expected: &str) -> Result<Delivery, Stop> {
+        self.delivery_by(expected, self.patience())
+    }
+
+    /// The next message, which must come by this moment; it is not acknowledged.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if none comes.
+    pub fn delivery_by(&self, expected: &str, deadline: Instant) -> Result<Delivery, Stop> {
+        let came = self.next(deadline, |conn| conn.deliveries.pop_front())?.map_err(|why| deviates(expected, why))?;
+        match came.packet.packet() {
+            Packet::Publish(publish) => Ok(self.relative(&came, &publish)),
+            other => Err(Stop::Broken(format!("{} waits among the messages", words(&other)))),
+        }
+    }
+
+    /// Messages with exactly these payloads must come next, in this order; each is acknowledged as its quality of
+    /// service asks. The last one is the fence: whatever ordering puts before it has come by then.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] at the first that differs.
+    pub fn hears<P: AsRef<[u8]>>(&self, payloads: impl IntoIterator<Item = P>) -> Outcome {
+        for payload in payloads {
+            let wanted = String::from_utf8_lossy(payload.as_ref()).into_owned();
+            let expected = format!("a message with payload {wanted:?}");
+            let delivery = self.delivery(&expected)?;
+            if delivery.payload != payload.as_ref() {
+                return Err(deviates(expected, delivery.words));
+            }
+            self.acknowledge(&delivery)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing at all has come, of messages, up to now; use after a fence.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] with the first that did.
+    pub fn heard_nothing(&self, expected: &str) -> Outcome {
+        match self.with(|conn| conn.deliveries.pop_front())? {
+            None => Ok(()),
+            Some(came) => Err(deviates(expected, words(&came.packet.packet()))),
+        }
+    }
+
+    /// The connection still serves: PINGREQ is answered. Everything the target had to send before has come by then.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if PINGRESP does not come next.
+    pub fn still_served(&self) -> Outcome {
+        self.send(PingReq)?;
+        self.expect(pingresp()).map(drop)
+    }
+
+    /// The target must end this connection, and may say why: in 5.0 by DISCONNECT, where `reasons` names the codes that
+    /// fit; another error code is remarked. Nothing else may come before the end but messages already on their way.
+    /// A target that answers a later PINGREQ has passed over what it should have closed for.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it stays open or answers in any other way.
+    pub fn refused(&self, reasons: &[ReasonCode]) -> Outcome {
+        let expected = if self.testbed.v5() {
+            format!("the connection closed, with or without DISCONNECT {}", any_of(reasons))
+        } else {
+            "the connection closed".into()
+        };
+        self.ends(&expected, |packet| match packet {
+            Packet::Disconnect(disconnect) => Some((disconnect.reason, reasons.contains(&disconnect.reason))),
+            _ => None,
+        })
+    }
+
+    /// The target must end this connection before accepting it, and may say why by CONNACK with an error code, where
+    /// `reasons` names the codes that fit (empty where no CONNACK may be sent at all).
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it stays open or answers in any other way.
+    pub fn turned_away(&self, reasons: &[ReasonCode]) -> Outcome {
+        let expected = if reasons.is_empty() {
+            "the connection closed without CONNACK".into()
+        } else {
+            format!("the connection closed, with or without CONNACK {}", any_of(reasons))
+        };
+        self.ends(&expected, |packet| match packet {
+            Packet::ConnAck(connack) if connack.reason.is_error() && !reasons.is_empty() => {
+                Some((connack.reason, reasons.contains(&connack.reason)))
+            }
+            _ => None,
+        })
+    }
+
+    /// The target must end this connection; what else it sends first does not matter here.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it stays open until the deadline.
+    pub fn closes_by(&self, deadline: Instant) -> Result<Instant, Stop> {
+        loop {
+            if let Some((at, _)) = self.with(|conn| conn.closed)? {
+                return Ok(at);
+            }
+            if !self.testbed.pump(deadline) {
+                return Err(deviates("the connection closed", "it stayed open"));
+            }
+        }
+    }
+
+    /// Waits for the end of the connection. `verdict` tells of a packet whether it may come before the end, with its
+    /// reason code and whether that fits.
+    fn ends(&self, expected: &str, verdict: impl Fn(&Packet<'_>) -> Option<(ReasonCode, bool)>) -> Outcome {
+        let timing = self.testbed.timing();
+        let mut deadline = self.testbed.now() + timing.grace;
+        let mut fence = None;
+        loop {
+            while let Some(came) = self.with(|conn| conn.answers.pop_front())? {
+                let packet = came.packet.packet();
+                match verdict(&packet) {
+                    Some((_, true)) => {}
+                    Some((reason, false)) => self.testbed.remark(None, expected, format!("reason code {reason}")),
+                    // The answer to the fence: the target went on as if nothing had happened.
+                    None if matches!(packet, Packet::PingResp) && fence == Some(false) => {
+                        fence = Some(true);
+                        deadline = self.testbed.now() + timing.grace;
+                    }
+                    None => return Err(deviates(expected, words(&packet))),
+                }
+            }
+            if self.with(|conn| conn.closed)?.is_some() {
+                return Ok(());
+            }
+            if let Some(refusal) = self.with(|conn| conn.illegal)? {
+                return Err(self.illegal(refusal));
+            }
+            if self.testbed.pump(deadline) {
+                continue;
+            }
+            match fence {
+                None => {
+                    fence = Some(false);
+                    self.send(PingReq)?;
+                    deadline = self.testbed.now() + timing.answer;
+                }
+                Some(answered) => {
+                    let came = if answered {
+                        "the connection stayed open, and a later PINGREQ was answered"
+                    } else {
+                        "the connection stayed open, and nothing came"
+                    };
+                    return Err(deviates(expected, came));
+                }
+            }
+        }
+    }
+
+    // Steps.
+
+    /// Subscribes to one filter of the case: a step.
+    ///
+    /// # Errors
+    /// [`Stop::Skip`] where the quality of service is not there, [`Stop::Inconclusive`] if it is not granted.
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), Stop> {
+        let id = self.testbed.fresh_id();
+        self.subscribe_with(subscribe(id).to(filter, qos))
+    }
+
+    /// Subscribes with this SUBSCRIBE: a step.
+    ///
+    /// # Errors
+    /// As [`Peer::subscribe`].
+    pub fn subscribe_with(&self, script: SubscribeScript) -> Result<(), Stop> {
+        let highest = script.filters.iter().map(|(_, options, _)| options.qos).max().unwrap_or_default();
+        self.carries(highest)?;
+        let (id, levels) = (script.id, script.filters.iter().map(|(_, o, _)| Some(o.qos as u8)).collect::<Vec<_>>());
+        self.send(script)?;
+        as_step("subscribing", self.expect(super::expect::suback(id, &levels)).map(drop))
+    }
+
+    /// Publishes and completes the handshake: a step. The packet identifier is drawn unless the script has one.
+    ///
+    /// # Errors
+    /// [`Stop::Skip`] where the quality of service is not there, [`Stop::Inconclusive`] if it is not acknowledged.
+    pub fn publish(&self, mut script: PublishScript) -> Result<(), Stop> {
+        self.carries(script.qos)?;
+        if script.qos != QoS::AtMostOnce && script.id == 0 {
+            script.id = self.testbed.fresh_id();
+        }
+        let (qos, id) = (script.qos, script.id);
+        self.send(script)?;
+        as_step("publishing", self.complete(qos, id))
+    }
+
+    fn complete(&self, qos: QoS, id: u16) -> Outcome {
+        match qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.expect(accepted(PacketType::PubAck, id)).map(drop),
+            QoS::ExactlyOnce => {
+                self.expect(accepted(PacketType::PubRec, id))?;
+                self.send(pubrel(id))?;
+                self.expect(accepted(PacketType::PubComp, id)).map(drop)
+            }
+        }
+    }
+
+    /// Acknowledges a message as its quality of service asks, to the end.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if PUBREL does not come.
+    pub fn acknowledge(&self, delivery: &Delivery) -> Outcome {
+        match delivery.qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.send(puback(delivery.id)),
+            QoS::ExactlyOnce => {
+                self.send(pubrec(delivery.id))?;
+                self.expect(accepted(PacketType::PubRel, delivery.id))?;
+                self.send(pubcomp(delivery.id))
+            }
+        }
+    }
+
+    /// PINGREQ and PINGRESP: the target has processed all that was sent before. A step.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if it is not answered.
+    pub fn ping(&self) -> Result<(), Stop> {
+        as_step("the fence (PINGREQ)", self.still_served())
+    }
+
+    /// Ends the connection with DISCONNECT and waits until the target has noticed.
+    ///
+    /// # Errors
+    /// None but a case that names a connection it never opened.
+    pub fn leave(self) -> Result<(), Stop> {
+        self.send(disconnect())?;
+        self.hang_up()
+    }
+
+    /// Ends the connection without DISCONNECT and waits until the target has noticed.
+    ///
+    /// # Errors
+    /// None but a case that names a connection it never opened.
+    pub fn vanish(self) -> Result<(), Stop> {
+        self.hang_up()
+    }
+
+    /// Tears the connection down (RST); what is on its way may be lost.
+    pub fn reset(self) {
+        self.testbed.close(self.conn, Close::Abruptly);
+    }
+
+    /// The cable is cut: nothing is said, nothing is read.
+    pub fn fall_silent(&self) {
+        self.testbed.close(self.conn, Close::Silently);
+    }
+
+    /// Drops the connection without DISCONNECT and resumes the session on a new one: a step.
+    ///
+    /// # Errors
+    /// As [`Testbed::resume`].
+    pub fn drop_and_resume(self) -> Result<Peer<'t>, Stop> {
+        let (testbed, role) = (self.testbed, self.role.clone());
+        self.hang_up()?;
+        testbed.resume(&role)
+    }
+
+    /// FIN, not RST, so that what was sent arrives; then the target's own end shows that it has seen ours.
+    fn hang_up(&self) -> Result<(), Stop> {
+        self.testbed.close(self.conn, Close::HalfWay);
+        let deadline = self.testbed.now() + self.testbed.timing().grace;
+        while self.with(|conn| conn.closed)?.is_none() && self.testbed.pump(deadline) {}
+        self.testbed.close(self.conn, Close::Gracefully);
+        Ok(())
+    }
+
+    // Plumbing.
+
+    fn carries(&self, qos: QoS) -> Result<(), Stop> {
+        if self.testbed.supports().carries(qos) {
+            Ok(())
+        } else {
+            Err(Stop::Skip(format!("needs QoS {}", qos as u8)))
+        }
+    }
+
+    fn patience(&self) -> Instant {
+        self.testbed.now() + self.testbed.timing().answer
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Conn) -> R) -> Result<R, Stop> {
+        self.testbed.with_conn(self.conn, f)
+    }
+
+    /// What `take` finds, as soon as it finds it; else why it cannot come any more, in words.
+    fn next<T>(
+        &self,
+        deadline: Instant,
+        take: impl Fn(&mut Conn) -> Option<T>,
+    ) -> Result<Result<T, String>, Stop> {
+        loop {
+            if let Some(found) = self.with(&take)? {
+                return Ok(Ok(found));
+            }
+            if let Some(refusal) = self.with(|conn| conn.illegal)? {
+                return Err(self.illegal(refusal));
+            }
+            if let Some((_, how)) = self.with(|conn| conn.closed)? {
+                let how = match how {
+                    Closed::Finished => "the connection was closed",
+                    Closed::Reset => "the connection was reset",
+                    Closed::Here => "the case had closed the connection itself",
+                };
+                return Ok(Err(how.into()));
+            }
+            if !self.testbed.pump(deadline) {
+                return Ok(Err(format!("nothing until {deadline}")));
+            }
+        }
+    }
+
+    fn illegal(&self, refusal: crate::violation::Refusal) -> Stop {
+        Stop::Deviation(Deviation {
+            clause: Some(refusal.clause(self.testbed.version())),
+            expected: "a legal packet".into(),
+            came: refusal.to_string(),
+        })
+    }
+
+    fn relative(&self, came: &Came, publish: &Publish<'_>) -> Delivery {
+        let prefix = self.testbed.topic("");
+        let mut properties = PropertyBuf::new();
+        properties.extend(publish.properties);
+        Delivery {
+            at: came.at,
+            topic: came.topic.strip_prefix(&prefix).unwrap_or(&came.topic).into(),
+            payload: publish.payload.into(),
+            qos: publish.qos,
+            id: publish.packet_id.map_or(0, |id| id.get()),
+            dup: publish.dup,
+            retain: publish.retain,
+            properties,
+            words: words(&came.packet.packet()),
+        }
+    }
+
+    /// Adds a remark to the trace.
+    pub fn note(&self, words: &str) {
+        self.testbed.record(self.conn, Passed::Remark(words.into()));
+    }
+
+    /// Waits this long for anything that must not come; the last resort where no fence can show its absence.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if a packet comes or the connection ends.
+    pub fn quiet_for(&self, span: Duration, expected: &str) -> Outcome {
+        let deadline = self.testbed.now() + span;
+        let take = |conn: &mut Conn| conn.deliveries.pop_front().or_else(|| conn.answers.pop_front());
+        match self.next(deadline, take)? {
+            Ok(came) => Err(deviates(expected, words(&came.packet.packet()))),
+            Err(_) if self.with(|conn| conn.closed)?.is_none() => Ok(()),
+            Err(why) => Err(deviates(expected, why)),
+        }
+    }
+}

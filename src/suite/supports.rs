@@ -1,0 +1,185 @@
+//! What a broker can do: declared in its file, announced in its CONNACK. A case asks before it plays, and a Skip names
+//! what was missing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::packet::{ConnAck, QoS, Version};
+
+/// What a target can do under one protocol version. Everything defaults to what the standard grants when nothing is
+/// said; a broker file says otherwise, and CONNACK of 5.0 can only take away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Supports {
+    /// The highest quality of service it grants and accepts: 0, 1 or 2.
+    pub maximum_qos: u8,
+    /// Retained messages.
+    pub retain: bool,
+    /// Wildcards in subscriptions.
+    pub wildcards: bool,
+    /// Shared subscriptions (5.0).
+    pub shared: bool,
+    /// Subscription identifiers (5.0).
+    pub subscription_identifiers: bool,
+    /// Sessions that outlive their connection.
+    pub sessions: bool,
+    /// Wills.
+    pub wills: bool,
+    /// The highest topic alias it takes from a client (5.0); 0 is none.
+    pub topic_alias_maximum: u16,
+    /// How many QoS 1 and 2 messages of a client it takes before acknowledging (5.0).
+    pub receive_maximum: u16,
+    /// The largest packet it takes, in bytes (5.0); none is the protocol's own limit.
+    pub maximum_packet_size: Option<u32>,
+    /// The keep alive it imposes, in seconds (5.0).
+    pub server_keep_alive: Option<u16>,
+    /// Whether clients may publish to topics that begin with `$` (other than `$SYS`).
+    pub dollar_topics: bool,
+    /// Whether it publishes `$SYS` topics.
+    pub sys: bool,
+    /// Whether an empty client identifier is given one.
+    pub assigned_identifiers: bool,
+    /// Whether it accepts a connection without user name and password.
+    pub anonymous: bool,
+    /// Client identifiers of up to this many bytes are accepted.
+    pub client_identifier_bytes: u32,
+    /// A topic that the client of this run may not publish to, where the target has one.
+    pub forbidden_topic: Option<String>,
+    /// Enhanced authentication by SCRAM-SHA-256: user name and password that it accepts (5.0).
+    pub scram: Option<(String, String)>,
+}
+
+impl Default for Supports {
+    fn default() -> Self {
+        Self {
+            maximum_qos: 2,
+            retain: true,
+            wildcards: true,
+            shared: true,
+            subscription_identifiers: true,
+            sessions: true,
+            wills: true,
+            topic_alias_maximum: 0,
+            receive_maximum: u16::MAX,
+            maximum_packet_size: None,
+            server_keep_alive: None,
+            dollar_topics: true,
+            sys: true,
+            assigned_identifiers: true,
+            anonymous: true,
+            client_identifier_bytes: 65_535,
+            forbidden_topic: None,
+            scram: None,
+        }
+    }
+}
+
+/// A capability as cases ask for it and as a Skip names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// QoS 1 at least.
+    QoS1,
+    /// QoS 2.
+    QoS2,
+    /// Retained messages.
+    Retain,
+    /// Wildcards in subscriptions.
+    Wildcards,
+    /// Shared subscriptions.
+    Shared,
+    /// Subscription identifiers.
+    SubscriptionIdentifiers,
+    /// Sessions that outlive their connection.
+    Sessions,
+    /// Wills.
+    Wills,
+    /// At least this many topic aliases from client to server.
+    TopicAliases(u16),
+    /// Client publishes to `$` topics.
+    DollarTopics,
+    /// `$SYS` topics.
+    Sys,
+    /// Identifiers assigned by the server.
+    AssignedIdentifiers,
+    /// A limit on what the client may have unacknowledged, low enough to be reached.
+    ReceiveMaximum,
+    /// A limit on packet size, low enough to be exceeded.
+    MaximumPacketSize,
+    /// A topic the client may not publish to.
+    ForbiddenTopic,
+    /// SCRAM-SHA-256.
+    Scram,
+}
+
+impl Capability {
+    /// The name that completes "needs ...".
+    pub fn words(self) -> String {
+        match self {
+            Self::QoS1 => "QoS 1".into(),
+            Self::QoS2 => "QoS 2".into(),
+            Self::Retain => "retained messages".into(),
+            Self::Wildcards => "wildcard subscriptions".into(),
+            Self::Shared => "shared subscriptions".into(),
+            Self::SubscriptionIdentifiers => "subscription identifiers".into(),
+            Self::Sessions => "sessions that outlive a connection".into(),
+            Self::Wills => "wills".into(),
+            Self::TopicAliases(count) => format!("a topic alias maximum of {count} or more"),
+            Self::DollarTopics => "client publishes to $ topics".into(),
+            Self::Sys => "$SYS topics".into(),
+            Self::AssignedIdentifiers => "assigned client identifiers".into(),
+            Self::ReceiveMaximum => "a receive maximum of 100 or less".into(),
+            Self::MaximumPacketSize => "a maximum packet size of 1 MiB or less".into(),
+            Self::ForbiddenTopic => "a topic that may not be published to (`forbidden_topic`)".into(),
+            Self::Scram => "SCRAM-SHA-256 with known credentials (`scram`)".into(),
+        }
+    }
+}
+
+impl Supports {
+    /// Whether the capability is there.
+    pub fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::QoS1 => self.maximum_qos >= 1,
+            Capability::QoS2 => self.maximum_qos >= 2,
+            Capability::Retain => self.retain,
+            Capability::Wildcards => self.wildcards,
+            Capability::Shared => self.shared,
+            Capability::SubscriptionIdentifiers => self.subscription_identifiers,
+            Capability::Sessions => self.sessions,
+            Capability::Wills => self.wills,
+            Capability::TopicAliases(count) => self.topic_alias_maximum >= count,
+            Capability::DollarTopics => self.dollar_topics,
+            Capability::Sys => self.sys,
+            Capability::AssignedIdentifiers => self.assigned_identifiers,
+            Capability::ReceiveMaximum => self.receive_maximum <= 100,
+            Capability::MaximumPacketSize => self.maximum_packet_size.is_some_and(|size| size <= 1 << 20),
+            Capability::ForbiddenTopic => self.forbidden_topic.is_some(),
+            Capability::Scram => self.scram.is_some(),
+        }
+    }
+
+    /// The capability of carrying a message at this quality of service.
+    pub fn carries(&self, qos: QoS) -> bool {
+        self.maximum_qos >= qos as u8
+    }
+
+    /// What remains of this after a CONNACK: announcements of 5.0 take away, and say the exact limits.
+    #[must_use]
+    pub fn announced(mut self, version: Version, connack: &ConnAck<'_>) -> Self {
+        if !version.has_properties() {
+            return self;
+        }
+        let properties = connack.properties;
+        let on = |value: Option<u8>| value != Some(0);
+        self.maximum_qos = self.maximum_qos.min(properties.maximum_qos().unwrap_or(2));
+        self.retain &= on(properties.retain_available());
+        self.wildcards &= on(properties.wildcard_subscription_available());
+        self.shared &= on(properties.shared_subscription_available());
+        self.subscription_identifiers &= on(properties.subscription_identifier_available());
+        self.topic_alias_maximum = properties.topic_alias_maximum().unwrap_or(0);
+        self.receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        self.maximum_packet_size = properties.maximum_packet_size();
+        self.server_keep_alive = properties.server_keep_alive();
+        self.sessions &= properties.session_expiry_interval() != Some(0);
+        self
+    }
+}

@@ -1,0 +1,534 @@
+//! What a case is given: a world, names of its own, time-outs that fit the target, and the verbs to use them.
+//!
+//! Two kinds of verbs. *Steps* (`join`, `subscribe`, `publish`, `ping`) bring about what the case is about; a step that
+//! does not work shows nothing about the clause and makes the case Inconclusive. *Judgements* (`expect`, `hears`,
+//! `refused`, `closes`) are about the clause and make it Fail.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use harness::case::{Deviation, Outcome, Played, Stop};
+use harness::node::{Close, Closed, ConnId};
+use harness::time::Instant;
+use harness::trace::{Event, Passed, Trace};
+use harness::world::{Arrived, Endpoint, OpenError, Sut, World};
+
+use super::expect::welcome;
+use super::peer::Peer;
+use super::script::{ConnectScript, PublishScript, Script, disconnect, publish};
+use super::supports::{Capability, Supports};
+use super::websocket::Stream;
+use crate::codec::{PacketBuf, frame};
+use crate::packet::{Packet, Property, Side, Version};
+use crate::violation::Refusal;
+
+/// What the runner decides for one play.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The protocol version to speak.
+    pub version: Version,
+    /// Distinguishes this run from any other on the same target: 1 to 6 letters and digits.
+    pub token: String,
+    /// Distinguishes this play from any other of the same run.
+    pub number: u16,
+    /// How long to wait for what.
+    pub timing: Timing,
+    /// What the target can do under this version.
+    pub supports: Supports,
+    /// The credentials of the run.
+    pub login: Option<Login>,
+    /// Whether the target serves this play alone and is thrown away after it, so that nothing need be cleaned up.
+    pub disposable: bool,
+}
+
+/// How long to wait, scaled by the runner from the measured round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// For an answer that must come: long, for it is only waited out by a target that does not answer.
+    pub answer: Duration,
+    /// For something that a fence has already shown to be overdue: short.
+    pub grace: Duration,
+}
+
+impl Timing {
+    /// For a target this far away: generous, since only what is missing waits it out.
+    pub fn for_round_trip(round_trip: Duration) -> Self {
+        let answer = (round_trip * 200).clamp(Duration::from_secs(3), Duration::from_secs(20));
+        Self { answer, grace: (round_trip * 20).clamp(Duration::from_millis(300), Duration::from_secs(2)) }
+    }
+}
+
+/// User name and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Vec<u8>,
+}
+
+/// A packet that came, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Came {
+    /// When it arrived.
+    pub at: Instant,
+    /// The packet.
+    pub packet: PacketBuf,
+    /// For a PUBLISH its topic name, with an alias resolved.
+    pub topic: String,
+}
+
+/// One connection of the case, as far as its bytes have been read.
+pub(super) struct Conn {
+    id: ConnId,
+    stream: Option<Stream>,
+    partial: Vec<u8>,
+    aliases: BTreeMap<u16, String>,
+    /// Also messages that are not the case's own.
+    pub(super) promiscuous: bool,
+    /// PUBLISH packets, in order.
+    pub(super) deliveries: VecDeque<Came>,
+    /// All other packets, in order.
+    pub(super) answers: VecDeque<Came>,
+    /// What made the stream unreadable.
+    pub(super) illegal: Option<Refusal>,
+    /// How it ended.
+    pub(super) closed: Option<(Instant, Closed)>,
+}
+
+struct State {
+    world: Box<dyn World>,
+    conns: Vec<Conn>,
+    trace: Trace,
+    remarks: Vec<Deviation>,
+    sessions: BTreeSet<String>,
+    retained: BTreeSet<String>,
+}
+
+/// A case's seat.
+pub struct Testbed {
+    setting: Setting,
+    state: RefCell<State>,
+    next_id: Cell<u16>,
+}
+
+/// A deviation from all that the case claims.
+pub fn deviates(expected: impl Into<String>, came: impl Into<String>) -> Stop {
+    Stop::Deviation(Deviation { clause: None, expected: expected.into(), came: came.into() })
+}
+
+/// Turns a failed judgement into a failed step.
+pub(super) fn as_step<T>(step: &str, result: Result<T, Stop>) -> Result<T, Stop> {
+    result.map_err(|stop| match stop {
+        Stop::Deviation(Deviation { expected, came, .. }) => {
+            Stop::Inconclusive(format!("{step} did not work: expected {expected}; came {came}"))
+        }
+        other => other,
+    })
+}
+
+impl Testbed {
+    /// A seat in this world.
+    pub fn new(setting: Setting, world: Box<dyn World>) -> Self {
+        let state = State {
+            world,
+            conns: Vec::new(),
+            trace: Trace::default(),
+            remarks: Vec::new(),
+            sessions: BTreeSet::new(),
+            retained: BTreeSet::new(),
+        };
+        // High identifiers, so that those a case writes by hand stay free.
+        Self { setting, state: RefCell::new(state), next_id: Cell::new(30_000) }
+    }
+
+    // What is given.
+
+    /// The version spoken.
+    pub fn version(&self) -> Version {
+        self.setting.version
+    }
+
+    /// Whether the version spoken is 5.0.
+    pub fn v5(&self) -> bool {
+        self.setting.version == Version::V5
+    }
+
+    /// What the target can do.
+    pub fn supports(&self) -> &Supports {
+        &self.setting.supports
+    }
+
+    /// How long to wait for what.
+    pub fn timing(&self) -> Timing {
+        self.setting.timing
+    }
+
+    /// The credentials of the run.
+    pub fn login(&self) -> Option<&Login> {
+        self.setting.login.as_ref()
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Instant {
+        self.state.borrow().world.now()
+    }
+
+    /// The first of these requirements that binds the version spoken, for a deviation that is about one of several.
+    pub fn clause(&self, ids: &[&'static str]) -> Option<&'static str> {
+        let specs: &[&str] = match self.version() {
+            Version::V31 => &["mqtt31:", "mqtt311:"],
+            Version::V311 => &["mqtt311:"],
+            Version::V5 => &["mqtt5:"],
+        };
+        specs.iter().find_map(|spec| ids.iter().copied().find(|id| id.starts_with(spec)))
+    }
+
+    // Names of its own.
+
+    /// The case's own topic name for this relative one.
+    pub fn topic(&self, relative: &str) -> String {
+        format!("{}{relative}", self.prefix())
+    }
+
+    /// The case's own topic filter for this relative one; a shared one keeps its form and gets a group of its own.
+    pub fn filter(&self, relative: &str) -> String {
+        match relative.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+            Some((group, filter)) if !group.is_empty() => {
+                format!("$share/{group}-{}-{}/{}", self.setting.token, self.setting.number, self.topic(filter))
+            }
+            _ => self.topic(relative),
+        }
+    }
+
+    fn prefix(&self) -> String {
+        format!("t/{}/{}/", self.setting.token, self.setting.number)
+    }
+
+    /// The case's own client identifier for this role: at most 23 letters and digits, which every server must accept.
+    pub fn client_id(&self, role: &str) -> String {
+        let role = role.chars().filter(char::is_ascii_alphanumeric).take(10);
+        format!("t{}n{}", self.setting.token, self.setting.number).chars().chain(role).take(23).collect()
+    }
+
+    /// A packet identifier that no other call of this has given.
+    pub fn fresh_id(&self) -> u16 {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        id
+    }
+
+    // Gates.
+
+    /// Goes on only if the target can do this.
+    ///
+    /// # Errors
+    /// [`Stop::Skip`], naming the capability.
+    pub fn needs(&self, capability: Capability) -> Result<(), Stop> {
+        if self.supports().has(capability) {
+            Ok(())
+        } else {
+            Err(Stop::Skip(format!("needs {}", capability.words())))
+        }
+    }
+
+    // Steps.
+
+    /// A CONNECT for this role: clean, keep alive 60 s, no will.
+    pub fn connect(&self, role: &str) -> ConnectScript {
+        ConnectScript::new(self.client_id(role))
+    }
+
+    /// A CONNECT for this role that makes or resumes a session of five minutes (of any length before 5.0).
+    pub fn connect_persistent(&self, role: &str, clean: bool) -> ConnectScript {
+        let clean = clean && self.v5();
+        self.connect(role).clean(clean).with(Property::SessionExpiryInterval(300))
+    }
+
+    /// Opens a connection and sends nothing.
+    ///
+    /// # Errors
+    /// [`Stop::Skip`] where there is no such listener, [`Stop::Broken`] where it does not answer.
+    pub fn dial_at(&self, role: &str, endpoint: Endpoint) -> Result<Peer<'_>, Stop> {
+        let id = {
+            let mut state = self.state.borrow_mut();
+            let id = state.world.open(endpoint).map_err(|error| match error {
+                OpenError::Unsupported(why) => Stop::Skip(why.to_string()),
+                OpenError::Broken(why) => Stop::Broken(why.to_string()),
+            })?;
+            state.conns.push(Conn {
+                id,
+                stream: None,
+                partial: Vec::new(),
+                aliases: BTreeMap::new(),
+                promiscuous: false,
+                deliveries: VecDeque::new(),
+                answers: VecDeque::new(),
+                illegal: None,
+                closed: None,
+            });
+            id
+        };
+        self.record(id, Passed::Opened(format!("{role}, {}", endpoint.scheme())));
+        Ok(Peer::new(self, id, role))
+    }
+
+    /// Opens a plain TCP connection and sends nothing.
+    ///
+    /// # Errors
+    /// As [`Testbed::dial_at`].
+    pub fn dial(&self, role: &str) -> Result<Peer<'_>, Stop> {
+        self.dial_at(role, Endpoint::Tcp)
+    }
+
+    /// Connects with this CONNECT and waits for acceptance: a step.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if it is not accepted.
+    pub fn join_with(&self, role: &str, connect: &ConnectScript) -> Result<Peer<'_>, Stop> {
+        let peer = self.dial(role)?;
+        peer.send(connect)?;
+        as_step(&format!("connecting {role}"), peer.expect(welcome(None)))?;
+        Ok(peer)
+    }
+
+    /// Connects with a clean session: a step.
+    ///
+    /// # Errors
+    /// As [`Testbed::join_with`].
+    pub fn join(&self, role: &str) -> Result<Peer<'_>, Stop> {
+        self.join_with(role, &self.connect(role))
+    }
+
+    /// Connects with a new session that outlives the connection: a step.
+    ///
+    /// # Errors
+    /// As [`Testbed::join_with`]; [`Stop::Skip`] where there are no such sessions.
+    pub fn join_persistent(&self, role: &str) -> Result<Peer<'_>, Stop> {
+        self.needs(Capability::Sessions)?;
+        self.join_with(role, &self.connect_persistent(role, true))
+    }
+
+    /// Connects again and resumes the session of this role: a step.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if it is not accepted or the session is not there.
+    pub fn resume(&self, role: &str) -> Result<Peer<'_>, Stop> {
+        let peer = self.dial(role)?;
+        peer.send(self.connect_persistent(role, false))?;
+        let present = (self.version() != Version::V31).then_some(true);
+        as_step(&format!("resuming the session of {role}"), peer.expect(welcome(present)))?;
+        Ok(peer)
+    }
+
+    /// Stops, kills or starts the system under test.
+    ///
+    /// # Errors
+    /// [`Stop::Skip`] where it is not ours to restart.
+    pub fn sut(&self, what: Sut) -> Result<(), Stop> {
+        self.state.borrow_mut().world.sut(what).map_err(|why| Stop::Skip(why.to_string()))
+    }
+
+    /// Lets this much time pass: the last resort.
+    pub fn sleep(&self, span: Duration) {
+        let deadline = self.now() + span;
+        while self.pump(deadline) {}
+    }
+
+    // Findings.
+
+    /// Notes that something recommended was not done, and goes on.
+    pub fn remark(&self, clause: Option<&'static str>, expected: impl Into<String>, came: impl Into<String>) {
+        let deviation = Deviation { clause, expected: expected.into(), came: came.into() };
+        self.state.borrow_mut().remarks.push(deviation);
+    }
+
+    /// Judges a condition of the case's own.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it does not hold.
+    pub fn judge(&self, holds: bool, expected: impl Into<String>, came: impl FnOnce() -> String) -> Outcome {
+        if holds { Ok(()) } else { Err(deviates(expected, came())) }
+    }
+
+    /// Ends the play: throws away what it left on the target, and hands over what it found.
+    pub fn finish(self, outcome: Outcome) -> Played {
+        let (trace, remarks) = {
+            let mut state = self.state.borrow_mut();
+            (std::mem::take(&mut state.trace), std::mem::take(&mut state.remarks))
+        };
+        if !self.setting.disposable {
+            self.clean_up();
+        }
+        Played { outcome, remarks, trace }
+    }
+
+    /// Best effort: a target that does not answer now has been judged already.
+    fn clean_up(&self) {
+        let (sessions, retained) = {
+            let mut state = self.state.borrow_mut();
+            (std::mem::take(&mut state.sessions), std::mem::take(&mut state.retained))
+        };
+        for id in sessions {
+            let ended = self.join_with("cleaner", &self.connect("cleaner").client_id(&id)).and_then(|peer| peer.leave());
+            if ended.is_err() {
+                return;
+            }
+        }
+        if let (false, Ok(cleaner)) = (retained.is_empty(), self.join("cleaner")) {
+            for topic in retained {
+                let clear: PublishScript = publish(&topic, "").exact().retained();
+                if cleaner.send(clear).is_err() {
+                    return;
+                }
+            }
+            let _ = cleaner.ping();
+            let _ = cleaner.send(disconnect());
+        }
+    }
+
+    // The plumbing under the verbs.
+
+    pub(super) fn remember_session(&self, client_id: &str) {
+        if !client_id.is_empty() {
+            self.state.borrow_mut().sessions.insert(client_id.into());
+        }
+    }
+
+    pub(super) fn remember_retained(&self, topic: &str) {
+        self.state.borrow_mut().retained.insert(topic.into());
+    }
+
+    pub(super) fn record(&self, conn: ConnId, what: Passed) {
+        let mut state = self.state.borrow_mut();
+        let at = state.world.now();
+        state.trace.events.push(Event { at, conn, what });
+    }
+
+    pub(super) fn with_conn<R>(&self, id: ConnId, f: impl FnOnce(&mut Conn) -> R) -> Result<R, Stop> {
+        match self.state.borrow_mut().conns.iter_mut().rfind(|conn| conn.id == id) {
+            Some(conn) => Ok(f(conn)),
+            None => Err(Stop::Broken(format!("the case names connection {}, which it never opened", id.0))),
+        }
+    }
+
+    /// Puts what is sent on this connection into WebSocket frames from here on, and reads what comes as such.
+    pub(super) fn upgrade(&self, id: ConnId, stream: Stream) -> Result<(), Stop> {
+        self.with_conn(id, |conn| conn.stream = Some(stream))
+    }
+
+    /// The WebSocket state of a connection.
+    pub(super) fn stream<R>(&self, id: ConnId, f: impl FnOnce(&Stream) -> R) -> Result<R, Stop> {
+        self.with_conn(id, |conn| conn.stream.as_ref().map(f))?
+            .ok_or_else(|| Stop::Broken("the case asks a plain connection for WebSocket frames".into()))
+    }
+
+    /// Whether a connection has ended.
+    pub(super) fn ended(&self, id: ConnId) -> Result<bool, Stop> {
+        self.with_conn(id, |conn| conn.closed.is_some())
+    }
+
+    pub(super) fn send_bytes(&self, id: ConnId, bytes: Vec<u8>) -> Result<(), Stop> {
+        let framed = self.with_conn(id, |conn| conn.stream.as_mut().map(|stream| stream.frame(&bytes)))?;
+        self.state.borrow_mut().world.send(id, framed.as_deref().unwrap_or(&bytes));
+        self.record(id, Passed::Sent(bytes));
+        Ok(())
+    }
+
+    /// Sends bytes below any WebSocket framing.
+    pub(super) fn send_below(&self, id: ConnId, bytes: &[u8]) {
+        self.state.borrow_mut().world.send(id, bytes);
+        self.record(id, Passed::Sent(bytes.to_vec()));
+    }
+
+    pub(super) fn pause(&self, id: ConnId, paused: bool) {
+        self.state.borrow_mut().world.pause(id, paused);
+        self.record(id, Passed::Remark(if paused { "stops reading" } else { "reads again" }.into()));
+    }
+
+    pub(super) fn close(&self, id: ConnId, how: Close) {
+        self.state.borrow_mut().world.close(id, how);
+        self.record(id, Passed::CloseSent(how));
+    }
+
+    /// Takes in the next arrival; false once `deadline` has come.
+    pub(super) fn pump(&self, deadline: Instant) -> bool {
+        let mut state = self.state.borrow_mut();
+        let State { world, conns, trace, .. } = &mut *state;
+        let Some(arrival) = world.wait(deadline) else { return false };
+        let Some(conn) = conns.iter_mut().rfind(|conn| conn.id == arrival.conn) else { return true };
+        let mut seen = |what| trace.events.push(Event { at: arrival.at, conn: arrival.conn, what });
+        match arrival.what {
+            Arrived::Closed(how) => {
+                if !conn.partial.is_empty() {
+                    seen(Passed::Came(std::mem::take(&mut conn.partial)));
+                }
+                conn.closed = Some((arrival.at, how));
+                seen(Passed::CloseCame(how));
+            }
+            Arrived::Bytes(bytes) => {
+                let bytes = match &mut conn.stream {
+                    Some(stream) => stream.unframe(&bytes),
+                    None => bytes,
+                };
+                let (version, prefix) = (self.setting.version, self.prefix());
+                conn.read(arrival.at, &bytes, version, &prefix, seen);
+            }
+        }
+        true
+    }
+}
+
+impl Conn {
+    /// Cuts what came into packets and sorts them; stops for good at the first that is illegal.
+    fn read(&mut self, at: Instant, bytes: &[u8], version: Version, prefix: &str, mut seen: impl FnMut(Passed)) {
+        self.partial.extend_from_slice(bytes);
+        let mut start = 0;
+        while self.illegal.is_none() {
+            let rest = &self.partial[start..];
+            let length = match frame::frame_len(rest, u32::MAX) {
+                Ok(Some(length)) if length <= rest.len() => length,
+                Ok(_) => break,
+                Err(refusal) => {
+                    self.illegal = Some(refusal);
+                    seen(Passed::Came(rest.to_vec()));
+                    start = self.partial.len();
+                    break;
+                }
+            };
+            let frame = &rest[..length];
+            start += length;
+            seen(Passed::Came(frame.to_vec()));
+            match PacketBuf::decode(frame, version, Side::Server) {
+                Err(refusal) => self.illegal = Some(refusal),
+                Ok(packet) => {
+                    let topic = match packet.packet() {
+                        Packet::Publish(publish) => Some(resolve(&mut self.aliases, &publish)),
+                        _ => None,
+                    };
+                    match topic {
+                        None => self.answers.push_back(Came { at, packet, topic: String::new() }),
+                        Some(topic) if self.promiscuous || topic.is_empty() || topic.starts_with(prefix) => {
+                            self.deliveries.push_back(Came { at, packet, topic });
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+        self.partial.drain(..start);
+    }
+}
+
+/// The topic name of a PUBLISH from the server, by its alias if it has no other; empty if the alias is unknown.
+fn resolve(aliases: &mut BTreeMap<u16, String>, publish: &crate::packet::Publish<'_>) -> String {
+    match publish.properties.topic_alias() {
+        Some(alias) if publish.topic.is_empty() => aliases.get(&alias).cloned().unwrap_or_default(),
+        Some(alias) => {
+            aliases.insert(alias, publish.topic.into());
+            publish.topic.into()
+        }
+        None => publish.topic.into(),
+    }
+}
