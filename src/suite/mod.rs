@@ -6,6 +6,8 @@
 
 pub mod expect;
 pub mod peer;
+mod qos1;
+mod qos2;
 pub mod script;
 pub mod supports;
 pub mod testbed;
@@ -18,7 +20,7 @@ use harness::world::World;
 use testbed::{Setting, Testbed};
 
 /// The chapters, in the order of the standard.
-pub const CHAPTERS: &[&[Case<Testbed>]] = &[];
+pub const CHAPTERS: &[&[Case<Testbed>]] = &[qos1::CASES, qos2::CASES];
 
 /// Every case, in the order of the standard.
 pub fn cases() -> impl Iterator<Item = &'static Case<Testbed>> {
