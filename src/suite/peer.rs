@@ -8,7 +8,9 @@ use harness::time::Instant;
 use harness::trace::Passed;
 
 use super::expect::{Expected, accepted, any_of, pingresp};
-use super::script::{PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe};
+use super::script::{
+    PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe,
+};
 use super::testbed::{Came, Conn, Testbed, as_step, deviates};
 use super::words::words;
 use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode};
@@ -108,7 +110,9 @@ impl<'t> Peer<'t> {
     /// # Errors
     /// [`Stop::Deviation`] if another comes, the connection ends, or nothing comes in time.
     pub fn expect(&self, expected: Expected) -> Result<Came, Stop> {
-        let came = self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(&expected.words, why))?;
+        let came = self
+            .next(self.patience(), |conn| conn.answers.pop_front())?
+            .map_err(|why| deviates(&expected.words, why))?;
         if (expected.accepts)(&came.packet.packet()) {
             Ok(came)
         } else {
@@ -124,7 +128,8 @@ impl<'t> Peer<'t> {
         let mut open: Vec<Expected> = expected.into_iter().collect();
         while !open.is_empty() {
             let all = || open.iter().map(|e| e.words.as_str()).collect::<Vec<_>>().join(" and ");
-            let came = self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(all(), why))?;
+            let came =
+                self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(all(), why))?;
             match open.iter().position(|e| (e.accepts)(&came.packet.packet())) {
                 Some(found) => drop(open.remove(found)),
                 None => return Err(deviates(all(), words(&came.packet.packet()))),
@@ -412,11 +417,7 @@ impl<'t> Peer<'t> {
     // Plumbing.
 
     fn carries(&self, qos: QoS) -> Result<(), Stop> {
-        if self.testbed.supports().carries(qos) {
-            Ok(())
-        } else {
-            Err(Stop::Skip(format!("needs QoS {}", qos as u8)))
-        }
+        if self.testbed.supports().carries(qos) { Ok(()) } else { Err(Stop::Skip(format!("needs QoS {}", qos as u8))) }
     }
 
     fn patience(&self) -> Instant {
@@ -428,11 +429,7 @@ impl<'t> Peer<'t> {
     }
 
     /// What `take` finds, as soon as it finds it; else why it cannot come any more, in words.
-    fn next<T>(
-        &self,
-        deadline: Instant,
-        take: impl Fn(&mut Conn) -> Option<T>,
-    ) -> Result<Result<T, String>, Stop> {
+    fn next<T>(&self, deadline: Instant, take: impl Fn(&mut Conn) -> Option<T>) -> Result<Result<T, String>, Stop> {
         loop {
             if let Some(found) = self.with(&take)? {
                 return Ok(Ok(found));

@@ -17,7 +17,14 @@ pub const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:4.3.2-5", "mqtt5:ext-012", "mqtt311:4.3.2-2"]),
     Case::new("qos1/unacknowledged-is-resent-on-resumption", unacknowledged_is_resent)
         .claim("a message without PUBACK is sent again on the resumed session, with DUP set and the same identifier")
-        .covers(&["mqtt5:4.3.2-3", "mqtt5:4.4.0-1", "mqtt5:3.3.1-1", "mqtt311:4.4.0-1", "mqtt311:3.3.1-1", "mqtt311:2.3.1-4"]),
+        .covers(&[
+            "mqtt5:4.3.2-3",
+            "mqtt5:4.4.0-1",
+            "mqtt5:3.3.1-1",
+            "mqtt311:4.4.0-1",
+            "mqtt311:3.3.1-1",
+            "mqtt311:2.3.1-4",
+        ]),
     Case::new("qos1/acknowledged-is-not-resent", acknowledged_is_not_resent)
         .claim("a message answered by PUBACK is not sent again on the resumed session")
         .covers(&["mqtt5:4.3.2-3", "mqtt311:4.3.2-1"]),
@@ -72,9 +79,11 @@ fn unacknowledged_is_resent(t: &Testbed) -> Outcome {
 
     let reader = reader.drop_and_resume()?;
     let again = reader.delivery("the message again, with DUP 1")?;
-    t.judge(again.payload == first.payload && again.dup && again.id == first.id, "the same message with DUP 1 and the same identifier", || {
-        again.words.clone()
-    })
+    t.judge(
+        again.payload == first.payload && again.dup && again.id == first.id,
+        "the same message with DUP 1 and the same identifier",
+        || again.words.clone(),
+    )
 }
 
 /// "shut" is the fence: on the resumed session a repeat of "open" would come before it.

@@ -31,7 +31,14 @@ pub const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.1.2-4", "mqtt311:ext-087"]),
     Case::new("qos2/publish-is-resent-before-pubrec", publish_is_resent)
         .claim("a delivery without PUBREC is sent again on the resumed session, with DUP set and the same identifier")
-        .covers(&["mqtt5:4.3.3-3", "mqtt5:4.4.0-1", "mqtt5:3.3.1-1", "mqtt311:4.3.3-1", "mqtt311:4.4.0-1", "mqtt311:3.3.1-1"]),
+        .covers(&[
+            "mqtt5:4.3.3-3",
+            "mqtt5:4.4.0-1",
+            "mqtt5:3.3.1-1",
+            "mqtt311:4.3.3-1",
+            "mqtt311:4.4.0-1",
+            "mqtt311:3.3.1-1",
+        ]),
     Case::new("qos2/pubrel-is-resent-before-pubcomp", pubrel_is_resent)
         .claim("after PUBREC only PUBREL is sent again on the resumed session, never the PUBLISH")
         .covers(&["mqtt5:4.3.3-5", "mqtt5:4.3.3-6", "mqtt5:4.4.0-1", "mqtt311:4.3.3-1", "mqtt311:4.4.0-1"]),

@@ -133,8 +133,7 @@ impl PublishScript {
 
 impl Script for PublishScript {
     fn wire(&self, testbed: &Testbed) -> Result<Vec<u8>, Stop> {
-        let topic =
-            if self.exact || self.topic.is_empty() { self.topic.clone() } else { testbed.topic(&self.topic) };
+        let topic = if self.exact || self.topic.is_empty() { self.topic.clone() } else { testbed.topic(&self.topic) };
         if self.retain && !self.payload.is_empty() {
             testbed.remember_retained(&topic);
         }
@@ -165,22 +164,22 @@ pub struct AckScript {
 
 /// A PUBACK to send.
 pub fn puback(id: u16) -> AckScript {
-    ack(Packet::PubAck, id)
+    ack(|ack| Packet::PubAck(ack), id)
 }
 
 /// A PUBREC to send.
 pub fn pubrec(id: u16) -> AckScript {
-    ack(Packet::PubRec, id)
+    ack(|ack| Packet::PubRec(ack), id)
 }
 
 /// A PUBREL to send.
 pub fn pubrel(id: u16) -> AckScript {
-    ack(Packet::PubRel, id)
+    ack(|ack| Packet::PubRel(ack), id)
 }
 
 /// A PUBCOMP to send.
 pub fn pubcomp(id: u16) -> AckScript {
-    ack(Packet::PubComp, id)
+    ack(|ack| Packet::PubComp(ack), id)
 }
 
 fn ack(wrap: for<'a> fn(Ack<'a>) -> Packet<'a>, id: u16) -> AckScript {

@@ -16,7 +16,7 @@ use harness::world::{Arrived, Endpoint, OpenError, Sut, World};
 
 use super::expect::welcome;
 use super::peer::Peer;
-use super::script::{ConnectScript, PublishScript, Script, disconnect, publish};
+use super::script::{ConnectScript, PublishScript, disconnect, publish};
 use super::supports::{Capability, Supports};
 use super::websocket::Stream;
 use crate::codec::{PacketBuf, frame};
@@ -226,11 +226,7 @@ impl Testbed {
     /// # Errors
     /// [`Stop::Skip`], naming the capability.
     pub fn needs(&self, capability: Capability) -> Result<(), Stop> {
-        if self.supports().has(capability) {
-            Ok(())
-        } else {
-            Err(Stop::Skip(format!("needs {}", capability.words())))
-        }
+        if self.supports().has(capability) { Ok(()) } else { Err(Stop::Skip(format!("needs {}", capability.words()))) }
     }
 
     // Steps.
@@ -371,7 +367,8 @@ impl Testbed {
             (std::mem::take(&mut state.sessions), std::mem::take(&mut state.retained))
         };
         for id in sessions {
-            let ended = self.join_with("cleaner", &self.connect("cleaner").client_id(&id)).and_then(|peer| peer.leave());
+            let ended =
+                self.join_with("cleaner", &self.connect("cleaner").client_id(&id)).and_then(|peer| peer.leave());
             if ended.is_err() {
                 return;
             }

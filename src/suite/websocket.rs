@@ -156,7 +156,10 @@ pub fn dial<'t>(testbed: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
 
 /// The value of this header in the answer to an upgrade.
 pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().filter_map(|line| line.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim())
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v.trim())
 }
 
 impl Peer<'_> {
