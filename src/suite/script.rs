@@ -8,8 +8,8 @@ use harness::case::Stop;
 use super::testbed::Testbed;
 use crate::codec;
 use crate::packet::{
-    Ack, Auth, Connect, Disconnect, FilterBuf, Packet, PacketId, Properties, Property, PropertyBuf, Publish, QoS,
-    ReasonCode, Subscribe, SubscriptionBuf, SubscriptionOptions, Unsubscribe, Will,
+    Ack, Auth, Connect, Disconnect, FilterBuf, Packet, PacketId, PacketType, Properties, Property, PropertyBuf,
+    Publish, QoS, ReasonCode, Subscribe, SubscriptionBuf, SubscriptionOptions, Unsubscribe, Will,
 };
 
 /// Something a case can send.
@@ -156,7 +156,7 @@ impl Script for PublishScript {
 /// An acknowledgement to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AckScript {
-    wrap: for<'a> fn(Ack<'a>) -> Packet<'a>,
+    packet_type: PacketType,
     id: u16,
     reason: ReasonCode,
     properties: PropertyBuf,
@@ -164,26 +164,26 @@ pub struct AckScript {
 
 /// A PUBACK to send.
 pub fn puback(id: u16) -> AckScript {
-    ack(|ack| Packet::PubAck(ack), id)
+    ack(PacketType::PubAck, id)
 }
 
 /// A PUBREC to send.
 pub fn pubrec(id: u16) -> AckScript {
-    ack(|ack| Packet::PubRec(ack), id)
+    ack(PacketType::PubRec, id)
 }
 
 /// A PUBREL to send.
 pub fn pubrel(id: u16) -> AckScript {
-    ack(|ack| Packet::PubRel(ack), id)
+    ack(PacketType::PubRel, id)
 }
 
 /// A PUBCOMP to send.
 pub fn pubcomp(id: u16) -> AckScript {
-    ack(|ack| Packet::PubComp(ack), id)
+    ack(PacketType::PubComp, id)
 }
 
-fn ack(wrap: for<'a> fn(Ack<'a>) -> Packet<'a>, id: u16) -> AckScript {
-    AckScript { wrap, id, reason: ReasonCode::Success, properties: PropertyBuf::new() }
+fn ack(packet_type: PacketType, id: u16) -> AckScript {
+    AckScript { packet_type, id, reason: ReasonCode::Success, properties: PropertyBuf::new() }
 }
 
 impl AckScript {
@@ -206,7 +206,14 @@ impl Script for AckScript {
     fn wire(&self, testbed: &Testbed) -> Result<Vec<u8>, Stop> {
         let packet_id = identifier(self.id)?;
         let properties = properties(testbed, &self.properties);
-        encoded(testbed, &(self.wrap)(Ack { packet_id, reason: self.reason, properties }))
+        let ack = Ack { packet_id, reason: self.reason, properties };
+        let packet = match self.packet_type {
+            PacketType::PubAck => Packet::PubAck(ack),
+            PacketType::PubRec => Packet::PubRec(ack),
+            PacketType::PubRel => Packet::PubRel(ack),
+            _ => Packet::PubComp(ack),
+        };
+        encoded(testbed, &packet)
     }
 }
 
