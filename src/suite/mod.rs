@@ -11,7 +11,7 @@ mod qos2;
 pub mod script;
 pub mod supports;
 pub mod testbed;
-pub mod websocket;
+pub mod websocket_stream;
 pub mod words;
 
 use harness::case::{Case, Played};

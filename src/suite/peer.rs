@@ -443,7 +443,9 @@ impl<'t> Peer<'t> {
                     Closed::Reset => "the connection was reset",
                     Closed::Here => "the case had closed the connection itself",
                 };
-                return Ok(Err(how.into()));
+                let last = self.with(|conn| conn.answers.pop_back())?;
+                let last = last.map_or(String::new(), |came| format!(" after {}", words(&came.packet.packet())));
+                return Ok(Err(format!("{how}{last}")));
             }
             if !self.testbed.pump(deadline) {
                 return Ok(Err(format!("nothing until {deadline}")));

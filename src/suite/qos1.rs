@@ -8,7 +8,7 @@ use super::testbed::{Testbed, deviates};
 use crate::packet::{PacketType::PubAck, QoS::AtLeastOnce, ReasonCode};
 
 /// The cases of this chapter.
-pub const CASES: &[Case<Testbed>] = &[
+pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos1/publish-is-acknowledged", publish_is_acknowledged)
         .claim("a PUBLISH at QoS 1 is answered by PUBACK with its own packet identifier, and reaches the subscriber")
         .covers(&["mqtt5:4.3.2-4", "mqtt5:2.2.1-5", "mqtt311:4.3.2-2", "mqtt311:2.3.1-6"]),

@@ -13,7 +13,7 @@ use crate::packet::{
 };
 
 /// The cases of this chapter.
-pub const CASES: &[Case<Testbed>] = &[
+pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos2/handshake-completes", handshake_completes)
         .claim("PUBLISH is answered by PUBREC and PUBREL by PUBCOMP, all with one identifier, and one message arrives")
         .covers(&["mqtt5:4.3.3-8", "mqtt5:4.3.3-11", "mqtt5:2.2.1-5", "mqtt311:4.3.3-2", "mqtt311:2.3.1-6"]),

@@ -18,7 +18,7 @@ use super::expect::welcome;
 use super::peer::Peer;
 use super::script::{ConnectScript, PublishScript, disconnect, publish};
 use super::supports::{Capability, Supports};
-use super::websocket::Stream;
+use super::websocket_stream::Stream;
 use crate::codec::{PacketBuf, frame};
 use crate::packet::{Packet, Property, Side, Version};
 use crate::violation::Refusal;

@@ -20,6 +20,9 @@ pub struct Words {
 
 impl Dissect for Words {
     fn words(&mut self, conn: ConnId, sent: bool, bytes: &[u8]) -> String {
+        if bytes.starts_with(b"GET ") || bytes.starts_with(b"HTTP/") {
+            return String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().into();
+        }
         let version = self.versions.get(&conn).copied().unwrap_or(Version::V311);
         let sender = if sent { Side::Client } else { Side::Server };
         match codec::decode(bytes, version, sender) {
