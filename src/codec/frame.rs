@@ -94,7 +94,7 @@ impl Framer {
     /// # Errors
     /// As [`frame_len`].
     #[inline]
-    pub fn next<'a>(&'a mut self, chunk: &mut &'a [u8], max: u32) -> Result<Option<&'a [u8]>, Refusal> {
+    pub fn next<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8], max: u32) -> Result<Option<&'a [u8]>, Refusal> {
         if !self.partial.is_empty() {
             if !self.lent {
                 return self.resume(chunk, max);
@@ -122,7 +122,7 @@ impl Framer {
     }
 
     /// Goes on with a frame whose start is buffered.
-    fn resume<'a>(&'a mut self, chunk: &mut &'a [u8], max: u32) -> Result<Option<&'a [u8]>, Refusal> {
+    fn resume(&mut self, chunk: &mut &[u8], max: u32) -> Result<Option<&[u8]>, Refusal> {
         let length = loop {
             if let Some(length) = frame_len(&self.partial, max)? {
                 break length;
