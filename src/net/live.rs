@@ -127,7 +127,9 @@ impl World for LiveWorld {
             match self.arrivals.recv_timeout(deadline.since(self.now())) {
                 Ok(arrival) => return Some(arrival),
                 // This world keeps a sender itself, so the channel never disconnects.
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) if self.now() >= deadline => return None,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) if self.now() >= deadline => {
+                    return None;
+                }
                 Err(_) => {}
             }
         }
