@@ -277,9 +277,7 @@ fn mqttrs(group: &mut BenchmarkGroup<'_, WallTime>, stream: &[u8]) {
     let mut length = 0;
     group.bench_function("encode/mqttrs", |bencher| {
         bencher.iter(|| {
-            length = packets
-                .iter()
-                .fold(0, |at, packet| at + mqttrs::encode_slice(packet, &mut out[at..]).unwrap());
+            length = packets.iter().fold(0, |at, packet| at + mqttrs::encode_slice(packet, &mut out[at..]).unwrap());
             black_box(&out);
         });
     });

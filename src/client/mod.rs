@@ -1,1 +1,437 @@
 //! The sans-IO reference client.
+//!
+//! A [`Client`] is a [`Node`]: it takes what happened and gives back bytes and a deadline. Next to that contract stand
+//! commands ([`Client::publish`], [`Client::subscribe`], ..) and events ([`Client::poll_event`]). It wants to be woken
+//! once at the beginning, and then opens its connection.
+//!
+//! It keeps every limit that the server announces, resumes its session after a loss, and never sends a message twice on
+//! one connection. Absent: time, sockets, threads; subscriptions made again after a session was lost (the application
+//! sees that in CONNACK); any memory of QoS 0 messages once they are written.
+
+mod auth;
+mod backoff;
+mod command;
+mod event;
+mod granted;
+mod live;
+mod message;
+mod misuse;
+mod options;
+mod receive;
+mod wire;
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::node::{Close, ConnId, Input, Node, Output, Ticket, Via};
+use harness::time::Instant;
+
+use crate::flow::{Outbound, Repeat};
+use crate::packet::{
+    Ack, Connect, Disconnect, Packet, PacketId, PacketType, Properties, Publish, QoS, ReasonCode, Side, Version,
+    Will as WillView,
+};
+use crate::session;
+use crate::violation;
+
+use backoff::Backoff;
+use live::{Due, Live};
+use message::Outgoing;
+use wire::Wire;
+
+pub use auth::Authenticator;
+pub use backoff::Reconnect;
+pub use event::{Awaited, Dropped, Event, Token, Why};
+pub use granted::Granted;
+pub use message::Message;
+pub use misuse::Misuse;
+pub use options::{Identity, Options, Will};
+
+/// What a client keeps of its session between connections, and may keep between runs: unfinished messages.
+#[derive(Clone, Debug, Default)]
+pub struct Session(session::Session<Outgoing>);
+
+/// One client.
+pub struct Client {
+    options: Arc<Options>,
+    identity: Box<Identity>,
+    authenticator: Option<Box<dyn Authenticator>>,
+    session: session::Session<Outgoing>,
+    /// Until when we hold the state of a session; `None` if there is none.
+    held: Option<Instant>,
+    /// Whether any server has ever accepted us: from then on, no session means that we lost it.
+    met: bool,
+    state: State,
+    backoff: Backoff,
+    opened: u32,
+    commands: u32,
+    events: VecDeque<Event>,
+    wire: Wire,
+    /// The last moment handed in.
+    now: Instant,
+}
+
+/// Where a client stands.
+#[derive(Debug)]
+enum State {
+    /// No connection, and none wanted.
+    Idle,
+    /// The next attempt is due then.
+    Waiting(Instant),
+    /// The driver was asked for a connection; since when.
+    Opening(Ticket, Instant),
+    /// There is a connection.
+    Live(Box<Live>),
+}
+
+impl Client {
+    /// A client that holds no session. It connects at the first [`Input::Wake`]. `seed` decides its reconnection jitter:
+    /// each client of a fleet has its own.
+    ///
+    /// # Errors
+    /// [`Misuse`] where no CONNECT could say what is asked for.
+    pub fn new(options: Arc<Options>, identity: Identity, seed: u64) -> Result<Self, Misuse> {
+        options::check(&options, &identity)?;
+        let mut client = Self {
+            options,
+            identity: Box::new(identity),
+            authenticator: None,
+            session: session::Session::default(),
+            held: None,
+            met: false,
+            state: State::Waiting(Instant::ZERO),
+            backoff: Backoff::new(seed),
+            opened: 0,
+            commands: 0,
+            events: VecDeque::new(),
+            wire: Wire::new(),
+            now: Instant::ZERO,
+        };
+        client.write_connect(None, Wire::check)?;
+        Ok(client)
+    }
+
+    /// The same with enhanced authentication, which only 5.0 has.
+    ///
+    /// # Errors
+    /// Before 5.0.
+    pub fn with_authenticator(mut self, authenticator: Box<dyn Authenticator>) -> Result<Self, Misuse> {
+        if !self.options.version.has_properties() {
+            return Err(violation::Misuse::NotInThisVersion.into());
+        }
+        self.authenticator = Some(authenticator);
+        Ok(self)
+    }
+
+    /// The same, holding the state of an earlier session, which it asks the server to resume.
+    #[must_use]
+    pub fn with_session(mut self, session: Session) -> Self {
+        self.session = session.0;
+        self.held = Some(Instant::FAR);
+        self
+    }
+
+    /// Ends the client and keeps its session.
+    pub fn into_session(self) -> Session {
+        Session(self.session)
+    }
+
+    /// How it behaves.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Its client identifier, which the server may have assigned.
+    pub fn client_id(&self) -> &str {
+        &self.identity.client_id
+    }
+
+    /// What the server allows; `None` while not connected.
+    pub fn granted(&self) -> Option<&Granted> {
+        match &self.state {
+            State::Live(live) if live.is_up() => Some(&live.granted),
+            _ => None,
+        }
+    }
+
+    /// How many commands are not finished: messages unsent or with an open handshake, requests without an answer.
+    pub fn outstanding(&self) -> usize {
+        let requests = match &self.state {
+            State::Live(live) => live.requests.len(),
+            _ => 0,
+        };
+        requests + self.session.waiting.len() + self.session.outbound.len()
+    }
+
+    /// Whether [`Client::publish`] has a place for one more message now.
+    pub fn has_place(&self) -> bool {
+        self.session.waiting.len() < self.options.queue
+    }
+
+    /// What happened, oldest first. To be drained after each round of `handle` and commands, before [`Node::poll`]: a
+    /// client that stopped reading because too many events waited goes on here.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if let State::Live(live) = &mut self.state
+            && live.paused
+            && self.events.len() <= self.options.events / 2
+        {
+            live.pause(self.now, false);
+            self.wire.pause(false);
+        }
+        event
+    }
+
+    fn handle_opened(&mut self, conn: ConnId, via: Via, room: usize) {
+        let State::Opening(ticket, _) = self.state else { return self.wire.close(conn, Close::Abruptly) };
+        if via != Via::Ticket(ticket) {
+            return self.wire.close(conn, Close::Abruptly);
+        }
+        if self.held.is_some_and(|until| until <= self.now) {
+            self.end_session();
+        }
+        let clean = match self.options.version {
+            // A session we had and lost must not come back without us (3.2.2-4).
+            Version::V5 => self.held.is_none() && (self.options.clean_start || self.met),
+            Version::V31 | Version::V311 => self.options.clean_start && self.held.is_none(),
+        };
+        self.wire.begin(conn);
+        self.state = State::Live(Box::new(Live::new(self.now, conn, room, clean, &self.options)));
+        let data = self.authenticator.as_mut().and_then(|authenticator| authenticator.begin());
+        if let Err(misuse) = self.write_connect(data.as_deref(), Wire::put) {
+            self.fail(Why::Unauthenticated(misuse.to_string().into()));
+        }
+    }
+
+    /// Encodes CONNECT by `how`.
+    fn write_connect<T>(
+        &mut self,
+        data: Option<&[u8]>,
+        how: impl FnOnce(&mut Wire, &Packet<'_>, Version, u32) -> Result<T, Misuse>,
+    ) -> Result<T, Misuse> {
+        let identity = &self.identity;
+        let method = self.authenticator.as_ref().map(|authenticator| authenticator.method());
+        let clean_start = match &self.state {
+            State::Live(live) => live.clean,
+            _ => self.options.clean_start,
+        };
+        let properties = self.options.connect_properties(method, data);
+        let connect = Connect {
+            version: self.options.version,
+            clean_start,
+            keep_alive: self.options.keep_alive,
+            client_id: &identity.client_id,
+            will: identity.will.as_ref().map(|will| WillView {
+                topic: &will.topic,
+                payload: &will.payload,
+                qos: will.qos,
+                retain: will.retain,
+                properties: will.properties.view(),
+            }),
+            username: identity.username.as_deref(),
+            password: identity.password.as_deref(),
+            properties: properties.view(),
+        };
+        how(&mut self.wire, &Packet::Connect(connect), self.options.version, u32::MAX)
+    }
+    /// Sends what may be sent now: first what an earlier connection left unfinished, in its order, then what waits.
+    fn flush(&mut self) {
+        let State::Live(live) = &mut self.state else { return };
+        if !live.is_up() {
+            return;
+        }
+        let session::Session { outbound, waiting, .. } = &mut self.session;
+        while live.room > 0 || outbound.peek_repeat().is_none() {
+            let (id, sent) = match outbound.next_repeat() {
+                None => break,
+                Some(Repeat::Release(id)) => {
+                    (id, live.put(&mut self.wire, self.now, &Packet::PubRel(Ack::success(id))))
+                }
+                Some(Repeat::Publish(id, outgoing)) => {
+                    let publish = Publish { dup: true, packet_id: Some(id), ..outgoing.message.publish() };
+                    let admitted = live.granted.admits(&publish);
+                    (id, admitted.and_then(|()| live.put_publish(&mut self.wire, self.now, &publish)))
+                }
+            };
+            live.await_acknowledgement(self.now);
+            if let Err(misuse) = sent
+                && let Some(outgoing) = withdraw(outbound, id)
+            {
+                self.events.push_back(Event::Dropped(outgoing.token, Dropped::Unacceptable(misuse)));
+            }
+        }
+        while live.room > 0
+            && let Some(next) = waiting.front()
+            && (next.message.qos() == QoS::AtMostOnce || outbound.is_ready())
+        {
+            match live.send(outbound, &mut self.wire, self.now, &next.message.publish(), || next.clone()) {
+                Err(Misuse::NoPacketId) => break,
+                Err(misuse) => {
+                    self.events.push_back(Event::Dropped(next.token, Dropped::Unacceptable(misuse)));
+                }
+                Ok(()) => {}
+            }
+            waiting.pop_front();
+        }
+    }
+
+    /// Gives up the connection, or the attempt at one.
+    fn fail(&mut self, why: Why) {
+        let mut stood = Duration::ZERO;
+        match mem::replace(&mut self.state, State::Idle) {
+            State::Live(mut live) => {
+                stood = live.stood(self.now);
+                self.part(&mut live, &why);
+                let dropped = live.requests.iter().map(|request| request.token);
+                self.events.extend(dropped.map(|token| Event::Dropped(token, Dropped::ConnectionEnded)));
+                if live.is_up() {
+                    self.keep_session(live.granted.session_expiry);
+                }
+            }
+            State::Opening(..) => self.wire.do_not_open(),
+            State::Idle | State::Waiting(_) => {}
+        }
+        let limits = self.options.reconnect.filter(|_| why.worth_another_try());
+        let again_at = limits.map(|limits| self.now + self.backoff.failed(stood, &limits));
+        if let Some(moment) = again_at {
+            self.state = State::Waiting(moment);
+        }
+        self.events.push_back(Event::Disconnected { why, again_at });
+    }
+
+    /// Takes leave of the server, as far as it is still there, and of the connection.
+    fn part(&mut self, live: &mut Live, why: &Why) {
+        let (word, how) = match why {
+            Why::Lost(_) => return self.wire.closed(live.conn),
+            Why::Silence(_) => (None, Close::Abruptly),
+            Why::Offence(refusal) => (Some(refusal.reason()), Close::Gracefully),
+            Why::UnknownSession | Why::Unusable | Why::Unauthenticated(_) => {
+                (Some(ReasonCode::UnspecifiedError), Close::Gracefully)
+            }
+            // A DISCONNECT of ours is already on its way, or one of the server's makes ours needless.
+            Why::Asked | Why::Refused(_) | Why::Dismissed(_) | Why::Unreachable(_) => (None, Close::Gracefully),
+        };
+        // Before 5.0 there is nothing to say: a DISCONNECT would mean that all is well, and discard the will.
+        if let Some(reason) = word.filter(|_| live.version.has_properties()) {
+            let allowed = reason.allowed_in(PacketType::Disconnect, Side::Client);
+            let reason = if allowed { reason } else { ReasonCode::ProtocolError };
+            let word = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
+            // Where the server's maximum packet size is too small for it, the close must do.
+            let _ = live.put(&mut self.wire, self.now, &word);
+        }
+        self.wire.close(live.conn, how);
+    }
+
+    /// The connection ended; the session goes on for `expiry` seconds.
+    fn keep_session(&mut self, expiry: u32) {
+        self.held = match expiry {
+            0 => return self.end_session(),
+            u32::MAX => Some(Instant::FAR),
+            seconds => Some(self.now + Duration::from_secs(u64::from(seconds))),
+        };
+    }
+
+    /// Drops the state of the session. Messages that were never sent are no part of it.
+    fn end_session(&mut self) {
+        self.held = None;
+        self.session.inbound.clear();
+        let lost = self.session.outbound.drain().map(|(_, outgoing)| outgoing.token);
+        self.events.extend(lost.map(|token| Event::Dropped(token, Dropped::SessionEnded)));
+    }
+
+    /// The server has lost the session: what it has not taken over yet begins anew, ahead of what waits.
+    fn renew_session(&mut self) {
+        self.session.inbound.clear();
+        let mut again: VecDeque<Outgoing> = self.session.outbound.drain().map(|(_, outgoing)| outgoing).collect();
+        again.append(&mut self.session.waiting);
+        self.session.waiting = again;
+    }
+
+    fn open(&mut self) {
+        self.opened = self.opened.wrapping_add(1);
+        let ticket = Ticket(u64::from(self.opened));
+        self.state = State::Opening(ticket, self.now);
+        self.wire.open(ticket);
+    }
+
+    fn handle_wake(&mut self) {
+        if self.deadline().is_none_or(|at| at > self.now) {
+            return;
+        }
+        match &mut self.state {
+            State::Idle => {}
+            State::Waiting(_) => self.open(),
+            State::Opening(..) => self.fail(Why::Silence(Awaited::Connection)),
+            State::Live(live) => match live.due(self.options.patience) {
+                Some((_, Due::GiveUp(awaited))) => self.fail(Why::Silence(awaited)),
+                Some((_, Due::Ping)) => live.ping(&mut self.wire, self.now),
+                None => {}
+            },
+        }
+    }
+}
+
+/// Takes an unacknowledged message out of its handshake, whichever it is in.
+fn withdraw(outbound: &mut Outbound<Outgoing>, id: PacketId) -> Option<Outgoing> {
+    outbound.acknowledged(id).or_else(|_| outbound.refused(id)).ok()
+}
+
+impl Node for Client {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Opened { conn, via, room, .. } => self.handle_opened(conn, via, room),
+            Input::Refused { ticket, why } => {
+                if matches!(self.state, State::Opening(asked, _) if asked == ticket) {
+                    self.fail(Why::Unreachable(why.into()));
+                }
+            }
+            Input::Bytes { conn, bytes } => self.handle_bytes(conn, bytes),
+            Input::Writable { conn, room } => {
+                if let State::Live(live) = &mut self.state
+                    && live.conn == conn
+                {
+                    live.room = room;
+                    self.flush();
+                }
+            }
+            Input::Closed { conn, how } => {
+                self.wire.closed(conn);
+                if matches!(&self.state, State::Live(live) if live.conn == conn) {
+                    self.fail(Why::Lost(how));
+                }
+            }
+            // Nothing is ever asked.
+            Input::Answer { .. } => {}
+            Input::Wake => self.handle_wake(),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        self.wire.poll()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Idle => None,
+            State::Waiting(until) => Some(*until),
+            State::Opening(_, since) => Some(*since + self.options.patience),
+            State::Live(live) => live.due(self.options.patience).map(|(at, _)| at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fleet of a million runs in one process, so what each client holds when nothing happens stays small.
+    #[test]
+    fn a_client_with_its_session_fits_512_bytes_and_its_connection_256() {
+        let client = size_of::<Client>() + size_of::<Identity>();
+        assert!(client <= 512, "{client} bytes");
+        assert!(size_of::<Live>() <= 256, "{} bytes", size_of::<Live>());
+    }
+}

@@ -1,0 +1,232 @@
+//! One connection: what dies with it, and when it wants attention.
+
+use std::time::Duration;
+
+use harness::node::ConnId;
+use harness::time::Instant;
+
+use crate::codec::frame::Framer;
+use crate::flow::{Alias, AliasesIn, AliasesOut, Outbound};
+use crate::packet::{Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, Version};
+
+use super::event::Awaited;
+use super::message::Outgoing;
+use super::wire::Wire;
+use super::{Granted, Misuse, Options, Token, withdraw};
+
+/// A SUBSCRIBE or UNSUBSCRIBE without its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) id: PacketId,
+    /// SUBACK or UNSUBACK.
+    pub(super) answer: PacketType,
+    /// How many filters it has.
+    pub(super) filters: usize,
+    pub(super) token: Token,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// CONNECT is sent; since when.
+    Connecting(Instant),
+    /// CONNACK has come; since when.
+    Up(Instant),
+}
+
+/// State of one connection.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) conn: ConnId,
+    pub(super) version: Version,
+    pub(super) stage: Stage,
+    /// Whether CONNECT asked for a new session.
+    pub(super) clean: bool,
+    /// Whether reading is stopped because the application is slow. The server's silence is then our own doing.
+    pub(super) paused: bool,
+    /// Whether a re-authentication is under way.
+    pub(super) reauthenticating: bool,
+    pub(super) granted: Granted,
+    pub(super) framer: Framer,
+    pub(super) aliases_in: AliasesIn,
+    aliases_out: AliasesOut,
+    pub(super) requests: Vec<Request>,
+    /// How many bytes the driver will still take before it counts as slow.
+    pub(super) room: usize,
+    /// When the last packet went out.
+    sent: Instant,
+    /// When bytes last came in.
+    heard: Instant,
+    /// Since when a PINGRESP has been missing.
+    ping: Option<Instant>,
+    /// Since when an acknowledgement has been awaited without any coming.
+    owed: Option<Instant>,
+}
+
+/// What is to be done at a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Send PINGREQ.
+    Ping,
+    /// Give the connection up: this did not come.
+    GiveUp(Awaited),
+}
+
+impl Live {
+    pub(super) fn new(now: Instant, conn: ConnId, room: usize, clean: bool, options: &Options) -> Self {
+        Self {
+            conn,
+            version: options.version,
+            stage: Stage::Connecting(now),
+            clean,
+            paused: false,
+            reauthenticating: false,
+            granted: Granted::unlimited(options),
+            framer: Framer::default(),
+            aliases_in: AliasesIn::new(options.topic_alias_maximum),
+            aliases_out: AliasesOut::default(),
+            requests: Vec::new(),
+            room,
+            sent: now,
+            heard: now,
+            ping: None,
+            owed: None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up(_))
+    }
+
+    /// How long it has stood since CONNACK.
+    pub(super) fn stood(&self, now: Instant) -> Duration {
+        match self.stage {
+            Stage::Up(since) => now - since,
+            Stage::Connecting(_) => Duration::ZERO,
+        }
+    }
+
+    /// The earliest deadline, and what it is for.
+    pub(super) fn due(&self, patience: Duration) -> Option<(Instant, Due)> {
+        if let Stage::Connecting(since) = self.stage {
+            return Some((since + patience, Due::GiveUp(Awaited::ConnAck)));
+        }
+        let keep_alive = self.keep_alive();
+        let idle = keep_alive.map(|period| (self.sent + period, Due::Ping));
+        // Silence of the server is worth a question too: our own packets may all be vanishing.
+        let silence = keep_alive.filter(|_| self.ping.is_none()).map(|period| (self.heard + period, Due::Ping));
+        let pong = self.ping.map(|since| (since + patience, Due::GiveUp(Awaited::PingResp)));
+        let owed = self.owed.map(|since| (since + patience, Due::GiveUp(Awaited::Acknowledgement)));
+        let of_the_server = [silence, pong, owed].into_iter().flatten().filter(|_| !self.paused);
+        of_the_server.chain(idle).min_by_key(|(at, _)| *at)
+    }
+
+    /// How long we may be idle. A tenth short of the keep alive, so that a late timer does not break it.
+    fn keep_alive(&self) -> Option<Duration> {
+        let period = Duration::from_secs(u64::from(self.granted.keep_alive)) * 9 / 10;
+        Some(period).filter(|period| !period.is_zero())
+    }
+
+    /// The server said what it allows.
+    pub(super) fn establish(&mut self, now: Instant, granted: Granted, options: &Options) {
+        self.aliases_out = AliasesOut::new(granted.topic_alias_maximum.min(options.topic_aliases));
+        self.granted = granted;
+        self.stage = Stage::Up(now);
+    }
+
+    /// Bytes came in.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// PINGRESP came.
+    pub(super) fn pong(&mut self) {
+        self.ping = None;
+    }
+
+    /// A packet went out that wants an acknowledgement.
+    pub(super) fn await_acknowledgement(&mut self, now: Instant) {
+        self.owed = self.owed.or(Some(now));
+    }
+
+    /// An acknowledgement came; `more` tells whether another is awaited.
+    pub(super) fn acknowledged(&mut self, now: Instant, more: bool) {
+        self.owed = (more || !self.requests.is_empty() || self.reauthenticating).then_some(now);
+    }
+
+    /// Stops (`true`) or resumes reading. What the server may have said meanwhile is yet to be read.
+    pub(super) fn pause(&mut self, now: Instant, paused: bool) {
+        self.paused = paused;
+        self.heard = now;
+        self.ping = self.ping.map(|_| now);
+        self.owed = self.owed.map(|_| now);
+    }
+
+    /// Sends a packet.
+    ///
+    /// # Errors
+    /// Where the server's maximum packet size forbids it, or the version knows no such packet.
+    pub(super) fn put(&mut self, wire: &mut Wire, now: Instant, packet: &Packet<'_>) -> Result<(), Misuse> {
+        let size = wire.put(packet, self.version, self.granted.maximum_packet_size)?;
+        self.room = self.room.saturating_sub(size);
+        self.sent = now;
+        Ok(())
+    }
+
+    /// Sends PINGREQ.
+    pub(super) fn ping(&mut self, wire: &mut Wire, now: Instant) {
+        self.put(wire, now, &Packet::PingReq).expect("no server is kept whose limit is below two bytes");
+        self.ping = self.ping.or(Some(now));
+    }
+
+    /// Sends a new message; `keep` gives what is to be stored of it until it is acknowledged.
+    ///
+    /// # Errors
+    /// Where the server does not take it, and [`Misuse::NoPacketId`]. Nothing is sent or stored then.
+    pub(super) fn send(
+        &mut self,
+        outbound: &mut Outbound<Outgoing>,
+        wire: &mut Wire,
+        now: Instant,
+        publish: &Publish<'_>,
+        keep: impl FnOnce() -> Outgoing,
+    ) -> Result<(), Misuse> {
+        self.granted.admits(publish)?;
+        if publish.qos == QoS::AtMostOnce {
+            return self.put_publish(wire, now, publish);
+        }
+        let id = outbound.send(publish.qos, keep()).map_err(|_| Misuse::NoPacketId)?;
+        let sent = self.put_publish(wire, now, &Publish { packet_id: Some(id), ..*publish });
+        if sent.is_err() {
+            withdraw(outbound, id);
+        } else {
+            self.await_acknowledgement(now);
+        }
+        sent
+    }
+
+    /// Sends a PUBLISH, by a topic alias if there is one for its topic and the packet does not grow too large by it.
+    ///
+    /// # Errors
+    /// As [`Live::put`].
+    pub(super) fn put_publish(&mut self, wire: &mut Wire, now: Instant, publish: &Publish<'_>) -> Result<(), Misuse> {
+        let (topic, alias) = match self.aliases_out.alias(publish.topic) {
+            Alias::None => return self.put(wire, now, &Packet::Publish(*publish)),
+            Alias::New(alias) => (publish.topic, alias),
+            Alias::Known(alias) => ("", alias),
+        };
+        let properties = with_alias(publish.properties, alias);
+        let short = Packet::Publish(Publish { topic, properties: properties.view(), ..*publish });
+        if self.put(wire, now, &short).is_err() {
+            return self.put(wire, now, &Packet::Publish(*publish));
+        }
+        self.aliases_out.bind(publish.topic);
+        Ok(())
+    }
+}
+
+fn with_alias(properties: Properties<'_>, alias: u16) -> PropertyBuf {
+    let mut list = PropertyBuf::new().with(Property::TopicAlias(alias));
+    list.extend(properties);
+    list
+}

@@ -1,0 +1,61 @@
+//! An application message with its own bytes, in one allocation.
+
+use std::sync::Arc;
+
+use crate::packet::{Properties, Publish, QoS};
+
+use super::Token;
+
+/// A message that arrived, or that waits for the server. Cloning shares the bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Topic, properties, payload.
+    bytes: Arc<[u8]>,
+    properties_length: u32,
+    topic_length: u16,
+    qos: QoS,
+    retain: bool,
+    dup: bool,
+}
+
+impl Message {
+    /// Copies `publish` under this topic, which is its own or the one its alias stands for: at most 65,535 bytes.
+    pub(super) fn new(topic: &str, publish: &Publish<'_>) -> Self {
+        let parts = [topic.as_bytes(), publish.properties.as_bytes(), publish.payload];
+        Self {
+            bytes: parts.concat().into(),
+            properties_length: u32::try_from(publish.properties.as_bytes().len()).expect("properties fit a packet"),
+            topic_length: u16::try_from(topic.len()).expect("a topic has at most 65,535 bytes"),
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+        }
+    }
+
+    /// The message as a packet without identifier. The topic is complete, also where an alias stood for it.
+    pub fn publish(&self) -> Publish<'_> {
+        let (topic, rest) = self.bytes.split_at(usize::from(self.topic_length));
+        let (properties, payload) = rest.split_at(self.properties_length as usize);
+        Publish {
+            dup: self.dup,
+            qos: self.qos,
+            retain: self.retain,
+            topic: std::str::from_utf8(topic).expect("it was a topic when it was copied"),
+            packet_id: None,
+            properties: Properties { bytes: properties },
+            payload,
+        }
+    }
+
+    /// Quality of service.
+    pub fn qos(&self) -> QoS {
+        self.qos
+    }
+}
+
+/// A message on its way out, and the command that sent it.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) message: Message,
+    pub(super) token: Token,
+}
