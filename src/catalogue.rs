@@ -58,6 +58,13 @@ impl Catalogue {
         self.places.get(id).map(|&place| &self.requirements[place])
     }
 
+    /// The requirements that the standards label so: `MQTT-3.1.2-22`, with or without brackets. 3.1.1 and 5.0 give the same
+    /// labels to different rules.
+    pub fn labelled(&self, label: &str) -> impl Iterator<Item = &Requirement> {
+        let number = label.trim_matches(['[', ']']).strip_prefix("MQTT-").unwrap_or_default();
+        FILES.iter().filter_map(move |(_, name, _)| self.get(&format!("{name}:{number}")))
+    }
+
     /// How binding it is; `None` for an unknown id.
     pub fn level(&self, id: &str) -> Option<Level> {
         self.get(id).map(|requirement| requirement.level)
@@ -147,5 +154,17 @@ mod tests {
         check("mqtt311:3.1.2-7", Some("mqtt311:3.1.2-7"));
         check("mqtt311:3.1.2.7", Some("mqtt311:3.1.2-7"));
         check("mqtt5:3.1.2-999", None);
+    }
+
+    #[test]
+    fn labels() {
+        fn check(label: &str, expect: &[&str]) {
+            assert_eq!(catalogue().labelled(label).map(|each| each.id.as_str()).collect::<Vec<_>>(), expect, "{label}");
+        }
+        check("MQTT-3.1.2-22", &["mqtt311:3.1.2-22", "mqtt5:3.1.2-22"]);
+        check("[MQTT-4.8.2-1]", &["mqtt5:4.8.2-1"]);
+        check("MQTT-9.9.9-9", &[]);
+        check("3.1.2-22", &[]);
+        check("MQTT-", &[]);
     }
 }

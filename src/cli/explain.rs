@@ -1,14 +1,117 @@
-//! `testament explain`: prints a rule or a case.
+//! `testament explain`: prints a requirement or a case, and what belongs to it.
 
+use std::fmt::Write as _;
+
+use anyhow::bail;
 use clap::Args;
+use harness::case::Case;
+use harness::catalogue::{Basis, Coverage, Observed, Requirement, closest};
+
+use super::text::{print, wrap};
+use crate::catalogue::catalogue;
+use crate::packet::Version;
+use crate::suite::{self, testbed::Testbed};
 
 /// Options of `testament explain`.
-#[derive(Debug, Default, Args)]
-pub(super) struct Explain {}
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A requirement (mqtt5:3.1.2-22, or MQTT-3.1.2-22 as the standards label it) or a case (qos1/order-is-kept)
+    id: String,
+}
 
 impl Explain {
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        anyhow::bail!("not there yet")
+        let requirements: Vec<_> =
+            catalogue().get(&self.id).into_iter().chain(catalogue().labelled(&self.id)).collect();
+        let cases: Vec<_> = suite::cases().filter(|case| case.id == self.id).collect();
+        if requirements.is_empty() && cases.is_empty() {
+            let known = catalogue().iter().map(|each| each.id.as_str()).chain(suite::cases().map(|case| case.id));
+            bail!(
+                "no requirement or case is called `{}`; the closest: {}",
+                self.id,
+                closest(&self.id, known).join(", ")
+            );
+        }
+        let texts = requirements.into_iter().map(explain_requirement).chain(cases.into_iter().map(explain_case));
+        print(&texts.collect::<Vec<_>>().join("\n"))?;
+        Ok(super::OK)
+    }
+}
+
+fn explain_requirement(requirement: &Requirement) -> String {
+    let Requirement { id, section, level, actor, .. } = requirement;
+    let cases: Vec<_> = suite::cases().filter(|case| case.covers.contains(&id.as_str())).collect();
+    let whom = match actor {
+        harness::catalogue::Actor::Both => "client and server".into(),
+        one => one.to_string(),
+    };
+    let mut out = format!("{id}\n");
+    wrap(&mut out, 4, &format!("section {section}"));
+    let versions = versions(&[id]);
+    wrap(&mut out, 4, &format!("{level}, for the {whom} of MQTT {versions}; {}", seen_by(requirement.observed)));
+    match requirement.basis {
+        Basis::Text => {}
+        Basis::Derived => wrap(&mut out, 4, "derived: no single sentence of the standard says it"),
+        Basis::Practice => wrap(&mut out, 4, "practice: the standard does not say it, implementations agree on it"),
+    }
+    if requirement.unverified {
+        wrap(&mut out, 4, "unverified: its source has not been checked twice");
+    }
+    let examples: Vec<_> = requirement.examples.iter().map(|(given, expect)| format!("{given}: {expect}")).collect();
+    let paragraphs = [
+        ("rule", requirement.rule.as_str()),
+        ("to bring it about", &requirement.stimulus),
+        ("what is then legal", &requirement.expected),
+        ("examples", &examples.join("; ")),
+        ("note", &requirement.note),
+        ("what the next version made of it", &requirement.later),
+        ("replaces", &requirement.replaces.join(", ")),
+        ("see also", &requirement.related.join(", ")),
+        ("exception", requirement.exception.as_deref().unwrap_or_default()),
+    ];
+    for (title, text) in paragraphs.into_iter().filter(|(_, text)| !text.is_empty()) {
+        let _ = writeln!(out, "\n{title}");
+        wrap(&mut out, 4, text);
+    }
+    let _ = writeln!(out, "\ncases: {}", Coverage::of(requirement, !cases.is_empty()).as_str());
+    for case in cases {
+        let _ = writeln!(out, "    {}", case.id);
+        wrap(&mut out, 8, case.claim);
+    }
+    out
+}
+
+fn explain_case(case: &Case<Testbed>) -> String {
+    let mut out = format!("{}\n", case.id);
+    wrap(&mut out, 4, case.claim);
+    let _ = writeln!(out, "\nruns under MQTT {}", versions(case.covers));
+    let surroundings = [
+        (case.isolation.alone, "alone: nothing else runs beside it"),
+        (case.isolation.exact_names, "exact names: it uses client identifiers or topics that are not its own"),
+        (case.isolation.heavy, "heavy: it moves megabytes or tens of thousands of packets"),
+    ];
+    for (_, words) in surroundings.into_iter().filter(|(holds, _)| *holds) {
+        wrap(&mut out, 4, words);
+    }
+    out.push_str("\njudges\n");
+    for requirement in case.covers.iter().filter_map(|id| catalogue().get(id)) {
+        let _ = writeln!(out, "    {} ({}, MQTT {})", requirement.id, requirement.level, versions(&[&requirement.id]));
+        wrap(&mut out, 8, &requirement.rule);
+    }
+    let _ = writeln!(out, "\nrun it\n    testament conform --case {}", case.id);
+    out
+}
+
+fn versions(covers: &[&str]) -> String {
+    catalogue().versions_of(covers).into_iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn seen_by(observed: Observed) -> &'static str {
+    match observed {
+        Observed::AtServer => "seen by a peer of the server",
+        Observed::AtClient => "seen by a peer of the client",
+        Observed::AtBoth => "seen by a peer of either",
+        Observed::Internally => "seen by no peer",
     }
 }

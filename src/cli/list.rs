@@ -1,14 +1,149 @@
-//! `testament list`: lists what there is.
+//! `testament list`: lists cases or requirements.
 
-use clap::Args;
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use harness::catalogue::{Coverage, Level};
+use serde::Serialize;
+
+use super::text::{print, wrap};
+use crate::catalogue::{catalogue, home};
+use crate::packet::Version;
+use crate::suite;
 
 /// Options of `testament list`.
-#[derive(Debug, Default, Args)]
-pub(super) struct List {}
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// What to list
+    what: What,
+    /// Only what concerns this version (3.1, 3.1.1 or 5.0)
+    #[arg(long, value_name = "VERSION")]
+    protocol: Option<Version>,
+    /// Only what holds this text in its id or its sentence
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// Print JSON, in the form that docs/command-line.md gives
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// The cases of the suite
+    Cases,
+    /// The rules of the standards, and where the suite stands with each
+    Requirements,
+}
+
+/// One case, as JSON.
+#[derive(Serialize)]
+struct CaseRow {
+    id: &'static str,
+    claim: &'static str,
+    versions: Vec<&'static str>,
+    covers: &'static [&'static str],
+    alone: bool,
+    exact_names: bool,
+    heavy: bool,
+}
+
+/// One requirement, as JSON.
+#[derive(Serialize)]
+struct RequirementRow {
+    id: &'static str,
+    section: &'static str,
+    level: String,
+    actor: String,
+    rule: &'static str,
+    versions: Vec<&'static str>,
+    coverage: Coverage,
+    cases: Vec<&'static str>,
+}
 
 impl List {
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        anyhow::bail!("not there yet")
+        match self.what {
+            What::Cases => self.print(&self.cases(), cases_as_text),
+            What::Requirements => self.print(&self.requirements(), requirements_as_text),
+        }
     }
+
+    fn print<T: Serialize>(&self, rows: &[T], as_text: fn(&[T]) -> String) -> anyhow::Result<u8> {
+        let text = if self.json { serde_json::to_string_pretty(rows)? + "\n" } else { as_text(rows) };
+        print(&text)?;
+        Ok(super::OK)
+    }
+
+    fn wants(&self, versions: &[&str], texts: [&str; 2]) -> bool {
+        self.protocol.is_none_or(|wanted| versions.contains(&wanted.as_str()))
+            && texts.iter().any(|text| text.to_lowercase().contains(&self.filter.to_lowercase()))
+    }
+
+    fn cases(&self) -> Vec<CaseRow> {
+        let rows = suite::cases().map(|case| CaseRow {
+            id: case.id,
+            claim: case.claim,
+            versions: names(&catalogue().versions_of(case.covers)),
+            covers: case.covers,
+            alone: case.isolation.alone,
+            exact_names: case.isolation.exact_names,
+            heavy: case.isolation.heavy,
+        });
+        rows.filter(|row| self.wants(&row.versions, [row.id, row.claim])).collect()
+    }
+
+    fn requirements(&self) -> Vec<RequirementRow> {
+        let covers = suite::cases().flat_map(|case| case.covers.iter().copied());
+        let rows = catalogue().coverage(covers).map(|(each, coverage)| RequirementRow {
+            id: &each.id,
+            section: &each.section,
+            level: each.level.to_string(),
+            actor: each.actor.to_string(),
+            rule: &each.rule,
+            versions: names(&catalogue().versions_of(&[&each.id])),
+            coverage,
+            cases: suite::cases().filter(|case| case.covers.contains(&each.id.as_str())).map(|case| case.id).collect(),
+        });
+        rows.filter(|row| self.wants(&row.versions, [row.id, row.rule])).collect()
+    }
+}
+
+fn names(versions: &[Version]) -> Vec<&'static str> {
+    versions.iter().map(|version| version.as_str()).collect()
+}
+
+fn cases_as_text(rows: &[CaseRow]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let _ = writeln!(out, "{}  ({})", row.id, row.versions.join(", "));
+        wrap(&mut out, 4, row.claim);
+    }
+    let runs: usize = rows.iter().map(|row| row.versions.len()).sum();
+    let _ = writeln!(out, "\n{} cases, {runs} runs over the versions", rows.len());
+    out
+}
+
+fn requirements_as_text(rows: &[RequirementRow]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let _ = writeln!(out, "{:18} {:6} {:6} {}", row.id, row.level, row.actor, row.coverage.as_str());
+        wrap(&mut out, 4, row.rule);
+    }
+    let _ = write!(out, "\n{:10}", "");
+    for coverage in Coverage::ALL {
+        let _ = write!(out, "{:>13}", coverage.as_str());
+    }
+    let _ = writeln!(out, "{:>13}", "owed MUST");
+    for version in Version::ALL {
+        let of: Vec<_> = rows.iter().filter(|row| home(row.id) == Some(version)).collect();
+        let _ = write!(out, "{:10}", format!("MQTT {version}"));
+        for coverage in Coverage::ALL {
+            let _ = write!(out, "{:>13}", of.iter().filter(|row| row.coverage == coverage).count());
+        }
+        let must = Level::Must.to_string();
+        let owed = of.iter().filter(|row| row.coverage == Coverage::Owed && row.level == must).count();
+        let _ = writeln!(out, "{owed:>13}");
+    }
+    out
 }

@@ -6,6 +6,7 @@ mod list;
 mod publish;
 mod serve;
 mod subscribe;
+mod text;
 
 use std::process::ExitCode;
 

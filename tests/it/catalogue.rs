@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness::catalogue::{Level, Observed, Requirement};
+use harness::catalogue::{Coverage, Level, Observed, Requirement};
 use testament::catalogue::{catalogue, home};
 use testament::packet::Version;
+use testament::suite;
 use testament::topic::{Filter, Topic};
 
 /// The kind of an id: `mqtt5:3.1.2-22` is labelled, `mqtt5:ext-070` is not, `mqtt31:diff-013` is a difference.
@@ -99,4 +100,86 @@ fn every_example_of_a_filter_holds() {
         tried += 1;
     }
     assert_eq!(tried, 81, "examples were added: count them in; lost: find them");
+}
+
+#[test]
+fn every_case_cites_what_there_is_and_runs_somewhere() {
+    let mut ids = BTreeSet::new();
+    for case in suite::cases() {
+        assert!(ids.insert(case.id), "{} twice", case.id);
+        assert!(!case.claim.is_empty(), "{} claims nothing", case.id);
+        assert!(!catalogue().versions_of(case.covers).is_empty(), "{} runs under no version", case.id);
+        for (place, id) in case.covers.iter().enumerate() {
+            // An alias is known too, but what is cited must be the id.
+            assert!(catalogue().get(id).is_some_and(|found| found.id == *id), "{} cites {id}", case.id);
+            assert!(!case.covers[..place].contains(id), "{} cites {id} twice", case.id);
+        }
+    }
+}
+
+#[test]
+fn no_exception_is_stale_and_coverage_counts_every_requirement() {
+    let covers: BTreeSet<_> = suite::cases().flat_map(|case| case.covers.iter().copied()).collect();
+    let mut counts = BTreeMap::new();
+    for (requirement, coverage) in catalogue().coverage(covers.iter().copied()) {
+        let stale = coverage == Coverage::Covered && requirement.exception.is_some();
+        assert!(!stale, "{} has a case and an exception", requirement.id);
+        *counts.entry(coverage).or_insert(0) += 1;
+    }
+    assert_eq!(counts.get(&Coverage::Covered).copied().unwrap_or(0), covers.len());
+    assert_eq!(counts.values().sum::<usize>(), catalogue().iter().len());
+    println!("{counts:?}");
+}
+
+#[cfg(feature = "net")]
+mod command_line {
+    use std::process::{Command, Output};
+
+    fn testament(args: &[&str]) -> (Option<i32>, String, String) {
+        let Output { status, stdout, stderr } =
+            Command::new(env!("CARGO_BIN_EXE_testament")).args(args).output().expect("the binary starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (status.code(), text(stdout), text(stderr))
+    }
+
+    #[test]
+    fn every_id_is_explained_in_lines_that_fit() {
+        for id in ["mqtt5:3.1.2-22", "mqtt311:ext-095", "mqtt31:diff-013", "qos1/publish-is-acknowledged"] {
+            let (code, text, errors) = testament(&["explain", id]);
+            assert_eq!((code, errors.as_str()), (Some(0), ""), "{id}");
+            assert!(text.starts_with(&format!("{id}\n")), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_id_is_trouble_and_names_its_neighbours() {
+        let (code, text, errors) = testament(&["explain", "mqtt5:3.1.2-220"]);
+        assert_eq!((code, text.as_str()), (Some(2), ""));
+        assert!(errors.contains("the closest: mqtt5:3.1.2-20, mqtt5:3.1.2-22, "), "{errors}");
+    }
+
+    #[test]
+    fn a_label_of_the_standards_is_explained_for_each() {
+        let (code, text, _) = testament(&["explain", "MQTT-3.1.2-22"]);
+        let ids: Vec<_> = text.lines().filter(|line| line.starts_with("mqtt")).collect();
+        assert_eq!((code, ids), (Some(0), vec!["mqtt311:3.1.2-22", "mqtt5:3.1.2-22"]));
+    }
+
+    #[test]
+    fn lists_filter_and_speak_json() {
+        let (code, text, _) =
+            testament(&["list", "requirements", "--json", "--protocol", "3.1", "--filter", "older connection"]);
+        let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((code, rows.as_array().map(Vec::len)), (Some(0), Some(1)), "{text}");
+        assert_eq!(rows[0]["id"], "mqtt31:diff-013");
+        assert_eq!(rows[0]["versions"], serde_json::json!(["3.1"]));
+
+        let (code, text, _) = testament(&["list", "cases", "--json", "--filter", "qos1/publish-is-acknowledged"]);
+        let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((code, &rows[0]["versions"]), (Some(0), &serde_json::json!(["3.1", "3.1.1", "5.0"])), "{text}");
+
+        let (code, _, errors) = testament(&["list", "verdicts"]);
+        assert_eq!(code, Some(2), "{errors}");
+    }
 }

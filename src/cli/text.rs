@@ -1,0 +1,53 @@
+//! Text for a terminal: lines of at most 100 columns, whatever the terminal, so that output can be compared.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+/// The longest line.
+const WIDTH: usize = 100;
+
+/// Appends `text` in lines that all begin with `indent` spaces. A word longer than a line keeps a line of its own.
+pub(super) fn wrap(out: &mut String, indent: usize, text: &str) {
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width <= WIDTH {
+            let _ = write!(out, " {word}");
+            column += 1 + width;
+        } else {
+            let end = if column > 0 { "\n" } else { "" };
+            let _ = write!(out, "{end}{:indent$}{word}", "");
+            column = indent + width;
+        }
+    }
+    out.push('\n');
+}
+
+/// Prints `text`. A reader who has seen enough (`testament list requirements | head`) is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapping() {
+        fn check(indent: usize, text: &str, expect: &str) {
+            let mut out = String::new();
+            wrap(&mut out, indent, text);
+            assert_eq!(out, expect);
+        }
+        let (half, rest) = ("a".repeat(50), "b".repeat(49));
+        check(0, "", "\n");
+        check(2, "one  two\nthree", "  one two three\n");
+        check(0, &format!("{half} {rest}"), &format!("{half} {rest}\n"));
+        check(0, &format!("{half} {rest}b"), &format!("{half}\n{rest}b\n"));
+        check(1, &format!("{half} {rest}"), &format!(" {half}\n {rest}\n"));
+        check(0, &format!("{half}{half}{half} a"), &format!("{half}{half}{half}\na\n"));
+    }
+}
