@@ -11,6 +11,7 @@ pub mod client;
 pub mod codec;
 pub mod flow;
 pub mod forge;
+pub mod hollow;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod packet;

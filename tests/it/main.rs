@@ -7,6 +7,7 @@ mod client;
 mod codec;
 mod conformance;
 mod foreign;
+mod hollow;
 mod net;
 mod tidy;
 mod topic;

@@ -1,0 +1,54 @@
+//! The control group: against a broker that does nothing right, no case passes unless its claim is honestly true there.
+
+use std::time::Duration;
+
+use harness::rng::Rng;
+use harness::sim::{Link, SimWorld};
+use harness::world::Endpoint;
+use testament::hollow::{Emptiness, Hollow};
+use testament::packet::Version;
+use testament::suite::supports::Supports;
+use testament::suite::testbed::{Setting, Timing};
+use testament::suite::{cases, play};
+
+/// Cases whose claim is about an acknowledgement alone, and so honestly true of brokers that acknowledge everything.
+const ACKNOWLEDGED: &[&str] = &["qos2/unknown-pubrel-is-completed"];
+
+fn passes(emptiness: Emptiness) -> Vec<&'static str> {
+    let mut passed = Vec::new();
+    for case in cases() {
+        for version in Version::ALL {
+            if testament::catalogue::catalogue().clauses(case.covers, version).is_empty() {
+                continue;
+            }
+            let setting = Setting {
+                version,
+                token: "hollow".into(),
+                number: 1,
+                timing: Timing::for_round_trip(Duration::from_millis(1)),
+                supports: Supports { topic_alias_maximum: 10, ..Supports::default() },
+                login: None,
+                disposable: true,
+            };
+            let listeners = [(Endpoint::Tcp, 0)];
+            let start = Box::new(move || Box::new(Hollow::new(emptiness)) as Box<dyn harness::node::Node>);
+            let world = SimWorld::new(Rng::stream(1, case.id), Link::default(), &listeners, start);
+            if play(case, setting, Box::new(world)).outcome.is_ok() {
+                passed.push(case.id);
+            }
+        }
+    }
+    passed.dedup();
+    passed
+}
+
+#[test]
+fn no_case_passes_against_a_hollow_broker_unless_its_claim_is_true_there() {
+    for emptiness in Emptiness::ALL {
+        let honest = match emptiness {
+            Emptiness::Closes | Emptiness::Mute | Emptiness::Greets => &[],
+            Emptiness::Acknowledges | Emptiness::Babbles => ACKNOWLEDGED,
+        };
+        assert_eq!(passes(emptiness), honest, "a broker that {}", emptiness.words());
+    }
+}
