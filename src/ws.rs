@@ -1,1 +1,0 @@
-//! WebSocket around any node, sans-IO.
