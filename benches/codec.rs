@@ -125,7 +125,7 @@ fn consuming<P>(
         let fresh = || BytesMut::from(stream);
         let all = |stream: &mut BytesMut| {
             for _ in 0..PACKETS {
-                black_box(read(stream));
+                black_box(&read(stream));
             }
         };
         bencher.iter_batched_ref(fresh, all, BatchSize::SmallInput);
@@ -145,7 +145,7 @@ fn consuming<P>(
 
 /// mqtt-protocol-core has one module per version with the same names; it parses bodies and writes a new buffer each.
 macro_rules! protocol_core {
-    ($group:expr, $stream:expr, $module:ident, $prefix:ident) => {{
+    ($group:expr, $stream:expr, $module:ident) => {{
         use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait, Packet as Peer, $module as peer};
         let parse = |(first, body): (u8, &[u8])| match first >> 4 {
             3 => peer::Publish::parse(first & 15, Arc::from(body)).map(|(packet, _)| Peer::from(packet)),
@@ -158,11 +158,11 @@ macro_rules! protocol_core {
         };
         let stream: &[u8] = $stream;
         $group.bench_function("decode/mqtt-protocol-core", |bencher| {
-            bencher.iter(|| frames(stream).for_each(|frame| drop(black_box(parse(frame).unwrap()))));
+            bencher.iter(|| frames(stream).for_each(|frame| _ = black_box(&parse(frame).unwrap())));
         });
         let packets: Vec<Peer> = frames(stream).map(|frame| parse(frame).unwrap()).collect();
         $group.bench_function("encode/mqtt-protocol-core", |bencher| {
-            bencher.iter(|| packets.iter().for_each(|packet| drop(black_box(packet.to_continuous_buffer()))));
+            bencher.iter(|| packets.iter().for_each(|packet| _ = black_box(&packet.to_continuous_buffer())));
         });
     }};
 }
@@ -175,7 +175,7 @@ fn codec(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(PACKETS as u64));
 
         group.bench_function("decode/testament", |bencher| {
-            bencher.iter(|| ours(version, &stream, |packet| drop(black_box(packet))));
+            bencher.iter(|| ours(version, &stream, |packet| _ = black_box(&packet)));
         });
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let mut count = 0;
@@ -215,9 +215,9 @@ fn codec(criterion: &mut Criterion) {
                     "rumqttc",
                     &stream,
                     |stream| Rumqttc::read(stream, None).unwrap(),
-                    |packet, out| drop(packet.write(out, None).unwrap()),
+                    |packet, out| _ = packet.write(out, None).unwrap(),
                 );
-                protocol_core!(group, &stream, v5_0, V5_0);
+                protocol_core!(group, &stream, v5_0);
             }
             _ => {
                 consuming(
@@ -225,7 +225,7 @@ fn codec(criterion: &mut Criterion) {
                     "rumqttc",
                     &stream,
                     |stream| rumqttc::mqttbytes::v4::Packet::read(stream, usize::MAX).unwrap(),
-                    |packet, out| drop(packet.write(out, usize::MAX).unwrap()),
+                    |packet, out| _ = packet.write(out, usize::MAX).unwrap(),
                 );
                 consuming(
                     &mut group,
@@ -234,7 +234,7 @@ fn codec(criterion: &mut Criterion) {
                     |stream| mqttbytes::v4::read(stream, usize::MAX).unwrap(),
                     |packet, out| mqttbytes_write(packet, out),
                 );
-                protocol_core!(group, &stream, v3_1_1, V3_1_1);
+                protocol_core!(group, &stream, v3_1_1);
                 mqttrs(&mut group, &stream);
             }
         }
@@ -270,7 +270,7 @@ fn mqttrs(group: &mut BenchmarkGroup<'_, WallTime>, stream: &[u8]) {
     };
     let parse = |frame| mqttrs::decode_slice(frame).unwrap().unwrap();
     group.bench_function("decode/mqttrs", |bencher| {
-        bencher.iter(|| whole_frames().for_each(|frame| drop(black_box(parse(frame)))));
+        bencher.iter(|| whole_frames().for_each(|frame| _ = black_box(&parse(frame))));
     });
     let packets: Vec<mqttrs::Packet<'_>> = whole_frames().map(parse).collect();
     let mut out = vec![0; 2 * stream.len()];

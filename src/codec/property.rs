@@ -50,8 +50,9 @@ pub(super) fn check(mut list: Reader<'_>, host: Host, sender: Side) -> Result<Se
             Err(refusal) => return Err(refusal),
         }
     }
+    // Only for CONNECT does the standard say so; AUTH needs the method with and without data.
     let without_method = seen.has(PropertyId::AuthenticationData) && !seen.has(PropertyId::AuthenticationMethod);
-    if without_method && host != Host::Packet(PacketType::Auth) {
+    if without_method && host == Host::Packet(PacketType::Connect) {
         return Err(list.refuse(Rule::AuthenticationDataWithoutMethod));
     }
     Ok(seen)

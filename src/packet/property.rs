@@ -677,6 +677,12 @@ impl PropertyBuf {
     }
 }
 
+impl<'a> FromIterator<Property<'a>> for PropertyBuf {
+    fn from_iter<I: IntoIterator<Item = Property<'a>>>(properties: I) -> Self {
+        properties.into_iter().fold(Self::new(), Self::with)
+    }
+}
+
 /// Appends a variable byte integer in its shortest form; values above 268,435,455 are cut to that.
 pub(crate) fn put_variable(out: &mut Vec<u8>, value: u32) {
     let mut rest = value.min(0x0FFF_FFFF);

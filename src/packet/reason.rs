@@ -205,7 +205,8 @@ const TABLE: [Row; 43] = [
     Row {
         code: ReasonCode::QosNotSupported,
         name: "QoS not supported",
-        uses: &[(ConnAck, Server), (Disconnect, Server)],
+        // Table 3-10 gives it to servers alone, yet 3.3.4 tells a client to send it: the more generous of the two counts.
+        uses: &[(ConnAck, Server), (Disconnect, Both)],
     },
     Row {
         code: ReasonCode::UseAnotherServer,
