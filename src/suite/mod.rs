@@ -4,13 +4,17 @@
 //! chapter holds the cases. The suite judges: it never names the reference broker, the reference client or `flow`.
 //! Packets are read by the codec, which golden bytes and an independent dissector judge in turn.
 
+mod alias;
 pub mod expect;
+mod flow_control;
+mod keep_alive;
 pub mod peer;
 mod qos1;
 mod qos2;
 pub mod script;
 pub mod supports;
 pub mod testbed;
+mod websocket;
 pub mod websocket_stream;
 pub mod words;
 
@@ -20,7 +24,8 @@ use harness::world::World;
 use testbed::{Setting, Testbed};
 
 /// The chapters, in the order of the standard.
-pub const CHAPTERS: &[&[Case<Testbed>]] = &[qos1::CASES, qos2::CASES];
+pub const CHAPTERS: &[&[Case<Testbed>]] =
+    &[keep_alive::CASES, qos1::CASES, qos2::CASES, alias::CASES, flow_control::CASES, websocket::CASES];
 
 /// Every case, in the order of the standard.
 pub fn cases() -> impl Iterator<Item = &'static Case<Testbed>> {

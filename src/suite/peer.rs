@@ -259,7 +259,10 @@ impl<'t> Peer<'t> {
                 let packet = came.packet.packet();
                 match verdict(&packet) {
                     Some((_, true)) => {}
-                    Some((reason, false)) => self.testbed.remark(None, expected, format!("reason code {reason}")),
+                    Some((reason, false)) => {
+                        let clause = self.testbed.clause(&["mqtt5:ext-228", "mqtt311:ext-050"]);
+                        self.testbed.remark(clause, expected, format!("reason code {reason}"));
+                    }
                     // The answer to the fence: the target went on as if nothing had happened.
                     None if matches!(packet, Packet::PingResp) && fence == Some(false) => {
                         fence = Some(true);

@@ -1,0 +1,248 @@
+//! Topic aliases: 3.3.2.3.4 of 5.0.
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::welcome;
+use super::peer::Peer;
+use super::script::{Script, publish};
+use super::supports::Capability::{Sessions, TopicAliases};
+use super::testbed::{Testbed, as_step};
+use crate::forge::Forged;
+use crate::packet::Property::{TopicAlias, TopicAliasMaximum};
+use crate::packet::{
+    Packet, PropertyBuf, PropertyId,
+    QoS::{AtLeastOnce, AtMostOnce},
+    ReasonCode,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("alias/stands-for-its-topic", stands_for_its_topic)
+        .claim("a PUBLISH with an alias in place of its topic reaches the subscribers of the topic it was set to")
+        .covers(&["mqtt5:3.3.2-12"]),
+    Case::new("alias/highest-is-accepted", highest_is_accepted)
+        .claim("the highest alias that CONNACK allows is accepted")
+        .covers(&["mqtt5:3.3.2-12"]),
+    Case::new("alias/can-be-set-anew", can_be_set_anew)
+        .claim("an alias sent with another topic stands for that topic from then on")
+        .covers(&["mqtt5:ext-112", "mqtt5:3.3.2-12"]),
+    Case::new("alias/each-client-has-its-own", each_client_has_its_own)
+        .claim("the same alias stands for different topics on different connections")
+        .covers(&["mqtt5:ext-114"]),
+    Case::new("alias/ends-with-the-connection", ends_with_the_connection)
+        .claim("an alias set on an earlier connection of the session is unknown on the next one")
+        .covers(&["mqtt5:3.3.2-7", "mqtt5:ext-110"]),
+    Case::new("alias/unknown-is-refused", unknown_is_refused)
+        .claim("an alias that was never set, in place of a topic, is a protocol error")
+        .covers(&["mqtt5:ext-110"]),
+    Case::new("alias/zero-is-refused", zero_is_refused)
+        .claim("alias 0 is a protocol error, and the message is not delivered")
+        .covers(&["mqtt5:3.3.2-8", "mqtt5:ext-111"]),
+    Case::new("alias/above-the-maximum-is-refused", above_the_maximum_is_refused)
+        .claim("an alias above the maximum of CONNACK is a protocol error, and the message is not delivered")
+        .covers(&["mqtt5:3.3.2-9", "mqtt5:ext-111"]),
+    Case::new("alias/server-keeps-to-the-maximum", server_keeps_to_the_maximum)
+        .claim("the server uses no alias above the maximum of CONNECT, and each stands for the right topic")
+        .covers(&["mqtt5:3.1.2-26", "mqtt5:3.3.2-11", "mqtt5:ext-113"]),
+    Case::new("alias/none-unless-allowed", none_unless_allowed)
+        .claim("without a maximum in CONNECT, or with 0, messages come with their topic and without alias")
+        .covers(&["mqtt5:3.1.2-27"]),
+    Case::new("alias/resent-message-has-its-topic", resent_message_has_its_topic)
+        .claim("a message sent again on a new connection does not rely on an alias of the old one")
+        .covers(&["mqtt5:ext-115", "mqtt5:3.3.2-7"]),
+];
+
+/// What fits a wrong alias.
+const REASONS: &[ReasonCode] = &[ReasonCode::TopicAliasInvalid, ReasonCode::ProtocolError, ReasonCode::MalformedPacket];
+
+/// Connects; the highest alias that CONNACK allows.
+fn join_allowed<'t>(t: &'t Testbed, role: &str) -> Result<(Peer<'t>, u16), Stop> {
+    let peer = t.dial(role)?;
+    peer.send(t.connect(role))?;
+    let came = as_step("connecting", peer.expect(welcome(None)))?;
+    match came.packet.packet() {
+        Packet::ConnAck(connack) => Ok((peer, connack.properties.topic_alias_maximum().unwrap_or(0))),
+        _ => Ok((peer, 0)),
+    }
+}
+
+/// A PUBLISH with no topic but this alias.
+fn by_alias(alias: u16, payload: &str) -> impl Script + use<> {
+    publish("", payload).with(TopicAlias(alias))
+}
+
+/// `offender` is refused for what it has just sent, and "reader" does not get it: "fence" comes first.
+fn is_refused(t: &Testbed, reader: &Peer<'_>, offender: &Peer<'_>) -> Outcome {
+    offender.refused(REASONS)?;
+    t.join("writer")?.publish(publish("door", "fence"))?;
+    reader.hears(["fence"])
+}
+
+fn stands_for_its_topic(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "one").with(TopicAlias(1)))?;
+    writer.send(by_alias(1, "two"))?;
+    writer.send(by_alias(1, "three"))?;
+    reader.hears(["one", "two", "three"])
+}
+
+fn highest_is_accepted(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let (writer, highest) = join_allowed(t, "writer")?;
+    writer.send(publish("door", "one").with(TopicAlias(highest)))?;
+    writer.send(by_alias(highest, "two"))?;
+    reader.hears(["one", "two"])
+}
+
+fn can_be_set_anew(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    let (door, window) = (t.join("door")?, t.join("window")?);
+    door.subscribe("door", AtMostOnce)?;
+    window.subscribe("window", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "one").with(TopicAlias(1)))?;
+    writer.send(publish("window", "two").with(TopicAlias(1)))?;
+    writer.send(by_alias(1, "three"))?;
+    writer.send(publish("door", "four"))?;
+    window.hears(["two", "three"])?;
+    door.hears(["one", "four"])
+}
+
+fn each_client_has_its_own(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    let (door, window) = (t.join("door")?, t.join("window")?);
+    door.subscribe("door", AtMostOnce)?;
+    window.subscribe("window", AtMostOnce)?;
+    let (left, right) = (t.join("left")?, t.join("right")?);
+    left.send(publish("door", "one").with(TopicAlias(1)))?;
+    left.ping()?;
+    right.send(publish("window", "two").with(TopicAlias(1)))?;
+    right.ping()?;
+    left.send(by_alias(1, "three"))?;
+    right.send(by_alias(1, "four"))?;
+    door.hears(["one", "three"])?;
+    window.hears(["two", "four"])
+}
+
+fn ends_with_the_connection(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join_persistent("writer")?;
+    writer.send(publish("door", "one").with(TopicAlias(1)))?;
+    writer.send(by_alias(1, "two"))?;
+    reader.hears(["one", "two"])?;
+
+    let offender = writer.drop_and_resume()?;
+    offender.send(by_alias(1, "three"))?;
+    is_refused(t, &reader, &offender)
+}
+
+fn unknown_is_refused(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    let offender = t.join("offender")?;
+    offender.ping()?;
+    offender.send(by_alias(1, "one"))?;
+    offender.refused(REASONS)
+}
+
+fn zero_is_refused(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let offender = t.join("offender")?;
+    let zero = PropertyBuf::new().with(TopicAlias(0));
+    let bytes = Forged::from_frame(&publish("door", "one").wire(t)?).properties(zero.view().as_bytes()).bytes();
+    offender.send_raw(&bytes)?;
+    is_refused(t, &reader, &offender)
+}
+
+fn above_the_maximum_is_refused(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let (offender, highest) = join_allowed(t, "offender")?;
+    let Some(above) = highest.checked_add(1) else {
+        return Err(Stop::Skip("needs a topic alias maximum below 65,535".into()));
+    };
+    offender.send(publish("door", "one").with(TopicAlias(above)))?;
+    is_refused(t, &reader, &offender)
+}
+
+/// Whether it uses any is its own affair. The publisher's alias 1 must not leak into the reader's connection.
+fn server_keeps_to_the_maximum(t: &Testbed) -> Outcome {
+    const TOPICS: [&str; 5] = ["one", "two", "three", "four", "five"];
+    let reader = t.join_with("reader", &t.connect("reader").with(TopicAliasMaximum(2)))?;
+    for topic in TOPICS {
+        reader.subscribe(topic, AtMostOnce)?;
+    }
+    let writer = t.join("writer")?;
+    for topic in TOPICS.iter().chain(&TOPICS) {
+        writer.send(publish(topic, topic))?;
+        let delivery = reader.delivery(&format!("a message on {topic}"))?;
+        let alias = delivery.properties.view().topic_alias().unwrap_or(1);
+        t.judge(
+            delivery.topic == delivery.text() && (1..=2).contains(&alias),
+            format!("a message on {topic}, by its name or by alias 1 or 2"),
+            || format!("{} for topic {:?}", delivery.words, delivery.topic),
+        )?;
+    }
+    Ok(())
+}
+
+/// The publisher uses an alias where it may, which must stay on its own connection.
+fn none_unless_allowed(t: &Testbed) -> Outcome {
+    let plain = t.join("plain")?;
+    plain.subscribe("door", AtMostOnce)?;
+    let zero = t.join_with("zero", &t.connect("zero").with(TopicAliasMaximum(0)))?;
+    zero.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    if t.supports().has(TopicAliases(1)) {
+        writer.send(publish("door", "one").with(TopicAlias(1)))?;
+        writer.send(by_alias(1, "two"))?;
+    } else {
+        writer.send(publish("door", "one"))?;
+        writer.send(publish("door", "two"))?;
+    }
+    for reader in [&plain, &zero] {
+        for payload in ["one", "two"] {
+            let delivery = reader.delivery("a message with its topic and no alias")?;
+            let alias = delivery.properties.view().iter().any(|property| property.id() == PropertyId::TopicAlias);
+            t.judge(
+                delivery.text() == payload && delivery.topic == "door" && !alias,
+                format!("message {payload:?} with its topic and no alias"),
+                || delivery.words.clone(),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn resent_message_has_its_topic(t: &Testbed) -> Outcome {
+    t.needs(Sessions)?;
+    let connect = |clean| t.connect_persistent("reader", clean).with(TopicAliasMaximum(5));
+    let reader = t.join_with("reader", &connect(true))?;
+    reader.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    for payload in ["one", "two"] {
+        writer.publish(publish("door", payload).at(AtLeastOnce, 0))?;
+        reader.delivery("a message to leave without PUBACK")?;
+    }
+    reader.vanish()?;
+
+    let reader = t.dial("reader")?;
+    reader.send(connect(false))?;
+    as_step("resuming the session", reader.expect(welcome(Some(true))))?;
+    for payload in ["one", "two"] {
+        let delivery = reader.delivery("the messages without PUBACK again")?;
+        t.judge(
+            delivery.topic == "door" && delivery.text() == payload,
+            format!("message {payload:?} again, with its topic or an alias set on this connection"),
+            || delivery.words.clone(),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Flow control: the receive maximum (4.9 of 5.0), and the maximum packet size (3.1.2.11.4 and 3.2.2.3.6).
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::{accepted, pingresp, suback, welcome};
+use super::peer::Peer;
+use super::script::{PingReq, PublishScript, Script, puback, pubcomp, publish, pubrec, subscribe};
+use super::supports::Capability::{self, QoS1, QoS2, Sessions};
+use super::testbed::{Testbed, as_step};
+use crate::packet::Property::{MaximumPacketSize, ReceiveMaximum};
+use crate::packet::{
+    PacketType::{PubAck, PubRec, PubRel},
+    QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce},
+    ReasonCode,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("flow-control/window-is-kept", window_is_kept)
+        .claim("no more messages wait for PUBACK at once than the client's receive maximum, and each PUBACK lets one more come")
+        .covers(&["mqtt5:3.3.4-9", "mqtt5:4.9.0-1", "mqtt5:4.9.0-2", "mqtt5:ext-191"]),
+    Case::new("flow-control/pubrec-frees-nothing", pubrec_frees_nothing)
+        .claim("a QoS 2 message fills the window until PUBCOMP, not only until PUBREC")
+        .covers(&["mqtt5:ext-192", "mqtt5:ext-191", "mqtt5:3.3.4-9"]),
+    Case::new("flow-control/rejecting-puback-frees", rejecting_puback_frees)
+        .claim("PUBACK with an error code lets one more message come")
+        .covers(&["mqtt5:ext-191"]),
+    Case::new("flow-control/rejecting-pubrec-frees", rejecting_pubrec_frees)
+        .claim("PUBREC with an error code lets one more message come")
+        .covers(&["mqtt5:ext-191"]),
+    Case::new("flow-control/other-packets-go-on", other_packets_go_on)
+        .claim("a full window delays no other packet: PINGREQ, SUBSCRIBE and PUBLISH are answered")
+        .covers(&["mqtt5:3.3.4-10", "mqtt5:4.9.0-3"]),
+    Case::new("flow-control/resumption-keeps-to-the-new-window", resumption_keeps_to_the_new_window)
+        .claim("what is sent again on a resumed session keeps to the receive maximum of the new connection")
+        .covers(&["mqtt5:ext-196", "mqtt5:ext-194", "mqtt5:3.3.4-9"]),
+    Case::new("flow-control/stray-puback-adds-nothing", stray_puback_adds_nothing)
+        .claim("acknowledgements repeated or made up do not widen the window beyond the receive maximum")
+        .covers(&["mqtt5:ext-193"]),
+    Case::new("flow-control/client-beyond-the-window-is-refused", client_beyond_the_window_is_refused)
+        .claim("the receive maximum of CONNACK is granted in full, and one QoS 2 message more is a protocol error")
+        .covers(&["mqtt5:ext-124"]),
+    Case::new("flow-control/packet-size-is-kept", packet_size_is_kept)
+        .claim("a message of exactly the client's maximum packet size arrives, and one a byte larger does not")
+        .covers(&["mqtt5:3.1.2-24"]),
+    Case::new("flow-control/too-large-counts-as-delivered", too_large_counts_as_delivered)
+        .claim("a message too large for one client is acknowledged, reaches the others, and holds up nothing")
+        .covers(&["mqtt5:3.1.2-25"]),
+    Case::new("flow-control/no-packet-size-no-limit", no_packet_size_no_limit)
+        .claim("a client that names no maximum packet size gets large messages")
+        .covers(&["mqtt5:ext-078"]),
+    Case::new("flow-control/too-large-for-the-server-is-refused", too_large_for_the_server_is_refused)
+        .claim("a packet of exactly the server's maximum packet size is taken, and one a byte larger is a protocol error")
+        .covers(&["mqtt5:ext-107"])
+        .heavy(),
+];
+
+/// A reader with this receive maximum that gets messages up to this quality of service.
+fn reader(t: &Testbed, maximum: u16, qos: QoS) -> Result<Peer<'_>, Stop> {
+    let reader = t.join_with("reader", &t.connect("reader").with(ReceiveMaximum(maximum)))?;
+    reader.subscribe("door", qos)?;
+    Ok(reader)
+}
+
+/// Publishes these to "door", each at this quality of service.
+fn publish_all(writer: &Peer<'_>, payloads: &[&str], qos: QoS) -> Result<(), Stop> {
+    payloads.iter().try_for_each(|payload| writer.publish(publish("door", payload).at(qos, 0)))
+}
+
+/// A server may have a smaller window of its own, so what waits in the window is counted rather than asked for. PINGRESP
+/// is the fence: whatever the server would send without an acknowledgement has come by then.
+fn window_is_kept(t: &Testbed) -> Outcome {
+    let reader = reader(t, 2, AtLeastOnce)?;
+    publish_all(&t.join("writer")?, &["1", "2", "3", "4", "5"], AtLeastOnce)?;
+    let mut open = vec![reader.delivery("the first of five messages")?];
+    let mut heard = 1;
+    while heard < 5 {
+        reader.ping()?;
+        while let Ok(delivery) = reader.delivery_by("another message", t.now()) {
+            open.push(delivery);
+            heard += 1;
+        }
+        t.judge(open.len() <= 2, "at most two messages without PUBACK at once", || format!("{} of them", open.len()))?;
+        if open.is_empty() {
+            open.push(reader.delivery("the next message after PUBACK")?);
+            heard += 1;
+        }
+        reader.send(puback(open.remove(0).id))?;
+    }
+    Ok(())
+}
+
+fn pubrec_frees_nothing(t: &Testbed) -> Outcome {
+    let reader = reader(t, 1, ExactlyOnce)?;
+    publish_all(&t.join("writer")?, &["one", "two"], ExactlyOnce)?;
+    let one = reader.delivery("the first message")?;
+    reader.send(pubrec(one.id))?;
+    reader.expect(accepted(PubRel, one.id))?;
+    reader.ping()?;
+    reader.heard_nothing("no second message before PUBCOMP")?;
+    reader.send(pubcomp(one.id))?;
+    reader.hears(["two"])
+}
+
+fn rejecting_puback_frees(t: &Testbed) -> Outcome {
+    let reader = reader(t, 1, AtLeastOnce)?;
+    publish_all(&t.join("writer")?, &["one", "two"], AtLeastOnce)?;
+    let one = reader.delivery("the first message")?;
+    reader.send(puback(one.id).because(ReasonCode::ImplementationSpecificError))?;
+    reader.hears(["two"])
+}
+
+fn rejecting_pubrec_frees(t: &Testbed) -> Outcome {
+    let reader = reader(t, 1, ExactlyOnce)?;
+    publish_all(&t.join("writer")?, &["one", "two"], ExactlyOnce)?;
+    let one = reader.delivery("the first message")?;
+    reader.send(pubrec(one.id).because(ReasonCode::ImplementationSpecificError))?;
+    reader.hears(["two"])
+}
+
+fn other_packets_go_on(t: &Testbed) -> Outcome {
+    t.needs(QoS1)?;
+    let reader = reader(t, 1, AtLeastOnce)?;
+    publish_all(&t.join("writer")?, &["one", "two"], AtLeastOnce)?;
+    let one = reader.delivery("the first message")?;
+    reader.send(PingReq)?;
+    reader.expect(pingresp())?;
+    reader.send(subscribe(7).to("window", AtMostOnce))?;
+    reader.expect(suback(7, &[Some(0)]))?;
+    reader.send(publish("roof", "up").at_least_once(8))?;
+    reader.expect(accepted(PubAck, 8))?;
+    reader.heard_nothing("no second message before PUBACK")?;
+    reader.send(puback(one.id))?;
+    reader.hears(["two"])
+}
+
+fn resumption_keeps_to_the_new_window(t: &Testbed) -> Outcome {
+    t.needs(Sessions)?;
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    publish_all(&t.join("writer")?, &["one", "two", "three"], AtLeastOnce)?;
+    reader.delivery("the first of three messages")?;
+    reader.vanish()?;
+
+    let reader = t.dial("reader")?;
+    reader.send(t.connect_persistent("reader", false).with(ReceiveMaximum(1)))?;
+    as_step("resuming the session", reader.expect(welcome(Some(true))))?;
+    for payload in ["one", "two", "three"] {
+        let delivery = reader.delivery("the next of three messages")?;
+        t.judge(delivery.text() == payload, format!("message {payload:?} next"), || delivery.words.clone())?;
+        reader.ping()?;
+        reader.heard_nothing("one message at a time")?;
+        reader.send(puback(delivery.id))?;
+    }
+    Ok(())
+}
+
+/// A server may end the connection for an acknowledgement of nothing, which is as good.
+fn stray_puback_adds_nothing(t: &Testbed) -> Outcome {
+    let reader = reader(t, 1, AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    publish_all(&writer, &["one"], AtLeastOnce)?;
+    let one = reader.delivery("the first message")?;
+    reader.send(puback(one.id))?;
+    reader.ping()?;
+    reader.send(puback(one.id))?;
+    if reader.still_served().is_err() {
+        return t.join("reader")?.ping();
+    }
+    publish_all(&writer, &["two", "three"], AtLeastOnce)?;
+    let two = reader.delivery("the second message")?;
+    reader.ping()?;
+    reader.heard_nothing("no third message before PUBACK of the second")?;
+    reader.send(puback(two.id))?;
+    reader.hears(["three"])
+}
+
+/// At QoS 1 the server could acknowledge faster than the client exceeds; without PUBREL the QoS 2 messages stay open.
+fn client_beyond_the_window_is_refused(t: &Testbed) -> Outcome {
+    t.needs(QoS2)?;
+    t.needs(Capability::ReceiveMaximum)?;
+    let maximum = t.supports().receive_maximum;
+    let writer = t.join("writer")?;
+    for id in 1..=maximum {
+        writer.send(publish("door", "within").exactly_once(id))?;
+        writer.expect(accepted(PubRec, id))?;
+    }
+    writer.send(publish("door", "beyond").exactly_once(maximum + 1))?;
+    writer.refused(&[ReasonCode::ReceiveMaximumExceeded])
+}
+
+/// The payload that makes this PUBLISH `size` bytes long in all; the server sends it on, at QoS 0, in as many.
+fn payload_for(t: &Testbed, size: usize, publish: impl Fn(&str) -> PublishScript) -> Result<String, Stop> {
+    let mut payload = "x".repeat(size);
+    // Twice, since a shorter payload may need a shorter remaining length.
+    for _ in 0..2 {
+        let excess = publish(&payload).wire(t)?.len().saturating_sub(size);
+        payload.truncate(payload.len().saturating_sub(excess));
+    }
+    match publish(&payload).wire(t)?.len() == size {
+        true => Ok(payload),
+        false => Err(Stop::Inconclusive(format!("no PUBLISH to this topic has {size} bytes"))),
+    }
+}
+
+/// The limit holds for the packet as a whole, its fixed header included. Same topic, sender and quality of service, so the
+/// message that fits is the fence.
+fn packet_size_is_kept(t: &Testbed) -> Outcome {
+    const LIMIT: u32 = 200;
+    let door = |payload: &str| publish("door", payload);
+    let reader = t.join_with("reader", &t.connect("reader").with(MaximumPacketSize(LIMIT)))?;
+    reader.subscribe("door", AtMostOnce)?;
+    let fits = payload_for(t, LIMIT as usize, door)?;
+    let writer = t.join("writer")?;
+    writer.send(door(&format!("{fits}x")))?;
+    writer.send(door(&fits))?;
+    reader.hears([fits])
+}
+
+/// Receive maximum 1: were the large message held for the client, nothing could follow it.
+fn too_large_counts_as_delivered(t: &Testbed) -> Outcome {
+    let small = t.join_with("small", &t.connect("small").with(MaximumPacketSize(200)).with(ReceiveMaximum(1)))?;
+    small.subscribe("door", AtLeastOnce)?;
+    let large = t.join("large")?;
+    large.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    let long = "x".repeat(300);
+    writer.send(publish("door", &long).at_least_once(1))?;
+    writer.expect(accepted(PubAck, 1))?;
+    writer.publish(publish("door", "short").at(AtLeastOnce, 0))?;
+    small.hears(["short"])?;
+    large.hears([long.as_str(), "short"])
+}
+
+fn no_packet_size_no_limit(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let long = "x".repeat(40_000);
+    let writer = t.join("writer")?;
+    if t.supports().maximum_packet_size.is_some_and(|size| size < 50_000) {
+        return Err(Stop::Skip("needs a maximum packet size of 50,000 bytes or more".into()));
+    }
+    writer.send(publish("door", &long))?;
+    reader.hears([long])
+}
+
+fn too_large_for_the_server_is_refused(t: &Testbed) -> Outcome {
+    t.needs(QoS1)?;
+    t.needs(Capability::MaximumPacketSize)?;
+    let Some(limit) = t.supports().maximum_packet_size else { return Ok(()) };
+    let writer = t.join("writer")?;
+    let door = |payload: &str| publish("door", payload).at_least_once(1);
+    let fits = payload_for(t, limit as usize, door)?;
+    writer.send(door(&fits))?;
+    writer.expect(accepted(PubAck, 1))?;
+    writer.send(door(&format!("{fits}x")))?;
+    writer.refused(&[ReasonCode::PacketTooLarge])
+}

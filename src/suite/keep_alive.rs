@@ -1,0 +1,153 @@
+//! Keep alive: 3.1.2.10 of both standards, and PINGREQ (3.12). These cases have to wait, so they ask for the shortest
+//! keep alive there is.
+
+use std::time::Duration;
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::{pingresp, suback, welcome};
+use super::peer::Peer;
+use super::script::{ConnectScript, PingReq, publish, subscribe, will};
+use super::supports::Capability;
+use super::testbed::{Testbed, as_step};
+use crate::packet::{Packet, QoS::AtMostOnce};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("keep-alive/silence-ends-the-connection", silence_ends_the_connection)
+        .claim("a client that sends nothing for one and a half times its keep alive is disconnected")
+        .covers(&["mqtt5:3.1.2-22", "mqtt5:3.2.2-22", "mqtt311:3.1.2-24", "mqtt31:diff-014"]),
+    Case::new("keep-alive/deliveries-do-not-count", deliveries_do_not_count)
+        .claim("messages to a silent client do not keep its connection open")
+        .covers(&["mqtt5:3.1.2-22", "mqtt311:3.1.2-24", "mqtt311:ext-044", "mqtt31:diff-014"]),
+    Case::new("keep-alive/silence-sets-off-the-will", silence_sets_off_the_will)
+        .claim("when keep alive runs out the will is published, as after a network failure")
+        .covers(&["mqtt5:3.1.2-22", "mqtt5:ext-097", "mqtt311:3.1.2-24", "mqtt311:ext-047", "mqtt31:diff-014"]),
+    Case::new("keep-alive/pings-hold-the-connection", pings_hold_the_connection)
+        .claim("a client that sends PINGREQ within its keep alive stays connected")
+        .covers(&["mqtt5:3.1.2-22", "mqtt5:3.12.4-1", "mqtt311:3.1.2-24", "mqtt311:3.12.4-1"]),
+    Case::new("keep-alive/any-packet-holds-the-connection", any_packet_holds_the_connection)
+        .claim("packets other than PINGREQ restart the keep alive, too")
+        .covers(&["mqtt5:3.1.2-22", "mqtt311:3.1.2-24", "mqtt311:ext-043"]),
+    Case::new("keep-alive/zero-is-off", zero_is_off).claim("a client with keep alive 0 may stay silent").covers(&[
+        "mqtt5:ext-080",
+        "mqtt5:3.2.2-22",
+        "mqtt311:ext-041",
+    ]),
+    Case::new("keep-alive/pings-are-answered-when-off", pings_are_answered_when_off)
+        .claim("each PINGREQ is answered by PINGRESP, also with keep alive 0")
+        .covers(&["mqtt5:3.12.4-1", "mqtt5:ext-081", "mqtt311:3.12.4-1"]),
+    Case::new("keep-alive/longest-is-accepted", longest_is_accepted)
+        .claim("a keep alive of 65,535 seconds is accepted")
+        .covers(&["mqtt5:3.1.4-5", "mqtt311:ext-042"]),
+    Case::new("keep-alive/the-servers-own-rules", the_servers_own_rules)
+        .claim("a server that announces a keep alive of its own enforces that one")
+        .covers(&["mqtt5:3.1.2-22"]),
+];
+
+/// Within the shortest keep alive, one second, with room for a slow machine.
+const PAUSE: Duration = Duration::from_millis(700);
+
+/// How long after its last packet a client with this keep alive may still be connected. The standard gives one and a
+/// half times the keep alive and no upper bound; servers look at their timers every now and then.
+fn latest(seconds: u16) -> Duration {
+    Duration::from_secs(2 * u64::from(seconds) + 2)
+}
+
+/// Connects with this keep alive, which the server must leave as it is: else there is nothing to see in time.
+fn join<'t>(t: &'t Testbed, role: &str, connect: ConnectScript, seconds: u16) -> Result<Peer<'t>, Stop> {
+    let peer = t.dial(role)?;
+    peer.send(connect.keep_alive(seconds))?;
+    if announced(&peer)?.is_some_and(|own| own != seconds) {
+        return Err(Stop::Skip("needs a server without a keep alive of its own".into()));
+    }
+    Ok(peer)
+}
+
+/// The keep alive that CONNACK announces.
+fn announced(peer: &Peer<'_>) -> Result<Option<u16>, Stop> {
+    let came = as_step("connecting", peer.expect(welcome(None)))?;
+    match came.packet.packet() {
+        Packet::ConnAck(connack) => Ok(connack.properties.server_keep_alive()),
+        _ => Ok(None),
+    }
+}
+
+fn silence_ends_the_connection(t: &Testbed) -> Outcome {
+    let silent = join(t, "silent", t.connect("silent"), 1)?;
+    silent.closes_by(t.now() + latest(1)).map(drop)
+}
+
+fn deliveries_do_not_count(t: &Testbed) -> Outcome {
+    let silent = join(t, "silent", t.connect("silent"), 1)?;
+    silent.subscribe("door", AtMostOnce)?;
+    let deadline = t.now() + latest(1);
+    let writer = t.join("writer")?;
+    while t.now() + PAUSE < deadline && silent.closes_by(t.now() + PAUSE).is_err() {
+        writer.send(publish("door", "open"))?;
+    }
+    silent.closes_by(deadline).map(drop)
+}
+
+fn silence_sets_off_the_will(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wills)?;
+    let watcher = t.join("watcher")?;
+    watcher.subscribe("gone", AtMostOnce)?;
+    let _silent = join(t, "silent", t.connect("silent").will(will("gone", "silent")), 1)?;
+    let delivery = watcher.delivery_by("the will of the silent client", t.now() + latest(1))?;
+    t.judge(delivery.text() == "silent", "the will of the silent client", || delivery.words.clone())
+}
+
+fn pings_hold_the_connection(t: &Testbed) -> Outcome {
+    let client = join(t, "client", t.connect("client"), 1)?;
+    for _ in 0..4 {
+        t.sleep(PAUSE);
+        client.still_served()?;
+    }
+    Ok(())
+}
+
+fn any_packet_holds_the_connection(t: &Testbed) -> Outcome {
+    let client = join(t, "client", t.connect("client"), 1)?;
+    for id in [1, 2] {
+        t.sleep(PAUSE);
+        client.send(publish("door", "open"))?;
+        t.sleep(PAUSE);
+        client.send(subscribe(id).to("window", AtMostOnce))?;
+        client.expect(suback(id, &[Some(0)]))?;
+    }
+    t.sleep(PAUSE);
+    client.still_served()
+}
+
+/// Three seconds show a server that takes 0 for a very short keep alive; one that imposes a long one cannot be told.
+fn zero_is_off(t: &Testbed) -> Outcome {
+    let client = join(t, "client", t.connect("client"), 0)?;
+    t.sleep(Duration::from_secs(3));
+    client.still_served()
+}
+
+fn pings_are_answered_when_off(t: &Testbed) -> Outcome {
+    let client = t.join_with("client", &t.connect("client").keep_alive(0))?;
+    for _ in 0..3 {
+        client.send(PingReq)?;
+        client.expect(pingresp())?;
+    }
+    Ok(())
+}
+
+fn longest_is_accepted(t: &Testbed) -> Outcome {
+    let client = t.dial("client")?;
+    client.send(t.connect("client").keep_alive(65_535))?;
+    client.expect(welcome(None))?;
+    client.still_served()
+}
+
+fn the_servers_own_rules(t: &Testbed) -> Outcome {
+    let silent = t.dial("silent")?;
+    silent.send(t.connect("silent").keep_alive(600))?;
+    match announced(&silent)? {
+        Some(seconds @ 1..=10) => silent.closes_by(t.now() + latest(seconds)).map(drop),
+        _ => Err(Stop::Skip("needs a server keep alive of 10 s or less".into())),
+    }
+}
