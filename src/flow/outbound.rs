@@ -119,10 +119,9 @@ impl<M> Outbound<M> {
         Some(Repeat::Publish(due.id, &due.message))
     }
 
-    /// The message [`Outbound::next_repeat`] would repeat now, if that is a PUBLISH.
-    pub fn peek_repeat(&self) -> Option<&M> {
-        let publish = self.released == self.releases.len() && self.open() < usize::from(self.limit);
-        self.publishes.get(self.published).filter(|_| publish).map(|due| &due.message)
+    /// Whether [`Outbound::next_repeat`] would begin with a PUBREL.
+    pub fn has_release_due(&self) -> bool {
+        self.released < self.releases.len()
     }
 
     /// Starts the handshake of a new message, to be sent now with the identifier returned. `None`, and the message
@@ -146,6 +145,14 @@ impl<M> Outbound<M> {
     /// [`Stray`] when no QoS 1 message has this identifier.
     pub fn acknowledged(&mut self, id: PacketId) -> Result<M, Stray> {
         self.take(id, false)
+    }
+
+    /// The PUBLISH just given an identifier, or to be repeated, cannot be sent: it counts as finished.
+    pub fn forget(&mut self, id: PacketId) {
+        if let Some(at) = self.publishes.iter().rposition(|sent| sent.id == id) {
+            self.publishes.remove(at);
+            self.published -= usize::from(at < self.published);
+        }
     }
 
     /// PUBREC came with success: PUBREL is to be sent now, also for a second PUBREC, which brings no message back.
