@@ -142,7 +142,7 @@ impl Broker {
         let Self { sessions, connections, outbox, writer, counters, now, .. } = self;
         let (Some(session), Some(connection)) = (sessions.get_mut(id), connections.get_mut(conn)) else { return };
         let flow = &mut session.flow;
-        while connection.room > 0 || flow.outbound.has_release_due() {
+        while connection.room > 0 || flow.outbound.peek_repeat().is_none() {
             match flow.outbound.next_repeat() {
                 Some(Repeat::Release(packet_id)) => {
                     connection.send(outbox, conn, &Packet::PubRel(Ack::success(packet_id)));

@@ -119,9 +119,10 @@ impl<M> Outbound<M> {
         Some(Repeat::Publish(due.id, &due.message))
     }
 
-    /// Whether [`Outbound::next_repeat`] would begin with a PUBREL.
-    pub fn has_release_due(&self) -> bool {
-        self.released < self.releases.len()
+    /// The message [`Outbound::next_repeat`] would repeat now, if that is a PUBLISH.
+    pub fn peek_repeat(&self) -> Option<&M> {
+        let publish = self.released == self.releases.len() && self.open() < usize::from(self.limit);
+        self.publishes.get(self.published).filter(|_| publish).map(|due| &due.message)
     }
 
     /// Starts the handshake of a new message, to be sent now with the identifier returned. `None`, and the message
