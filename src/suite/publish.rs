@@ -201,11 +201,16 @@ fn reaches_every_subscriber(t: &Testbed) -> Outcome {
     other.hears(["rings"])
 }
 
+/// The message to a subscriber shows that the acknowledgement came from a server that delivers.
 fn is_acknowledged_without_subscribers(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS1)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
     let writer = t.join("writer")?;
     writer.send(publish("nobody", "hears").at_least_once(7))?;
-    writer.expect(accepted(PubAck, 7)).map(drop)
+    writer.expect(accepted(PubAck, 7))?;
+    writer.publish(publish("door", "open"))?;
+    reader.hears(["open"])
 }
 
 /// Two publishers choose one number; both messages wait for the reader's PUBACK at the same time.

@@ -95,7 +95,12 @@ fn suback_has_the_identifier(t: &Testbed) -> Outcome {
     for id in ids {
         reader.send(subscribe(id).to(&format!("door/{id}"), AtMostOnce))?;
     }
-    reader.expect_all(ids.map(|id| suback(id, &[Some(0)])))
+    reader.expect_all(ids.map(|id| suback(id, &[Some(0)])))?;
+    let writer = t.join("writer")?;
+    for id in ids {
+        writer.publish(publish(&format!("door/{id}"), id.to_string()))?;
+    }
+    reader.hears_all(ids.map(|id| id.to_string()))
 }
 
 /// A server may grant less than was asked for, so the order shows in what exceeds a request: the requests ascend.
