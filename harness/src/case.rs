@@ -1,6 +1,6 @@
 //! A conformance case and what can come of it.
 
-use crate::trace::Trace;
+use crate::trace::{Excerpt, Trace};
 
 /// One claim about a system under test, and the play that shows it true or false. `T` is the testbed the protocol hands
 /// to the play.
@@ -125,11 +125,11 @@ pub enum Verdict {
     /// The claim held as far as it must; a recommendation was not followed.
     Advise(Evidence),
     /// Nothing was shown either way.
-    Inconclusive(String),
+    Inconclusive(Evidence),
     /// A requirement was broken.
     Fail(Evidence),
     /// The case or its environment failed.
-    Broken(String),
+    Broken(Evidence),
 }
 
 impl Verdict {
@@ -144,36 +144,35 @@ impl Verdict {
             Self::Broken(_) => "broken",
         }
     }
+
+    /// What it rests on; a pass and a skip rest on nothing that is kept.
+    pub const fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Pass | Self::Skip(_) => None,
+            Self::Advise(evidence) | Self::Inconclusive(evidence) | Self::Fail(evidence) | Self::Broken(evidence) => {
+                Some(evidence)
+            }
+        }
+    }
+
+    /// Why it is not a pass, in one line.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Skip(missing) => Some(missing),
+            other => other.evidence().map(|evidence| evidence.came.as_str()),
+        }
+    }
 }
 
 /// What a verdict rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The requirements broken.
+    /// The requirements broken; none where nothing was shown.
     pub clauses: Vec<&'static str>,
     /// Every outcome that would have been legal, in words.
     pub expected: String,
-    /// What came, in words.
+    /// What came, or went wrong, in words.
     pub came: String,
     /// What passed on the wire, in words and bytes.
-    pub trace: Vec<Line>,
-    /// How many events were left out of the middle of the trace.
-    pub omitted: usize,
-}
-
-/// One line of a trace, in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// When, in nanoseconds since the case began.
-    pub at: u64,
-    /// `->` from the tester to the system under test, `<-` from it, `--` for anything else.
-    pub dir: &'static str,
-    /// The connection, by the name the case gave it.
-    pub conn: String,
-    /// The packet or event in words.
-    pub packet: String,
-    /// Its bytes in hex, at most 256 of them.
-    pub hex: String,
-    /// Its full length in bytes.
-    pub len: usize,
+    pub trace: Excerpt,
 }

@@ -240,9 +240,11 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
     use crate::case::Evidence;
+    use crate::trace::Excerpt;
 
     fn evidence(clause: &'static str) -> Evidence {
-        Evidence { clauses: vec![clause], expected: String::new(), came: String::new(), trace: Vec::new(), omitted: 0 }
+        let trace = Excerpt::default();
+        Evidence { clauses: vec![clause], expected: String::new(), came: String::new(), trace }
     }
 
     #[test]
@@ -258,9 +260,9 @@ mod tests {
         check(&[Verdict::Pass, Verdict::Fail(evidence("b"))], Status::Passed);
         check(&[Verdict::Fail(evidence("b"))], Status::NotJudged);
         check(&[Verdict::Advise(evidence("b"))], Status::NotJudged);
-        check(&[Verdict::Pass, Verdict::Inconclusive("no answer".into())], Status::Inconclusive);
-        check(&[Verdict::Pass, Verdict::Broken("no process".into())], Status::Inconclusive);
-        check(&[Verdict::Fail(evidence("a")), Verdict::Broken("no process".into())], Status::Failed);
+        check(&[Verdict::Pass, Verdict::Inconclusive(evidence("a"))], Status::Inconclusive);
+        check(&[Verdict::Pass, Verdict::Broken(evidence("a"))], Status::Inconclusive);
+        check(&[Verdict::Fail(evidence("a")), Verdict::Broken(evidence("a"))], Status::Failed);
     }
 
     #[test]

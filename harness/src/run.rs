@@ -1,1 +1,653 @@
-//! The runner: select, play and judge cases; emits events.
+//! The runner: plays prepared cases side by side, judges what they found, and emits events.
+//!
+//! It knows neither the protocol nor the target: what a clause binds to, how bytes read in words and whether the target
+//! still stands are handed in. Reports only consume what it emits.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::case::{Deviation, Evidence, Isolation, Outcome, Played, Stop, Verdict};
+use crate::catalogue::Level;
+use crate::trace::{Dissect, Trace};
+use crate::world::Broken;
+
+/// One case under one version of the protocol, ready to be played any number of times.
+pub struct Run<'a> {
+    /// The case.
+    pub id: &'static str,
+    /// What a conforming implementation does.
+    pub claim: &'static str,
+    /// The version, as reports write it: `3.1`, `3.1.1` or `5.0`.
+    pub protocol: &'static str,
+    /// The requirements judged under this version.
+    pub clauses: Vec<&'static str>,
+    /// What it needs of its surroundings.
+    pub isolation: Isolation,
+    /// Plays it, each time in a world of its own.
+    pub play: Box<dyn Fn() -> Played + Send + Sync + 'a>,
+}
+
+/// What came of one [`Run`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The case.
+    pub id: &'static str,
+    /// What a conforming implementation does.
+    pub claim: &'static str,
+    /// The version.
+    pub protocol: &'static str,
+    /// The requirements judged.
+    pub clauses: Vec<&'static str>,
+    /// What is said of it.
+    pub verdict: Verdict,
+    /// How long it took by the runner's clock.
+    pub duration: Duration,
+    /// All that passed.
+    pub trace: Trace,
+}
+
+/// What the runner tells whoever listens, as it happens.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// So many runs will be played.
+    Planned(usize),
+    /// A run begins; its id and protocol.
+    Started(&'static str, &'static str),
+    /// A run ended.
+    Finished(&'a Done),
+    /// The target died while `suspects` runs were in flight; they will be played again, one by one.
+    Died {
+        /// How, in words.
+        how: &'a str,
+        /// How many runs were in flight.
+        suspects: usize,
+    },
+    /// Nothing follows.
+    RunFinished(&'a Report),
+}
+
+/// Everything that came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In the order the runs were handed in, whatever order they ended in.
+    pub results: Vec<Done>,
+    /// How many runs were not played, because of `fail_fast` or because the target was lost.
+    pub unplayed: usize,
+    /// Why the target was lost for good, where it was.
+    pub lost: Option<String>,
+}
+
+/// How many runs got which verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[expect(missing_docs, reason = "each field is the verdict it is named after")]
+pub struct Summary {
+    pub pass: usize,
+    pub fail: usize,
+    pub advise: usize,
+    pub skip: usize,
+    pub inconclusive: usize,
+    pub broken: usize,
+}
+
+impl Summary {
+    /// Counts `results`.
+    pub fn of<'a>(results: impl IntoIterator<Item = &'a Done>) -> Self {
+        let mut summary = Self::default();
+        for done in results {
+            *match done.verdict {
+                Verdict::Pass => &mut summary.pass,
+                Verdict::Skip(_) => &mut summary.skip,
+                Verdict::Advise(_) => &mut summary.advise,
+                Verdict::Inconclusive(_) => &mut summary.inconclusive,
+                Verdict::Fail(_) => &mut summary.fail,
+                Verdict::Broken(_) => &mut summary.broken,
+            } += 1;
+        }
+        summary
+    }
+
+    /// All of them.
+    pub const fn total(&self) -> usize {
+        self.pass + self.fail + self.advise + self.skip + self.inconclusive + self.broken
+    }
+}
+
+/// Turns what a case found into a verdict.
+pub struct Judge<'a> {
+    /// How binding a requirement is, by its id.
+    pub level: &'a (dyn Fn(&str) -> Level + Sync),
+    /// A fresh dissector for one run of a protocol version.
+    pub dissect: &'a (dyn Fn(&'static str) -> Box<dyn Dissect> + Sync),
+    /// A recommendation that is not followed fails, too.
+    pub strict: bool,
+}
+
+impl Judge<'_> {
+    /// The verdict on `run`, which left `played` behind.
+    fn verdict(&self, run: &Run<'_>, played: &Played) -> Verdict {
+        let ended = match &played.outcome {
+            Err(Stop::Deviation(deviation)) => Some(deviation),
+            _ => None,
+        };
+        let found: Vec<_> =
+            played.remarks.iter().chain(ended).map(|deviation| self.weigh(&run.clauses, deviation)).collect();
+        let worst = found.iter().map(|(level, _, _)| *level).min();
+        let evidence = |level| {
+            let found = found.iter().filter(|(found, _, _)| *found == level);
+            let mut clauses: Vec<_> = found.clone().flat_map(|(_, clauses, _)| clauses.iter().copied()).collect();
+            clauses.sort_by_key(|clause| run.clauses.iter().position(|cited| cited == clause));
+            clauses.dedup();
+            let words = |pick: fn(&Deviation) -> &str| {
+                let mut words: Vec<_> = found.clone().map(|(_, _, deviation)| pick(deviation)).collect();
+                words.dedup();
+                words.join("; ")
+            };
+            let (expected, came) = (words(|deviation| &deviation.expected), words(|deviation| &deviation.came));
+            self.evidence(run, &played.trace, clauses, &expected, &came)
+        };
+        match (&played.outcome, worst) {
+            (_, Some(Level::Must)) => Verdict::Fail(evidence(Level::Must)),
+            (Err(Stop::Broken(why)), _) => {
+                Verdict::Broken(self.evidence(run, &played.trace, Vec::new(), "an environment that works", why))
+            }
+            (Err(Stop::Inconclusive(why)), _) => {
+                let expected = "that the steps this case is not about work";
+                Verdict::Inconclusive(self.evidence(run, &played.trace, Vec::new(), expected, why))
+            }
+            (Err(Stop::Skip(missing)), _) => Verdict::Skip(missing.clone()),
+            (_, Some(Level::Should)) if self.strict => Verdict::Fail(evidence(Level::Should)),
+            (_, Some(Level::Should)) => Verdict::Advise(evidence(Level::Should)),
+            // What is only permitted cannot be broken, and what was not done cannot be shown to work.
+            (Err(Stop::Deviation(deviation)), Some(Level::May)) => {
+                Verdict::Skip(format!("the standard leaves it open: {}", deviation.came))
+            }
+            _ => Verdict::Pass,
+        }
+    }
+
+    /// How bad `deviation` is, and which of `cited` it breaks: the one it names, or else the most binding ones.
+    fn weigh<'d>(&self, cited: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
+        let named = deviation.clause.filter(|clause| cited.contains(clause));
+        let candidates = named.map_or_else(|| cited.to_vec(), |clause| vec![clause]);
+        let level = candidates.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
+        let broken = candidates.into_iter().filter(|clause| (self.level)(clause) == level).collect();
+        (level, broken, deviation)
+    }
+
+    fn evidence(
+        &self,
+        run: &Run<'_>,
+        trace: &Trace,
+        clauses: Vec<&'static str>,
+        expected: &str,
+        came: &str,
+    ) -> Evidence {
+        let trace = trace.excerpt(&mut *(self.dissect)(run.protocol));
+        Evidence { clauses, expected: expected.to_owned(), came: came.to_owned(), trace }
+    }
+}
+
+/// The system under test where all runs share one, as something that may die under the runner's hands.
+pub trait Target: Sync {
+    /// Whether it still stands, else how it died. Called after each run; `doubtful` says that the run did not end well,
+    /// so that a closer look is worth its price.
+    ///
+    /// # Errors
+    /// How it died, in words.
+    fn check(&self, doubtful: bool) -> Result<(), String>;
+
+    /// Brings it back after a death.
+    ///
+    /// # Errors
+    /// Why that is not possible; the run then stops with what was learned.
+    fn revive(&self) -> Result<(), Broken>;
+}
+
+/// Plays runs.
+pub struct Runner<'a> {
+    /// How many runs are played side by side.
+    pub jobs: usize,
+    /// How many of these may be heavy ones.
+    pub heavy: usize,
+    /// Begin nothing new after the first Fail.
+    pub fail_fast: bool,
+    /// Gives the verdicts.
+    pub judge: Judge<'a>,
+    /// The system under test; `None` where each run brings its own.
+    pub target: Option<&'a dyn Target>,
+    /// Time since some fixed moment.
+    pub clock: &'a (dyn Fn() -> Duration + Sync),
+}
+
+impl Runner<'_> {
+    /// Plays `runs`, those that need to be alone last, and tells `emit` what happens as it happens.
+    pub fn play(&self, runs: &[Run<'_>], emit: &mut dyn FnMut(Event<'_>)) -> Report {
+        let mut table = Table { runs, done: runs.iter().map(|_| None).collect(), lost: None, emit };
+        (table.emit)(Event::Planned(runs.len()));
+        let (alone, mut todo): (Vec<_>, Vec<_>) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
+        while !todo.is_empty() && !self.over(&table) {
+            let round = self.side_by_side(&todo, &mut table);
+            todo = round.left;
+            if let Some(how) = round.died {
+                (table.emit)(Event::Died { how: &how, suspects: round.suspects.len() });
+                self.revive(&how, &mut table);
+                self.one_by_one(&round.suspects, &mut table);
+            }
+        }
+        self.one_by_one(&alone, &mut table);
+        let unplayed = table.done.iter().filter(|done| done.is_none()).count();
+        let report = Report { results: table.done.into_iter().flatten().collect(), unplayed, lost: table.lost };
+        (table.emit)(Event::RunFinished(&report));
+        report
+    }
+
+    /// Plays `todo` on as many threads as there are jobs, until it is done, the target dies or a Fail ends it.
+    fn side_by_side(&self, todo: &[usize], table: &mut Table<'_, '_>) -> Round {
+        let (heavy, light) = todo.iter().partition(|&&at| table.runs[at].isolation.heavy);
+        let round = Mutex::new(Round { heavy, light, ..Round::default() });
+        let (tell, told) = channel();
+        let (heavy_jobs, jobs) = (self.heavy.max(1), self.jobs.clamp(1, todo.len().max(1)));
+        std::thread::scope(|scope| {
+            for job in 0..jobs {
+                let (tell, round, runs) = (tell.clone(), &round, table.runs);
+                scope.spawn(move || self.job(job < heavy_jobs, runs, round, &tell));
+            }
+            drop(tell);
+            for message in told {
+                match message {
+                    Message::Started(at) => table.started(at),
+                    Message::Finished(at, done) => table.finished(at, *done),
+                }
+            }
+        });
+        let mut round = round.into_inner().unwrap_or_else(PoisonError::into_inner);
+        round.left.extend(std::mem::take(&mut round.heavy));
+        round.left.extend(std::mem::take(&mut round.light));
+        round
+    }
+
+    /// What one thread of a round does. The first few take heavy runs as long as there are any.
+    fn job(&self, takes_heavy: bool, runs: &[Run<'_>], round: &Mutex<Round>, tell: &Sender<Message>) {
+        loop {
+            // Bound first, so that the lock is not held while the run plays.
+            let next = lock(round).next(takes_heavy);
+            let Some(at) = next else { return };
+            let run = &runs[at];
+            // Nobody listens any more only if the runner itself has panicked.
+            let _ = tell.send(Message::Started(at));
+            let (played, duration) = self.time(run);
+            let verdict = self.judge.verdict(run, &played);
+            let health = self.check(&verdict);
+            let mut round = lock(round);
+            if let Err(how) = health {
+                round.died.get_or_insert(how);
+            }
+            if round.died.is_some() {
+                round.suspects.push(at);
+                return;
+            }
+            round.failed |= self.fail_fast && matches!(verdict, Verdict::Fail(_));
+            let _ = tell.send(Message::Finished(at, Box::new(run.done(verdict, duration, played.trace))));
+        }
+    }
+
+    /// Plays `todo` with nothing beside each. If the target dies now, there is no doubt who did it.
+    fn one_by_one(&self, todo: &[usize], table: &mut Table<'_, '_>) {
+        for &at in todo {
+            if self.over(table) {
+                return;
+            }
+            table.started(at);
+            let run = &table.runs[at];
+            let (played, duration) = self.time(run);
+            let mut verdict = self.judge.verdict(run, &played);
+            let health = self.check(&verdict);
+            if let Err(how) = &health {
+                let clauses = run.clauses.clone();
+                verdict = Verdict::Fail(self.judge.evidence(run, &played.trace, clauses, run.claim, how));
+            }
+            table.finished(at, run.done(verdict, duration, played.trace));
+            if let Err(how) = health {
+                (table.emit)(Event::Died { how: &how, suspects: 0 });
+                self.revive(&how, table);
+            }
+        }
+    }
+
+    /// Whether nothing new is to be begun.
+    fn over(&self, table: &Table<'_, '_>) -> bool {
+        let failed = |done: &Done| matches!(done.verdict, Verdict::Fail(_));
+        table.lost.is_some() || (self.fail_fast && table.done.iter().flatten().any(failed))
+    }
+
+    fn time(&self, run: &Run<'_>) -> (Played, Duration) {
+        let began = (self.clock)();
+        let played = catch(|| (run.play)()).unwrap_or_else(|panic| {
+            let outcome = Err(Stop::Broken(format!("the run panicked, which is a defect of the tester: {panic}")));
+            Played { outcome, remarks: Vec::new(), trace: Trace::default() }
+        });
+        (played, (self.clock)().saturating_sub(began))
+    }
+
+    fn check(&self, verdict: &Verdict) -> Result<(), String> {
+        let doubtful = !matches!(verdict, Verdict::Pass | Verdict::Skip(_));
+        self.target.map_or(Ok(()), |target| target.check(doubtful))
+    }
+
+    fn revive(&self, how: &str, table: &mut Table<'_, '_>) {
+        if let Some(Err(Broken(why))) = self.target.map(Target::revive) {
+            table.lost = Some(format!("{how}, and {why}"));
+        }
+    }
+}
+
+impl Run<'_> {
+    fn done(&self, verdict: Verdict, duration: Duration, trace: Trace) -> Done {
+        let Self { id, claim, protocol, ref clauses, .. } = *self;
+        Done { id, claim, protocol, clauses: clauses.clone(), verdict, duration, trace }
+    }
+}
+
+/// What the runner has so far.
+struct Table<'t, 'r> {
+    runs: &'t [Run<'r>],
+    done: Vec<Option<Done>>,
+    lost: Option<String>,
+    emit: &'t mut dyn FnMut(Event<'_>),
+}
+
+impl Table<'_, '_> {
+    fn started(&mut self, at: usize) {
+        (self.emit)(Event::Started(self.runs[at].id, self.runs[at].protocol));
+    }
+
+    fn finished(&mut self, at: usize, done: Done) {
+        (self.emit)(Event::Finished(&done));
+        self.done[at] = Some(done);
+    }
+}
+
+/// What the threads of a round share: runs by their place in the list.
+#[derive(Default)]
+struct Round {
+    heavy: VecDeque<usize>,
+    light: VecDeque<usize>,
+    /// In flight when the target died.
+    suspects: Vec<usize>,
+    /// Not begun.
+    left: Vec<usize>,
+    died: Option<String>,
+    failed: bool,
+}
+
+impl Round {
+    fn next(&mut self, takes_heavy: bool) -> Option<usize> {
+        if self.died.is_some() || self.failed {
+            return None;
+        }
+        let heavy = if takes_heavy { self.heavy.pop_front() } else { None };
+        heavy.or_else(|| self.light.pop_front())
+    }
+}
+
+enum Message {
+    Started(usize),
+    Finished(usize, Box<Done>),
+}
+
+/// A thread that panicked has not left the round half changed: nothing in it panics between two changes.
+fn lock(round: &Mutex<Round>) -> MutexGuard<'_, Round> {
+    round.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plays a case so that a panic in it is an outcome like any other; what the case has recorded so far is not lost.
+pub fn guarded(play: impl FnOnce() -> Outcome) -> Outcome {
+    catch(play).unwrap_or_else(|panic| {
+        Err(Stop::Broken(format!("the case panicked, which is a defect of the tester: {panic}")))
+    })
+}
+
+/// The value of `play`, or the words of its panic, which are then not printed.
+fn catch<T>(play: impl FnOnce() -> T) -> Result<T, String> {
+    quiet::install();
+    quiet::set(true);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(play));
+    quiet::set(false);
+    outcome.map_err(|_| quiet::take())
+}
+
+/// Panics of cases go into their verdict rather than to the terminal; those of any other thread print as ever.
+mod quiet {
+    use std::cell::{Cell, RefCell};
+    use std::sync::Once;
+
+    thread_local! {
+        static QUIET: Cell<u32> = const { Cell::new(0) };
+        static WORDS: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    pub(super) fn install() {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            let loud = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                if QUIET.get() == 0 {
+                    return loud(panic);
+                }
+                let words = panic.payload_as_str().unwrap_or("no words");
+                let place = panic.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+                WORDS.set(format!("{words}{place}"));
+            }));
+        });
+    }
+
+    /// Calls nest: a guarded case inside a guarded run.
+    pub(super) fn set(quiet: bool) {
+        QUIET.set(if quiet { QUIET.get() + 1 } else { QUIET.get() - 1 });
+    }
+
+    pub(super) fn take() -> String {
+        WORDS.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::node::ConnId;
+
+    struct Silent;
+
+    impl Dissect for Silent {
+        fn words(&mut self, _: ConnId, _: bool, _: &[u8]) -> String {
+            String::new()
+        }
+    }
+
+    /// `must`, `should` and `may` are the clauses of these tests.
+    fn level(clause: &str) -> Level {
+        match clause {
+            "must" => Level::Must,
+            "should" => Level::Should,
+            _ => Level::May,
+        }
+    }
+
+    fn judge(strict: bool) -> Judge<'static> {
+        Judge { level: &level, dissect: &|_| Box::new(Silent), strict }
+    }
+
+    fn runner(jobs: usize, target: Option<&dyn Target>) -> Runner<'_> {
+        Runner { jobs, heavy: 2, fail_fast: false, judge: judge(false), target, clock: &|| Duration::ZERO }
+    }
+
+    fn run<'a>(id: &'static str, play: impl Fn() -> Outcome + Send + Sync + 'a) -> Run<'a> {
+        let played = move || Played { outcome: guarded(&play), remarks: Vec::new(), trace: Trace::default() };
+        let (clauses, isolation) = (vec!["must"], Isolation::default());
+        Run { id, claim: "it works", protocol: "5.0", clauses, isolation, play: Box::new(played) }
+    }
+
+    fn deviation(clause: Option<&'static str>) -> Deviation {
+        Deviation { clause, expected: "this".to_owned(), came: "that".to_owned() }
+    }
+
+    fn verdicts(report: &Report) -> String {
+        report
+            .results
+            .iter()
+            .map(|done| format!("{} {}", done.id, done.verdict.as_str()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    #[test]
+    fn the_verdict_follows_the_outcome_and_the_level_of_the_clause() {
+        #[track_caller]
+        fn check(outcome: Outcome, remarks: &[&'static str], cited: &[&'static str], expect: &str) {
+            let remarks = remarks.iter().map(|clause| deviation(Some(clause))).collect();
+            let played = Played { outcome, remarks, trace: Trace::default() };
+            let mut run = run("a/b", || Ok(()));
+            run.clauses = cited.to_vec();
+            let words = |strict| {
+                let verdict = judge(strict).verdict(&run, &played);
+                let clauses = verdict.evidence().map_or(String::new(), |evidence| evidence.clauses.join("+"));
+                format!("{} {clauses}", verdict.as_str())
+            };
+            let (usual, strict) = (words(false), words(true));
+            let both = if usual == strict { usual } else { format!("{usual}, strict: {strict}") };
+            assert_eq!(both.trim(), expect);
+        }
+        let broke = |clause| Err(Stop::Deviation(deviation(clause)));
+        check(Ok(()), &[], &["must"], "pass");
+        check(broke(Some("must")), &[], &["must", "should"], "fail must");
+        check(broke(Some("should")), &[], &["must", "should"], "advise should, strict: fail should");
+        check(broke(Some("may")), &[], &["must", "may"], "skip");
+        // Where no clause is named, or one that does not bind this version, the most binding one counts.
+        check(broke(None), &[], &["should", "must"], "fail must");
+        check(broke(Some("other version")), &[], &["may", "should"], "advise should, strict: fail should");
+        // Remarks do not end a play, and count like any deviation.
+        check(Ok(()), &["should", "should"], &["must", "should"], "advise should, strict: fail should");
+        check(Ok(()), &["may"], &["may"], "pass");
+        check(broke(Some("should")), &["must"], &["must", "should"], "fail must");
+        check(Err(Stop::Inconclusive(String::new())), &["must"], &["must"], "fail must");
+        check(Err(Stop::Inconclusive(String::new())), &["should"], &["should"], "inconclusive");
+        check(Err(Stop::Skip("x".to_owned())), &[], &["must"], "skip");
+        check(Err(Stop::Broken("x".to_owned())), &[], &["must"], "broken");
+    }
+
+    #[test]
+    fn results_keep_the_order_of_the_runs_however_many_play_at_once() {
+        for jobs in [1, 2, 8] {
+            let mut runs: Vec<_> = (0..4).map(|_| run("side/by-side", || Ok(()))).collect();
+            runs[1] = run("fails/fast", || Err(Stop::Deviation(deviation(None))));
+            runs[2].isolation.heavy = true;
+            let report = runner(jobs, None).play(&runs, &mut |_| {});
+            let pass = "side/by-side pass";
+            assert_eq!(verdicts(&report), format!("{pass}, fails/fast fail, {pass}, {pass}"));
+            assert_eq!(Summary::of(&report.results), Summary { pass: 3, fail: 1, ..Summary::default() });
+        }
+    }
+
+    #[test]
+    fn a_panic_is_broken_and_the_run_goes_on() {
+        let runs = [run("a/panics", || panic!("out of cheese")), run("b/passes", || Ok(()))];
+        let report = runner(1, None).play(&runs, &mut |_| {});
+        assert_eq!(verdicts(&report), "a/panics broken, b/passes pass");
+        let why = report.results[0].verdict.why().unwrap_or_default();
+        assert!(why.contains("out of cheese (harness/src/run.rs:"), "{why}");
+    }
+
+    #[test]
+    fn fail_fast_begins_nothing_after_a_fail() {
+        let fails = || Err(Stop::Deviation(deviation(None)));
+        let mut runs =
+            [run("a/passes", || Ok(())), run("b/fails", fails), run("c/passes", || Ok(())), run("d", || Ok(()))];
+        runs[3].isolation.alone = true;
+        let report = Runner { fail_fast: true, ..runner(1, None) }.play(&runs, &mut |_| {});
+        assert_eq!((verdicts(&report).as_str(), report.unplayed), ("a/passes pass, b/fails fail", 2));
+    }
+
+    #[test]
+    fn what_must_be_alone_is() {
+        let playing = AtomicUsize::new(0);
+        let count = || {
+            let others = playing.fetch_add(1, Ordering::SeqCst);
+            std::thread::yield_now();
+            playing.fetch_sub(1, Ordering::SeqCst);
+            others
+        };
+        let crowd = || {
+            count();
+            Ok(())
+        };
+        let mut runs: Vec<_> = (0..40).map(|_| run("a/crowd", crowd)).collect();
+        let alone = || match count() {
+            0 => Ok(()),
+            others => Err(Stop::Broken(format!("{others} beside it"))),
+        };
+        for at in [0, 20, 39] {
+            runs[at] = run("b/alone", alone);
+            runs[at].isolation.alone = true;
+        }
+        let report = runner(8, None).play(&runs, &mut |_| {});
+        assert_eq!(Summary::of(&report.results).pass, 40);
+    }
+
+    /// A target that a run can kill.
+    struct Mortal {
+        dead: AtomicBool,
+        ours: bool,
+    }
+
+    impl Target for Mortal {
+        fn check(&self, _: bool) -> Result<(), String> {
+            if self.dead.load(Ordering::SeqCst) { Err("it exited".to_owned()) } else { Ok(()) }
+        }
+
+        fn revive(&self) -> Result<(), Broken> {
+            self.dead.store(!self.ours, Ordering::SeqCst);
+            if self.ours { Ok(()) } else { Err(Broken("it is not ours to restart".to_owned())) }
+        }
+    }
+
+    #[test]
+    fn who_kills_the_target_again_alone_has_killed_it() {
+        for jobs in [1, 4] {
+            let target = Mortal { dead: AtomicBool::new(false), ours: true };
+            let stands =
+                || if target.dead.load(Ordering::SeqCst) { Err(Stop::Broken("refused".to_owned())) } else { Ok(()) };
+            let kills = || {
+                target.dead.store(true, Ordering::SeqCst);
+                Ok(())
+            };
+            let mut runs: Vec<_> = (0..10).map(|_| run("a/lives", stands)).collect();
+            runs[3] = run("b/kills", kills);
+            let mut deaths = 0;
+            let report = runner(jobs, Some(&target)).play(&runs, &mut |event| {
+                deaths += usize::from(matches!(event, Event::Died { .. }));
+            });
+            assert_eq!(Summary::of(&report.results), Summary { pass: 9, fail: 1, ..Summary::default() });
+            assert_eq!(report.results[3].verdict.why(), Some("it exited"));
+            // Once in company and once alone.
+            assert_eq!((deaths, report.lost), (2, None));
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_not_ours_ends_the_run_with_what_was_learned() {
+        let target = Mortal { dead: AtomicBool::new(false), ours: false };
+        let kills = || {
+            target.dead.store(true, Ordering::SeqCst);
+            Ok(())
+        };
+        let runs = [run("a/lives", || Ok(())), run("b/kills", kills), run("c/lives", || Ok(()))];
+        let report = runner(1, Some(&target)).play(&runs, &mut |_| {});
+        assert_eq!((verdicts(&report).as_str(), report.unplayed), ("a/lives pass", 2));
+        assert_eq!(report.lost.as_deref(), Some("it exited, and it is not ours to restart"));
+    }
+}

@@ -5,10 +5,10 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where the clock is read")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time;
 
 use harness::node::{Close, Closed, ConnId};
@@ -16,14 +16,19 @@ use harness::rng::Rng;
 use harness::time::Instant;
 use harness::world::{Arrival, Arrived, Broken, Endpoint, OpenError, Sut, Unsupported, World};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf, split};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 use super::stream::{Dialer, Stream};
 
 /// How many bytes one read takes at most.
 const CHUNK: usize = 64 * 1024;
+/// How long a connection that was closed gracefully waits for the other end to close, too.
+const LINGER: time::Duration = time::Duration::from_secs(2);
+/// How long one case may take; the longest legal wait of a case is a matter of seconds.
+const CASE_MAX: time::Duration = time::Duration::from_secs(300);
 
 /// Stops, kills or starts a system under test that is ours.
 pub trait Restart: Send + Sync {
@@ -50,8 +55,12 @@ pub struct LiveWorld {
     target: Target,
     began: time::Instant,
     conns: Vec<UnboundedSender<Order>>,
+    /// Connections from which the case wants to hear no more.
+    deaf: BTreeSet<ConnId>,
     arrivals: Receiver<Arrival>,
     arrive: Sender<Arrival>,
+    /// Arrived after the deadline of the wait that found it.
+    early: Option<Arrival>,
     rng: Rng,
 }
 
@@ -66,7 +75,8 @@ impl LiveWorld {
     /// A seat whose time begins now. What the case draws comes from `rng`.
     pub fn new(target: Target, rng: Rng) -> Self {
         let (arrive, arrivals) = channel();
-        Self { target, began: time::Instant::now(), conns: Vec::new(), arrivals, arrive, rng }
+        let (conns, deaf) = (Vec::new(), BTreeSet::new());
+        Self { target, began: time::Instant::now(), conns, deaf, arrivals, arrive, early: None, rng }
     }
 
     fn order(&self, conn: ConnId, order: Order) {
@@ -88,7 +98,7 @@ impl World for LiveWorld {
 
     fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, OpenError> {
         let Some(dialer) = self.target.listeners.get(&endpoint) else {
-            return Err(Unsupported(format!("a listener for {}://", endpoint.scheme())).into());
+            return Err(endpoint.missing().into());
         };
         let (stream, _) = self
             .target
@@ -112,6 +122,9 @@ impl World for LiveWorld {
     }
 
     fn close(&mut self, conn: ConnId, how: Close) {
+        if how != Close::HalfWay {
+            self.deaf.insert(conn);
+        }
         self.order(conn, Order::Close(how));
     }
 
@@ -123,14 +136,19 @@ impl World for LiveWorld {
     }
 
     fn wait(&mut self, deadline: Instant) -> Option<Arrival> {
+        assert!(self.began.elapsed() < CASE_MAX, "a case ends within {} s", CASE_MAX.as_secs());
         loop {
-            match self.arrivals.recv_timeout(deadline.since(self.now())) {
-                Ok(arrival) => return Some(arrival),
-                // This world keeps a sender itself, so the channel never disconnects.
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) if self.now() >= deadline => {
-                    return None;
+            // This world keeps a sender itself, so the channel never disconnects: no arrival means no time left.
+            let next = self.early.take().or_else(|| self.arrivals.recv_timeout(deadline.since(self.now())).ok());
+            match next {
+                Some(arrival) if self.deaf.contains(&arrival.conn) => {}
+                Some(arrival) if arrival.at <= deadline => return Some(arrival),
+                late => {
+                    self.early = late;
+                    if self.now() >= deadline {
+                        return None;
+                    }
                 }
-                Err(_) => {}
             }
         }
     }
@@ -153,20 +171,24 @@ impl Link {
         let (mut reader, mut writer) = split(stream);
         let mut chunk = vec![0; CHUNK];
         let mut pending: Vec<u8> = Vec::new();
-        let (mut reading, mut paused) = (true, false);
-        // `Gracefully` and `HalfWay` let what is pending go first.
+        let (mut reading, mut paused, mut unflushed) = (true, false, false);
+        // These let what is pending go first.
         let mut closing: Option<Close> = None;
         loop {
-            if let (Some(how), true) = (closing, pending.is_empty()) {
+            if let (Some(how), true, false) = (closing, pending.is_empty(), unflushed) {
                 // The peer may have ended the stream already; then there is nothing to shut down.
                 let _ = writer.shutdown().await;
                 if how == Close::Gracefully {
+                    // A socket closed with unread bytes would send RST, which takes the last packet back out of the
+                    // peer's hands.
+                    let rest = async { while matches!(reader.read(&mut chunk).await, Ok(1..)) {} };
+                    let _ = timeout(LINGER, rest).await;
                     return;
                 }
                 closing = None;
             }
             tokio::select! {
-                order = orders.recv() => match order {
+                order = orders.recv(), if closing != Some(Close::Gracefully) => match order {
                     Some(Order::Send(bytes)) => pending.extend(bytes),
                     Some(Order::Pause(pause)) => paused = pause,
                     Some(Order::Close(Close::Abruptly)) => {
@@ -180,7 +202,8 @@ impl Link {
                         return;
                     }
                     Some(Order::Close(how)) => closing = Some(how),
-                    None => return,
+                    // The case is over.
+                    None => closing = Some(Close::Gracefully),
                 },
                 read = reader.read(&mut chunk), if reading && !paused => match read {
                     Ok(0) => {
@@ -193,11 +216,14 @@ impl Link {
                         self.arrived(Arrived::Closed(ended(&error)));
                     }
                 },
-                written = writer.write(&pending), if !pending.is_empty() => match written {
-                    Ok(length) => drop(pending.drain(..length)),
-                    // The reader sees how the connection ended.
-                    Err(_) => pending.clear(),
-                },
+                pushed = push(&mut writer, &pending), if unflushed || !pending.is_empty() => {
+                    unflushed = !pending.is_empty() && pushed.is_ok();
+                    match pushed {
+                        Ok(length) => drop(pending.drain(..length)),
+                        // The reader sees how the connection ended.
+                        Err(_) => pending.clear(),
+                    }
+                }
             }
         }
     }
@@ -206,6 +232,11 @@ impl Link {
         // A case that is over listens no more.
         let _ = self.arrive.send(Arrival { at: moment(self.began), conn: self.conn, what });
     }
+}
+
+/// Writes some of `pending`, or what TLS holds back of what was written. May be dropped at any time.
+async fn push(writer: &mut WriteHalf<Stream>, pending: &[u8]) -> io::Result<usize> {
+    if pending.is_empty() { writer.flush().await.map(|()| 0) } else { writer.write(pending).await }
 }
 
 /// TLS reports a missing close_notify as an unexpected end; for the case that is an end like any other.

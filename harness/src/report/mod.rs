@@ -1,1 +1,77 @@
-//! Reports: consumers of the runner's events, nothing else.
+//! Reports: consumers of what the runner emits, nothing else. They write what they are told to a writer they are given;
+//! files, terminals and clocks belong to the caller.
+
+pub mod json;
+pub mod junit;
+pub mod terminal;
+pub mod trace;
+
+/// What every report says of the run as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// The version of this tool.
+    pub tool_version: String,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The target, by the name it was asked for.
+    pub target: String,
+    /// The version the target says it has, where it says one.
+    pub target_version: Option<String>,
+    /// Where it was reached; `None` in virtual time.
+    pub url: Option<String>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::case::{Evidence, Verdict};
+    use crate::run::{Done, Report};
+    use crate::trace::{Excerpt, Line, Trace};
+
+    /// A result of each verdict, with text that every format must escape.
+    pub(crate) fn sample() -> (Heading, Report) {
+        let line = |at, dir, packet: &str, hex: &str, len| {
+            let (conn, packet, hex) = ("reader".to_owned(), packet.to_owned(), hex.to_owned());
+            Line { at, dir, conn, packet, hex, len }
+        };
+        let evidence = |clauses: &[&'static str]| Evidence {
+            clauses: clauses.to_vec(),
+            expected: "PUBREC 7".to_owned(),
+            came: "nothing <in> 3 s & \"more\"\u{1}".to_owned(),
+            trace: Excerpt {
+                lines: vec![
+                    line(0, "--", "opened: reader, mqtt", "", 0),
+                    line(1_000_000, "->", "PUBLISH qos 2 id 7", "34051234", 300),
+                ],
+                omitted: 0,
+            },
+        };
+        let done = |id, protocol, verdict| Done {
+            id,
+            claim: "it is acknowledged again",
+            protocol,
+            clauses: vec!["mqtt5:4.3.3-10", "mqtt5:4.4.0-1"],
+            verdict,
+            duration: Duration::from_micros(1_500),
+            trace: Trace::default(),
+        };
+        let results = vec![
+            done("qos2/repeat", "3.1.1", Verdict::Pass),
+            done("qos2/repeat", "5.0", Verdict::Fail(evidence(&["mqtt5:4.3.3-10"]))),
+            done("retain/advises", "5.0", Verdict::Advise(evidence(&["mqtt5:4.4.0-1"]))),
+            done("tls/handshake", "5.0", Verdict::Skip("needs a TLS listener".to_owned())),
+            done("will/unclear", "5.0", Verdict::Inconclusive(evidence(&[]))),
+            done("will/broken", "5.0", Verdict::Broken(evidence(&[]))),
+        ];
+        let heading = Heading {
+            tool_version: "0.1.0".to_owned(),
+            seed: 7,
+            target: "mosquitto".to_owned(),
+            target_version: Some("2.0.11".to_owned()),
+            url: Some("mqtt://127.0.0.1:1883".to_owned()),
+        };
+        (heading, Report { results, unplayed: 0, lost: None })
+    }
+}

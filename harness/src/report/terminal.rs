@@ -1,0 +1,283 @@
+//! The report for people: what passed in a few lines, what did not in full, the worst last, where the eye rests.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use super::Heading;
+use crate::case::{Evidence, Verdict};
+use crate::run::{Done, Report, Summary};
+
+/// The widest line that this report breaks its own prose to.
+const WIDTH: usize = 110;
+
+/// How to write for people.
+pub struct Terminal<'a> {
+    /// Whether to use colour.
+    pub colour: bool,
+    /// A clause in words: its level and its rule.
+    pub rule: &'a dyn Fn(&str) -> Option<String>,
+    /// The one command that plays this run again.
+    pub repeat: &'a dyn Fn(&Done) -> String,
+}
+
+/// A colour of the terminal, by its ANSI code.
+#[derive(Clone, Copy)]
+enum Ink {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+    Grey = 90,
+}
+
+impl Terminal<'_> {
+    /// Writes `report` on a run that took `elapsed`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(
+        &self,
+        out: &mut dyn io::Write,
+        heading: &Heading,
+        report: &Report,
+        elapsed: Duration,
+    ) -> io::Result<()> {
+        let target = [Some(heading.target.as_str()), heading.target_version.as_deref()];
+        let target = target.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let place = heading.url.as_deref().unwrap_or("in virtual time");
+        writeln!(out, "testament {} judges {target}, {place}, seed {}\n", heading.tool_version, heading.seed)?;
+        self.table(out, report)?;
+        self.skipped(out, report)?;
+        let severity = |done: &&Done| match done.verdict {
+            Verdict::Pass | Verdict::Skip(_) => 0,
+            Verdict::Advise(_) => 1,
+            Verdict::Inconclusive(_) => 2,
+            Verdict::Broken(_) => 3,
+            Verdict::Fail(_) => 4,
+        };
+        let mut found: Vec<_> = report.results.iter().filter(|done| done.verdict.evidence().is_some()).collect();
+        found.sort_by_key(severity);
+        for done in found {
+            self.finding(out, done)?;
+        }
+        self.summary(out, report, elapsed)
+    }
+
+    /// How many of the runs of each chapter passed, by protocol version. Skipped runs do not count.
+    fn table(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+        let mut chapters: Vec<&str> = Vec::new();
+        let mut cells: BTreeMap<(&str, &str), Vec<&Done>> = BTreeMap::new();
+        for done in &report.results {
+            let chapter = done.id.split('/').next().unwrap_or_default();
+            if !chapters.contains(&chapter) {
+                chapters.push(chapter);
+            }
+            cells.entry((chapter, done.protocol)).or_default().push(done);
+        }
+        let mut protocols: Vec<_> = cells.keys().map(|&(_, protocol)| protocol).collect();
+        protocols.sort_unstable();
+        protocols.dedup();
+        let first = chapters.iter().map(|chapter| chapter.len()).max().unwrap_or_default();
+        write!(out, "{:first$}", "")?;
+        for protocol in &protocols {
+            write!(out, "  {protocol:>7}")?;
+        }
+        writeln!(out)?;
+        for chapter in chapters {
+            write!(out, "{chapter:first$}")?;
+            for &protocol in &protocols {
+                let results = cells.get(&(chapter, protocol)).map_or(&[][..], Vec::as_slice);
+                let summary = Summary::of(results.iter().copied());
+                let played = summary.total() - summary.skip;
+                let cell = if played == 0 { "-".to_owned() } else { format!("{}/{played}", summary.pass) };
+                let ink = match () {
+                    () if summary.fail > 0 => Ink::Red,
+                    () if summary.pass < played => Ink::Yellow,
+                    () if played == 0 => Ink::Grey,
+                    () => Ink::Green,
+                };
+                write!(out, "  {}", self.paint(ink, &format!("{cell:>7}")))?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out)
+    }
+
+    /// What could not be played, by what was missing.
+    fn skipped(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+        let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for done in &report.results {
+            if let Verdict::Skip(why) = &done.verdict {
+                missing.entry(why).or_default().push(format!("{} ({})", done.id, done.protocol));
+            }
+        }
+        for (why, runs) in &missing {
+            writeln!(out, "{}  {why}", self.paint(Ink::Grey, "SKIP"))?;
+            prose(out, "      ", &runs.join(", "))?;
+        }
+        if missing.is_empty() { Ok(()) } else { writeln!(out) }
+    }
+
+    fn finding(&self, out: &mut dyn io::Write, done: &Done) -> io::Result<()> {
+        let Some(evidence) = done.verdict.evidence() else { return Ok(()) };
+        let ink = if matches!(done.verdict, Verdict::Fail(_)) { Ink::Red } else { Ink::Yellow };
+        let verdict = done.verdict.as_str().to_uppercase();
+        writeln!(out, "{}  {} under {}", self.paint(ink, &verdict), done.id, done.protocol)?;
+        prose(out, "  claim     ", done.claim)?;
+        for clause in &evidence.clauses {
+            let rule = (self.rule)(clause).unwrap_or_else(|| "(not in the catalogue)".to_owned());
+            prose(out, "  clause    ", &format!("{clause}, {rule}"))?;
+        }
+        prose(out, "  expected  ", &evidence.expected)?;
+        prose(out, "  came      ", &evidence.came)?;
+        if !matches!(done.verdict, Verdict::Advise(_)) {
+            self.trace(out, evidence)?;
+        }
+        writeln!(out, "  repeat    {}\n", (self.repeat)(done))
+    }
+
+    fn trace(&self, out: &mut dyn io::Write, evidence: &Evidence) -> io::Result<()> {
+        let mut label = "  trace     ";
+        for line in evidence.trace.shown() {
+            writeln!(out, "{label}{}", self.paint(Ink::Grey, &visible(&line)))?;
+            label = "            ";
+        }
+        Ok(())
+    }
+
+    fn summary(&self, out: &mut dyn io::Write, report: &Report, elapsed: Duration) -> io::Result<()> {
+        let summary = Summary::of(&report.results);
+        let counts = [
+            (summary.pass, "pass", Ink::Green),
+            (summary.skip, "skip", Ink::Grey),
+            (summary.advise, "advise", Ink::Yellow),
+            (summary.inconclusive, "inconclusive", Ink::Yellow),
+            (summary.broken, "broken", Ink::Yellow),
+            (summary.fail, "fail", Ink::Red),
+        ];
+        let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+        let counts: Vec<_> = counts.map(|(count, word, ink)| self.paint(ink, &format!("{count} {word}"))).collect();
+        let counts = if counts.is_empty() { "nothing played".to_owned() } else { counts.join(", ") };
+        writeln!(out, "{} runs in {:.1} s: {counts}", summary.total(), elapsed.as_secs_f64())?;
+        if report.unplayed > 0 {
+            writeln!(out, "{} runs were not played", report.unplayed)?;
+        }
+        if let Some(lost) = &report.lost {
+            writeln!(out, "the target was lost: {lost}")?;
+        }
+        Ok(())
+    }
+
+    fn paint(&self, ink: Ink, text: &str) -> String {
+        if self.colour { format!("\x1b[{}m{text}\x1b[0m", ink as u8) } else { text.to_owned() }
+    }
+}
+
+/// `text` without control characters: what a target says must not steer the terminal.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// Writes `text` after `label`, broken between words, with what follows indented as far.
+fn prose(out: &mut dyn io::Write, label: &str, text: &str) -> io::Result<()> {
+    let mut line = label.to_owned();
+    let mut empty = true;
+    for word in visible(text).split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(out, "{line}")?;
+            line = " ".repeat(label.len());
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    writeln!(out, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn failures_come_last_with_all_that_is_needed_to_judge_them() {
+        let (heading, report) = sample();
+        let rule = |clause: &str| (clause == "mqtt5:4.3.3-10").then(|| "MUST: answer".to_owned());
+        let repeat = |done: &Done| format!("testament conform mosquitto --case {}", done.id);
+        let mut out = Vec::new();
+        let terminal = Terminal { colour: false, rule: &rule, repeat: &repeat };
+        terminal.write(&mut out, &heading, &report, Duration::from_millis(1_234)).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        testament 0.1.0 judges mosquitto 2.0.11, mqtt://127.0.0.1:1883, seed 7
+
+                  3.1.1      5.0
+        qos2        1/1      0/1
+        retain        -      0/1
+        tls           -        -
+        will          -      0/2
+
+        SKIP  needs a TLS listener
+              tls/handshake (5.0)
+
+        ADVISE  retain/advises under 5.0
+          claim     it is acknowledged again
+          clause    mqtt5:4.4.0-1, (not in the catalogue)
+          expected  PUBREC 7
+          came      nothing <in> 3 s & "more"\u{1}
+          repeat    testament conform mosquitto --case retain/advises
+
+        INCONCLUSIVE  will/unclear under 5.0
+          claim     it is acknowledged again
+          expected  PUBREC 7
+          came      nothing <in> 3 s & "more"\u{1}
+          trace        0.000000s -- reader  opened: reader, mqtt
+                       0.001000s -> reader  PUBLISH qos 2 id 7  [34051234] of 300 B
+          repeat    testament conform mosquitto --case will/unclear
+
+        BROKEN  will/broken under 5.0
+          claim     it is acknowledged again
+          expected  PUBREC 7
+          came      nothing <in> 3 s & "more"\u{1}
+          trace        0.000000s -- reader  opened: reader, mqtt
+                       0.001000s -> reader  PUBLISH qos 2 id 7  [34051234] of 300 B
+          repeat    testament conform mosquitto --case will/broken
+
+        FAIL  qos2/repeat under 5.0
+          claim     it is acknowledged again
+          clause    mqtt5:4.3.3-10, MUST: answer
+          expected  PUBREC 7
+          came      nothing <in> 3 s & "more"\u{1}
+          trace        0.000000s -- reader  opened: reader, mqtt
+                       0.001000s -> reader  PUBLISH qos 2 id 7  [34051234] of 300 B
+          repeat    testament conform mosquitto --case qos2/repeat
+
+        6 runs in 1.2 s: 1 pass, 1 skip, 1 advise, 1 inconclusive, 1 broken, 1 fail
+        "#);
+    }
+
+    #[test]
+    fn what_a_target_says_does_not_steer_the_terminal() {
+        assert_eq!(visible("é\x1b[2J\u{9b}x"), "é\\u{1b}[2J\\u{9b}x");
+    }
+
+    #[test]
+    fn prose_is_broken_between_words() {
+        fn check(text: &str, expect: &str) {
+            let mut out = Vec::new();
+            prose(&mut out, "  x  ", text).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expect);
+        }
+        check("", "  x  \n");
+        check("a  b", "  x  a b\n");
+        let (fits, spills) = ("y".repeat(WIDTH - 7), "y".repeat(WIDTH - 6));
+        check(&format!("z {fits}"), &format!("  x  z {fits}\n"));
+        check(&format!("z {spills}"), &format!("  x  z\n     {spills}\n"));
+    }
+}
