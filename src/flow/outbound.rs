@@ -148,6 +148,14 @@ impl<M> Outbound<M> {
         self.take(id, false)
     }
 
+    /// The PUBLISH just given an identifier, or to be repeated, cannot be sent: it counts as finished.
+    pub fn forget(&mut self, id: PacketId) {
+        if let Some(at) = self.publishes.iter().rposition(|sent| sent.id == id) {
+            self.publishes.remove(at);
+            self.published -= usize::from(at < self.published);
+        }
+    }
+
     /// PUBREC came with success: PUBREL is to be sent now, also for a second PUBREC, which brings no message back.
     ///
     /// # Errors

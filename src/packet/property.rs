@@ -671,6 +671,11 @@ impl PropertyBuf {
         self.bytes.extend_from_slice(properties.bytes);
     }
 
+    /// Takes everything out and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// The list to put into a packet.
     pub fn view(&self) -> Properties<'_> {
         Properties { bytes: &self.bytes }

@@ -9,11 +9,15 @@ pub mod expect;
 mod flow_control;
 mod keep_alive;
 pub mod peer;
+mod publish;
 mod qos1;
 mod qos2;
+mod retain;
 pub mod script;
+mod subscribe;
 pub mod supports;
 pub mod testbed;
+mod unsubscribe;
 mod websocket;
 pub mod websocket_stream;
 pub mod words;
@@ -25,8 +29,18 @@ use harness::world::World;
 use testbed::{Setting, Testbed};
 
 /// The chapters, in the order of the standard.
-pub const CHAPTERS: &[&[Case<Testbed>]] =
-    &[keep_alive::CASES, qos1::CASES, qos2::CASES, alias::CASES, flow_control::CASES, websocket::CASES];
+pub const CHAPTERS: &[&[Case<Testbed>]] = &[
+    keep_alive::CASES,
+    publish::CASES,
+    qos1::CASES,
+    qos2::CASES,
+    subscribe::CASES,
+    unsubscribe::CASES,
+    retain::CASES,
+    alias::CASES,
+    flow_control::CASES,
+    websocket::CASES,
+];
 
 /// Every case, in the order of the standard.
 pub fn cases() -> impl Iterator<Item = &'static Case<Testbed>> {

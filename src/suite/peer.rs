@@ -176,6 +176,26 @@ impl<'t> Peer<'t> {
         Ok(())
     }
 
+    /// Messages with exactly these payloads must come next, in any order, for ordering holds within one topic only; each
+    /// is acknowledged as its quality of service asks.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] at the first that is not among them, or if one is missing.
+    pub fn hears_all<P: AsRef<[u8]>>(&self, payloads: impl IntoIterator<Item = P>) -> Outcome {
+        let mut open: Vec<Vec<u8>> = payloads.into_iter().map(|payload| payload.as_ref().to_vec()).collect();
+        while !open.is_empty() {
+            let wanted: Vec<_> = open.iter().map(|payload| String::from_utf8_lossy(payload)).collect();
+            let expected = format!("messages with payloads {wanted:?}, in any order");
+            let delivery = self.delivery(&expected)?;
+            match open.iter().position(|payload| *payload == delivery.payload) {
+                Some(found) => drop(open.swap_remove(found)),
+                None => return Err(deviates(expected, delivery.words)),
+            }
+            self.acknowledge(&delivery)?;
+        }
+        Ok(())
+    }
+
     /// Nothing at all has come, of messages, up to now; use after a fence.
     ///
     /// # Errors
@@ -211,6 +231,24 @@ impl<'t> Peer<'t> {
         self.ends(&expected, |packet| match packet {
             Packet::Disconnect(disconnect) => Some((disconnect.reason, reasons.contains(&disconnect.reason))),
             _ => None,
+        })
+    }
+
+    /// The target must refuse in one of two ways: by this answer, on a connection that goes on, or by ending the
+    /// connection as in [`Peer::refused`].
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it does neither.
+    pub fn refused_by(&self, answer: Expected, reasons: &[ReasonCode]) -> Outcome {
+        let fits = |conn: &mut Conn| conn.answers.front().map(|came| (answer.accepts)(&came.packet.packet()));
+        if self.next(self.patience(), fits)? == Ok(true) {
+            return self.expect(answer).map(drop);
+        }
+        self.refused(reasons).map_err(|stop| match stop {
+            Stop::Deviation(deviation) => {
+                deviates(format!("{} or {}", answer.words, deviation.expected), deviation.came)
+            }
+            other => other,
         })
     }
 

@@ -1,0 +1,372 @@
+//! CONNECT and what leads to its CONNACK (3.1 and 3.2 of both standards), authentication included (4.12 of 5.0).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::node::{ConnId, Ticket};
+
+use super::Broker;
+use super::auth::{Exchange, Step};
+use super::connection::{Authentication, Stage};
+use super::passwords::Passwords;
+use super::session::{FOR_EVER, SessionId};
+use super::timers::Owner;
+use super::will::Will;
+use crate::codec::{PacketBuf, decode};
+use crate::flow::{AliasesIn, AliasesOut};
+use crate::packet::{
+    Auth, ConnAck, Connect, Packet, PacketType, Properties, Property, PropertyBuf, QoS, ReasonCode, Side, Version,
+};
+use crate::violation::{Refusal, Rule};
+
+impl Broker {
+    /// The first packet came.
+    pub(super) fn handle_first(&mut self, conn: ConnId, frame: &[u8]) {
+        match decode(frame, Version::V311, Side::Client) {
+            Ok(Packet::Connect(connect)) => self.handle_connect(conn, frame, &connect),
+            Ok(_) => self.refuse(conn, Rule::FirstPacketNotConnect),
+            Err(refusal) => self.handle_bad_first(conn, frame, refusal),
+        }
+    }
+
+    /// A first packet that is no legal CONNECT. Only where its version is plain is there an answer before the close:
+    /// 0x01 for a level that is not served, and in 5.0 the reason.
+    fn handle_bad_first(&mut self, conn: ConnId, frame: &[u8], refusal: Refusal) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if refusal.rule() == Rule::UnsupportedProtocolLevel {
+            // A level from the future has no known form of CONNACK; the oldest is the one all versions have specified.
+            connection.version = Version::V311;
+            return self.reject(conn, refusal.rule());
+        }
+        let is_v5 = frame[0] >> 4 == PacketType::Connect as u8
+            && (2..=5).any(|header| frame.get(header..).is_some_and(|body| body.starts_with(b"\0\x04MQTT\x05")));
+        if is_v5 { self.reject(conn, refusal.rule()) } else { self.refuse(conn, refusal) }
+    }
+
+    fn handle_connect(&mut self, conn: ConnId, frame: &[u8], connect: &Connect<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let properties = connect.properties;
+        connection.version = connect.version;
+        connection.maximum_packet = properties.maximum_packet_size().map_or(usize::MAX, |size| size as usize);
+        connection.problem_information = properties.request_problem_information() != Some(0);
+        if let Err(rule) = self.admit(connect) {
+            return self.reject(conn, rule);
+        }
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let passwords = &self.settings.passwords;
+        if let Some(method) = properties.authentication_method() {
+            let mut nonce = [0; 18];
+            self.rng.fill(&mut nonce);
+            let Some(exchange) = Exchange::begin(method, passwords, nonce) else {
+                return self.reject(conn, Rule::BadAuthenticationMethod);
+            };
+            let Ok(kept) = PacketBuf::decode(frame, connect.version, Side::Client) else { return };
+            connection.auth = Some(Box::new(Authentication { method: method.into(), exchange: Some(exchange) }));
+            connection.stage = Stage::Proving(Box::new(kept));
+            return self.prove(conn, properties.authentication_data().unwrap_or_default());
+        }
+        if passwords.is_empty() {
+            return self.accept(conn, connect, None);
+        }
+        match (connect.username, &connection.certificate) {
+            (Some(username), _) => {
+                let work = passwords.check(username, connect.password.unwrap_or_default());
+                let Ok(kept) = PacketBuf::decode(frame, connect.version, Side::Client) else { return };
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.asked.insert(ticket, conn);
+                connection.stage = Stage::Checking(ticket, Box::new(kept));
+                self.outbox.ask(ticket, work);
+            }
+            (None, Some(name)) => {
+                connection.user = Some(name.clone());
+                self.accept(conn, connect, None);
+            }
+            (None, None) if self.settings.anonymous => self.accept(conn, connect, None),
+            (None, None) => self.reject(conn, Rule::NotAuthorized),
+        }
+    }
+
+    /// The password was checked.
+    pub(super) fn handle_answer(&mut self, ticket: Ticket, answer: &[u8]) {
+        let Some(conn) = self.asked.remove(&ticket) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        // The connection may be another one by now.
+        if !matches!(connection.stage, Stage::Checking(waiting, _) if waiting == ticket) {
+            return;
+        }
+        let Stage::Checking(_, kept) = std::mem::replace(&mut connection.stage, Stage::Opened) else { return };
+        let Packet::Connect(connect) = kept.packet() else { return };
+        if Passwords::accepted(answer) {
+            connection.user = connect.username.map(Into::into);
+            self.accept(conn, &connect, None);
+            self.release(conn);
+        } else {
+            self.reject(conn, Rule::BadCredentials);
+        }
+    }
+
+    /// AUTH came.
+    pub(super) fn handle_auth(&mut self, conn: ConnId, packet: &Auth<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let method = packet.properties.authentication_method();
+        let verdict = match &mut connection.auth {
+            None => Err(Rule::AuthWithoutMethod),
+            Some(auth) if method != Some(&*auth.method) => Err(Rule::AuthenticationMethodChanged),
+            Some(auth) => match (packet.reason, &auth.exchange) {
+                (ReasonCode::ContinueAuthentication, Some(_)) => Ok(()),
+                (ReasonCode::ReAuthenticate, None) => {
+                    let mut nonce = [0; 18];
+                    self.rng.fill(&mut nonce);
+                    auth.exchange = Exchange::begin(&auth.method, &self.settings.passwords, nonce);
+                    Ok(())
+                }
+                _ => Err(Rule::UnexpectedAuth),
+            },
+        };
+        match verdict {
+            Ok(()) => self.prove(conn, packet.properties.authentication_data().unwrap_or_default()),
+            Err(rule) => self.reject(conn, rule),
+        }
+    }
+
+    /// Goes on with the exchange under way.
+    fn prove(&mut self, conn: ConnId, data: &[u8]) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(auth) = &mut connection.auth else { return };
+        let Some(exchange) = &mut auth.exchange else { return };
+        let method = auth.method.clone();
+        let answer = |conn: ConnId, broker: &mut Self, reason: ReasonCode, data: Option<&[u8]>| {
+            let mut properties = PropertyBuf::new().with(Property::AuthenticationMethod(&method));
+            if let Some(data) = data {
+                properties.push(Property::AuthenticationData(data));
+            }
+            broker.send(conn, &Packet::Auth(Auth { reason, properties: properties.view() }));
+        };
+        match exchange.step(data, &self.settings.passwords) {
+            Step::Continue(data) => answer(conn, self, ReasonCode::ContinueAuthentication, data.as_deref()),
+            Step::Refused(failure) => {
+                self.outbox.note(Some(conn), format_args!("authentication failed: {failure:?}"));
+                self.reject(conn, Rule::NotAuthorized);
+            }
+            Step::Accepted { username, data } => {
+                auth.exchange = None;
+                match std::mem::replace(&mut connection.stage, Stage::Opened) {
+                    Stage::Proving(kept) => {
+                        let Packet::Connect(connect) = kept.packet() else { return };
+                        connection.user = Some(username);
+                        self.accept(conn, &connect, Some(&data));
+                    }
+                    // Another user would have the rights of the one who connected.
+                    stage if connection.user.as_deref() != Some(&username) => {
+                        connection.stage = stage;
+                        self.reject(conn, Rule::NotAuthorized);
+                    }
+                    stage => {
+                        connection.stage = stage;
+                        answer(conn, self, ReasonCode::Success, Some(&data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a CONNECT can be served at all, whoever sent it.
+    fn admit(&self, connect: &Connect<'_>) -> Result<(), Rule> {
+        let behaviour = &self.settings.behaviour;
+        if !behaviour.serves(connect.version) {
+            return Err(Rule::UnsupportedProtocolLevel);
+        }
+        let id = connect.client_id;
+        let needs_id = match connect.version {
+            Version::V31 => true,
+            Version::V311 => !connect.clean_start || !behaviour.assigns_client_ids,
+            Version::V5 => !behaviour.assigns_client_ids,
+        };
+        if id.is_empty() && needs_id {
+            return Err(Rule::ClientIdEmpty);
+        }
+        if id.len() > behaviour.client_id_maximum.into() || connect.version == Version::V31 && id.chars().count() > 23 {
+            return Err(Rule::ClientIdTooLong);
+        }
+        match connect.will {
+            Some(will) if will.qos > behaviour.top_qos() => Err(Rule::WillQosNotSupported),
+            Some(will) if will.retain && !behaviour.retain => Err(Rule::WillRetainNotSupported),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a connection because of what its peer did: before CONNACK with one that says why, after as
+    /// [`Broker::refuse`].
+    pub(super) fn reject(&mut self, conn: ConnId, rule: Rule) {
+        self.say_no(conn, rule.reason(), rule.words());
+        self.refuse(conn, rule);
+    }
+
+    /// Sends CONNACK with an error, unless CONNACK was sent. Where the version has no such code nothing is sent (3.2.2-6
+    /// of 3.1.1).
+    fn say_no(&mut self, conn: ConnId, reason: ReasonCode, words: &str) {
+        let live = self.connections.get(conn).is_some_and(|connection| matches!(connection.stage, Stage::Live(_)));
+        if !live && reason.allowed_in(PacketType::ConnAck, Side::Server) {
+            let properties = Properties::EMPTY;
+            self.send_explained(conn, Packet::ConnAck(ConnAck { session_present: false, reason, properties }), words);
+        }
+    }
+
+    /// Accepts a client that has shown who it is: takes over from its older connection, resumes or begins its session,
+    /// and sends CONNACK.
+    fn accept(&mut self, conn: ConnId, connect: &Connect<'_>, data: Option<&[u8]>) {
+        let assigned = connect.client_id.is_empty().then(|| self.new_client_id());
+        let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        if let Some(will) = &connect.will
+            && !self.may_publish(conn, client_id, will.topic)
+        {
+            return self.reject(conn, Rule::NotAuthorized);
+        }
+        if self.sessions.find(client_id).is_none() && self.sessions.len() >= self.settings.behaviour.limits.sessions {
+            let reason = match connect.version {
+                Version::V5 => ReasonCode::QuotaExceeded,
+                _ => ReasonCode::ServerUnavailable,
+            };
+            self.say_no(conn, reason, "there are too many sessions");
+            return self.hang_up(conn);
+        }
+        let old = self.sessions.find(client_id).and_then(|id| self.sessions.get(id)?.conn);
+        if let Some(old) = old {
+            self.say_goodbye(old, ReasonCode::SessionTakenOver, "another connection has this client identifier");
+            self.hang_up(old);
+        }
+        let mut known = self.sessions.find(client_id);
+        if connect.clean_start
+            && let Some(id) = known.take()
+        {
+            self.end_session(id);
+        }
+        let id = known.unwrap_or_else(|| self.sessions.insert(client_id));
+        self.attach(conn, id, connect);
+        let mut properties = self.announce(connect, assigned.as_deref());
+        if let Some(method) = connect.properties.authentication_method() {
+            properties.push(Property::AuthenticationMethod(method));
+        }
+        if let Some(data) = data {
+            properties.push(Property::AuthenticationData(data));
+        }
+        let properties = match connect.version {
+            Version::V5 => properties.view(),
+            _ => Properties::EMPTY,
+        };
+        let session_present = known.is_some() && connect.version != Version::V31;
+        let reason = ReasonCode::Success;
+        if self.send(conn, &Packet::ConnAck(ConnAck { session_present, reason, properties })) {
+            self.flush(id);
+        } else {
+            // There is no shorter CONNACK that tells the truth.
+            self.hang_up(conn);
+        }
+    }
+
+    /// Ties session and connection together.
+    fn attach(&mut self, conn: ConnId, id: SessionId, connect: &Connect<'_>) {
+        let behaviour = &self.settings.behaviour;
+        let (Some(connection), Some(session)) = (self.connections.get_mut(conn), self.sessions.get_mut(id)) else {
+            return;
+        };
+        let asked = connect.properties;
+        connection.stage = Stage::Live(id);
+        connection.aliases_in = AliasesIn::new(behaviour.topic_alias_maximum);
+        let aliases = asked.topic_alias_maximum().unwrap_or(0).min(behaviour.topic_aliases_used);
+        connection.aliases_out = AliasesOut::new(aliases);
+        let keep_alive = effective_keep_alive(connect, behaviour.server_keep_alive);
+        connection.patience = (keep_alive != 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));
+        let due = connection.patience.map(|patience| self.now + patience);
+        self.timers.set(Owner::Connection(conn), &mut connection.alarm, due);
+
+        session.conn = Some(conn);
+        session.expiry = effective_expiry(connect, behaviour.session_expiry_maximum);
+        session.will = connect.will.as_ref().map(|will| Box::new(Will::new(will)));
+        session.will_due = None;
+        session.ends = None;
+        self.timers.set(Owner::Session(id), &mut session.alarm, None);
+        let send_limit = asked.receive_maximum().unwrap_or(u16::MAX).min(behaviour.send_maximum);
+        let receive_limit = match connect.version {
+            Version::V5 => behaviour.receive_maximum,
+            _ => u16::MAX,
+        };
+        session.flow.resume(send_limit, receive_limit);
+    }
+
+    /// What CONNACK tells of this server, as far as it is not what its absence would say (3.2.2.3 of 5.0).
+    fn announce(&self, connect: &Connect<'_>, assigned: Option<&str>) -> PropertyBuf {
+        let behaviour = &self.settings.behaviour;
+        let mut told = PropertyBuf::new();
+        let expiry = effective_expiry(connect, behaviour.session_expiry_maximum);
+        if expiry != connect.properties.session_expiry_interval().unwrap_or(0) {
+            told.push(Property::SessionExpiryInterval(expiry));
+        }
+        if behaviour.receive_maximum < u16::MAX {
+            told.push(Property::ReceiveMaximum(behaviour.receive_maximum.max(1)));
+        }
+        if behaviour.top_qos() < QoS::ExactlyOnce {
+            told.push(Property::MaximumQoS(behaviour.top_qos() as u8));
+        }
+        if !behaviour.retain {
+            told.push(Property::RetainAvailable(0));
+        }
+        if behaviour.maximum_packet_size < crate::codec::frame::MAX_FRAME {
+            told.push(Property::MaximumPacketSize(behaviour.maximum_packet_size.max(1)));
+        }
+        if let Some(id) = assigned {
+            told.push(Property::AssignedClientIdentifier(id));
+        }
+        if behaviour.topic_alias_maximum > 0 {
+            told.push(Property::TopicAliasMaximum(behaviour.topic_alias_maximum));
+        }
+        if !behaviour.wildcard_subscriptions {
+            told.push(Property::WildcardSubscriptionAvailable(0));
+        }
+        if !behaviour.subscription_identifiers {
+            told.push(Property::SubscriptionIdentifierAvailable(0));
+        }
+        if !behaviour.shared_subscriptions {
+            told.push(Property::SharedSubscriptionAvailable(0));
+        }
+        let keep_alive = effective_keep_alive(connect, behaviour.server_keep_alive);
+        if keep_alive != connect.keep_alive {
+            told.push(Property::ServerKeepAlive(keep_alive));
+        }
+        if connect.properties.request_response_information() == Some(1)
+            && let Some(information) = &behaviour.response_information
+        {
+            told.push(Property::ResponseInformation(information));
+        }
+        told
+    }
+
+    /// An identifier no session has, of the form every server must accept (3.1.3-5).
+    fn new_client_id(&mut self) -> Arc<str> {
+        loop {
+            let id = format!("auto{:016x}", self.rng.u64());
+            if self.sessions.find(&id).is_none() {
+                return id.into();
+            }
+        }
+    }
+}
+
+/// The keep alive in force, in seconds. A client before 5.0 cannot be told of another than its own.
+fn effective_keep_alive(connect: &Connect<'_>, most: Option<u16>) -> u16 {
+    match most {
+        Some(most) if connect.version == Version::V5 && (connect.keep_alive == 0 || connect.keep_alive > most) => most,
+        _ => connect.keep_alive,
+    }
+}
+
+/// The session expiry in force, in seconds: before 5.0 clean session says whether there is one.
+fn effective_expiry(connect: &Connect<'_>, most: Option<u32>) -> u32 {
+    let asked = match connect.version {
+        Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => FOR_EVER,
+    };
+    asked.min(most.unwrap_or(FOR_EVER))
+}

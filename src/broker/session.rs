@@ -1,0 +1,96 @@
+//! A client's session and the table of them (4.1 of both standards).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use harness::node::ConnId;
+use harness::time::Instant;
+use slab::Slab;
+
+use super::message::Pending;
+use super::subscriptions::Place;
+use super::will::Will;
+use crate::session::Session;
+
+/// Names a session; used again after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SessionId(pub(super) u32);
+
+/// What the broker keeps of one client.
+#[derive(Debug)]
+pub(super) struct ClientSession {
+    pub(super) client_id: Arc<str>,
+    /// The connection it has now.
+    pub(super) conn: Option<ConnId>,
+    /// Handshakes, and messages at QoS 1 and 2 that wait.
+    pub(super) flow: Session<Pending>,
+    /// Messages at QoS 0 that wait.
+    pub(super) waiting_qos_0: VecDeque<Pending>,
+    pub(super) subscriptions: Vec<Place>,
+    /// What is to be published if the connection ends badly; with `will_due`, what is about to be.
+    pub(super) will: Option<Box<Will>>,
+    /// How long it outlives its connection, in seconds; [`FOR_EVER`] is for ever.
+    pub(super) expiry: u32,
+    /// When the will is due. Only without a connection.
+    pub(super) will_due: Option<Instant>,
+    /// When it ends. Only without a connection.
+    pub(super) ends: Option<Instant>,
+    pub(super) alarm: Option<Instant>,
+}
+
+/// The session expiry that never comes (3.1.2.11.2 of 5.0).
+pub(super) const FOR_EVER: u32 = u32::MAX;
+
+/// All sessions, by number and by client identifier.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    slots: Slab<ClientSession>,
+    by_client: BTreeMap<Arc<str>, SessionId>,
+}
+
+impl Sessions {
+    /// The session of this client.
+    pub(super) fn find(&self, client_id: &str) -> Option<SessionId> {
+        self.by_client.get(client_id).copied()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// A new one, for a client that has none.
+    pub(super) fn insert(&mut self, client_id: &str) -> SessionId {
+        let client_id: Arc<str> = client_id.into();
+        let session = ClientSession {
+            client_id: Arc::clone(&client_id),
+            conn: None,
+            flow: Session::default(),
+            waiting_qos_0: VecDeque::new(),
+            subscriptions: Vec::new(),
+            will: None,
+            expiry: 0,
+            will_due: None,
+            ends: None,
+            alarm: None,
+        };
+        let id = SessionId(u32::try_from(self.slots.insert(session)).expect("memory ends long before 2^32 sessions"));
+        self.by_client.insert(client_id, id);
+        id
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<ClientSession> {
+        let session = self.slots.try_remove(id.0 as usize)?;
+        self.by_client.remove(&session.client_id);
+        Some(session)
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> Option<&ClientSession> {
+        self.slots.get(id.0 as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut ClientSession> {
+        self.slots.get_mut(id.0 as usize)
+    }
+}

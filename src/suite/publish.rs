@@ -1,0 +1,341 @@
+//! PUBLISH: what a message is, and that it arrives as it was sent (3.3 of both standards, 4.5, 4.7.3).
+
+use harness::case::{Case, Deviation, Outcome, Stop};
+
+use super::expect::{accepted, rejected, suback};
+use super::script::{Script, publish, subscribe};
+use super::supports::Capability;
+use super::testbed::{Testbed, as_step, deviates};
+use crate::packet::{
+    PacketType::PubAck,
+    Property::{
+        ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
+    },
+    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
+    ReasonCode,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("publish/qos0-is-delivered", qos0_is_delivered)
+        .claim("a message at QoS 0 arrives at QoS 0 with DUP 0 and its own topic, and is not acknowledged")
+        .covers(&[
+            "mqtt5:3.3.4-1",
+            "mqtt5:4.3.1-1",
+            "mqtt5:3.3.1-2",
+            "mqtt5:3.3.2-3",
+            "mqtt311:3.3.4-1",
+            "mqtt311:4.3.1-1",
+            "mqtt311:3.3.1-2",
+            "mqtt311:3.3.2-3",
+        ]),
+    Case::new("publish/payload-is-opaque", payload_is_opaque)
+        .claim("a payload arrives byte for byte, whatever its bytes and whatever its size")
+        .covers(&["mqtt5:ext-007", "mqtt311:ext-055", "mqtt311:ext-009"]),
+    Case::new("publish/payload-may-be-empty", payload_may_be_empty)
+        .claim("a message without payload is delivered without payload")
+        .covers(&["mqtt5:ext-121", "mqtt311:ext-054"]),
+    Case::new("publish/topic-arrives-unchanged", topic_arrives_unchanged)
+        .claim("a topic name arrives byte for byte: blanks, empty levels, U+FEFF, characters of four bytes")
+        .covers(&[
+            "mqtt5:1.5.4-3",
+            "mqtt5:ext-199",
+            "mqtt5:ext-200",
+            "mqtt311:1.5.3-3",
+            "mqtt311:ext-002",
+            "mqtt311:ext-005",
+            "mqtt311:ext-097",
+        ]),
+    Case::new("publish/topic-is-compared-exactly", topic_is_compared_exactly)
+        .claim("a subscription does not match a topic that differs in case, blanks, slashes, U+FEFF or composition")
+        .covers(&[
+            "mqtt5:4.7.3-4",
+            "mqtt5:1.5.4-3",
+            "mqtt5:ext-199",
+            "mqtt5:ext-200",
+            "mqtt311:4.7.3-4",
+            "mqtt311:1.5.3-3",
+            "mqtt311:ext-097",
+        ]),
+    Case::new("publish/wildcard-in-topic-is-refused", wildcard_in_topic_is_refused)
+        .claim("a PUBLISH whose topic name holds a wildcard character is refused")
+        .covers(&["mqtt5:3.3.2-2", "mqtt5:4.7.0-1", "mqtt311:3.3.2-2", "mqtt311:4.7.1-1"]),
+    Case::new("publish/reaches-every-subscriber", reaches_every_subscriber)
+        .claim("a message reaches everyone who subscribed to its topic, the publisher included, and nobody else")
+        .covers(&["mqtt5:4.5.0-1", "mqtt311:4.5.0-1", "mqtt311:ext-062"]),
+    Case::new("publish/is-acknowledged-without-subscribers", is_acknowledged_without_subscribers)
+        .claim("a message that nobody subscribed to is acknowledged like any other")
+        .covers(&["mqtt5:4.3.2-4", "mqtt5:ext-122", "mqtt311:ext-064"]),
+    Case::new("publish/identifiers-are-the-servers-own", identifiers_are_the_servers_own)
+        .claim("deliveries have packet identifiers of the server's choice, however the publishers number theirs")
+        .covers(&["mqtt5:2.2.1-4", "mqtt5:ext-013", "mqtt311:2.3.1-4", "mqtt311:ext-015"]),
+    Case::new("publish/arrives-at-the-lower-qos", arrives_at_the_lower_qos)
+        .claim("a message is delivered at the lower of the quality of service it was sent at and the one granted")
+        .covers(&["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"]),
+    Case::new("publish/properties-arrive-unchanged", properties_arrive_unchanged)
+        .claim("payload format, content type, response topic and correlation data arrive as they were sent")
+        .covers(&["mqtt5:3.3.2-4", "mqtt5:3.3.2-15", "mqtt5:3.3.2-16", "mqtt5:3.3.2-20"]),
+    Case::new("publish/user-properties-arrive-in-order", user_properties_arrive_in_order)
+        .claim("user properties arrive unchanged and in order, repeated names and empty strings included")
+        .covers(&["mqtt5:3.3.2-17", "mqtt5:3.3.2-18", "mqtt5:1.5.4-3"]),
+    Case::new("publish/subscription-identifier-is-refused", subscription_identifier_is_refused)
+        .claim("a PUBLISH from a client that carries a subscription identifier is refused")
+        .covers(&["mqtt5:3.3.4-6", "mqtt5:4.13.1-1"]),
+    Case::new("publish/leading-wildcards-pass-over-dollar-topics", leading_wildcards_pass_over_dollar_topics)
+        .claim("a filter that begins with a wildcard does not match a topic that begins with $")
+        .covers(&["mqtt5:4.7.2-1", "mqtt5:ext-203", "mqtt311:4.7.2-1"])
+        .alone()
+        .exact_names(),
+    Case::new("publish/dollar-topics-are-not-for-clients", dollar_topics_are_not_for_clients)
+        .claim("clients cannot exchange messages among themselves on topics that begin with $")
+        .covers(&["mqtt5:ext-202", "mqtt311:ext-101"])
+        .exact_names(),
+];
+
+/// The PINGRESP right behind PUBLISH is the fence: an acknowledgement would come before it.
+fn qos0_is_delivered(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open"))?;
+    writer.still_served()?;
+
+    let open = reader.delivery("the message, at QoS 0")?;
+    let same = open.topic == "door" && open.text() == "open" && open.qos == AtMostOnce && !open.dup && !open.retain;
+    t.judge(same, "PUBLISH qos 0 on `door` with payload \"open\", without DUP and RETAIN", || open.words.clone())
+}
+
+/// The sizes cross the steps of the remaining length, from one byte to three.
+fn payload_is_opaque(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("blob", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    for size in [1, 64, 128, 256, 16_300, 16_384, 20_000] {
+        let payload: Vec<u8> = (0..=255).rev().cycle().take(size).collect();
+        writer.publish(publish("blob", &payload))?;
+        let came = reader.delivery("the payload")?;
+        t.judge(came.payload == payload, format!("the {size} bytes that were sent"), || came.words.clone())?;
+    }
+    Ok(())
+}
+
+fn payload_may_be_empty(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", ""))?;
+    writer.publish(publish("door", "shut"))?;
+    reader.hears(["", "shut"])
+}
+
+fn topic_arrives_unchanged(t: &Testbed) -> Outcome {
+    let long = "long/".repeat(60);
+    let writer = t.join("writer")?;
+    for topic in
+        ["a b", " ", "/lead", "trail/", "a//b", "///", "\u{feff}bom\u{feff}", "A\u{2A6D4}", "\u{10fffd}", &long]
+    {
+        let reader = t.join("reader")?;
+        reader.subscribe(topic, AtMostOnce)?;
+        writer.publish(publish(topic, "x"))?;
+        let came = reader.delivery(&format!("a message on topic {topic:?}"))?;
+        t.judge(came.topic == topic, format!("topic {topic:?}"), || came.words.clone())?;
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// The near misses are sent first, so that the exact topic is the fence.
+fn topic_is_compared_exactly(t: &Testbed) -> Outcome {
+    const TABLE: &[(&str, &[&str])] = &[
+        ("Accounts payable", &["accounts payable", "Accounts  payable", "Accounts payable ", "Accounts%20payable"]),
+        ("a//b", &["a/b", "a///b", "/a//b", "a//b/"]),
+        ("a/b", &["a/./b", "a/x/../b", "a%2Fb", "a\\b", "a/b/"]),
+        ("a.b", &["axb", "a.bc"]),
+        ("caf\u{e9}", &["cafe\u{301}", "cafe", "CAF\u{c9}"]),
+        ("\u{feff}bom", &["bom", "bom\u{feff}"]),
+        ("bom", &["\u{feff}bom", "bom\u{feff}"]),
+    ];
+    let writer = t.join("writer")?;
+    for (filter, others) in TABLE {
+        let reader = t.join("reader")?;
+        reader.subscribe(filter, AtMostOnce)?;
+        for other in *others {
+            writer.publish(publish(other, format!("on {other:?}")))?;
+        }
+        writer.publish(publish(filter, "exact"))?;
+        reader.hears(["exact"])?;
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// No encoder writes such a topic, so the wildcard is put in place of a question mark. What 5.0 calls the error is open:
+/// an acknowledgement that reports one is as good as the end of the connection.
+fn wildcard_in_topic_is_refused(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    for (topic, wildcard) in [("room/?", b'+'), ("room/?", b'#'), ("?", b'#'), ("room/a?b", b'+'), ("room/a?", b'#')] {
+        let writer = t.join("writer")?;
+        let mut bytes = publish(topic, "x").at_least_once(7).wire(t)?;
+        for byte in bytes.iter_mut().filter(|byte| **byte == b'?') {
+            *byte = wildcard;
+        }
+        writer.send_raw(&bytes)?;
+        let reasons = [ReasonCode::TopicNameInvalid, ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
+        writer.refused_by(rejected(PubAck, 7), &reasons)?;
+        writer.leave()?;
+    }
+    Ok(())
+}
+
+fn reaches_every_subscriber(t: &Testbed) -> Outcome {
+    let (first, second, other, writer) = (t.join("first")?, t.join("second")?, t.join("other")?, t.join("writer")?);
+    for reader in [&first, &second, &writer] {
+        reader.subscribe("door", AtMostOnce)?;
+    }
+    other.subscribe("bell", AtMostOnce)?;
+    writer.publish(publish("door", "open"))?;
+    writer.publish(publish("bell", "rings"))?;
+    for reader in [&first, &second, &writer] {
+        reader.hears(["open"])?;
+    }
+    other.hears(["rings"])
+}
+
+/// The message to a subscriber shows that the acknowledgement came from a server that delivers.
+fn is_acknowledged_without_subscribers(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("nobody", "hears").at_least_once(7))?;
+    writer.expect(accepted(PubAck, 7))?;
+    writer.publish(publish("door", "open"))?;
+    reader.hears(["open"])
+}
+
+/// Two publishers choose one number; both messages wait for the reader's PUBACK at the same time.
+fn identifiers_are_the_servers_own(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    for role in ["first", "second"] {
+        let writer = t.join(role)?;
+        writer.publish(publish("door", role).at_least_once(777))?;
+    }
+    let first = reader.delivery("the message of one publisher")?;
+    let second = reader.delivery("the message of the other publisher")?;
+    t.judge(first.id != second.id, "two packet identifiers in flight that differ", || {
+        format!("{} and then {}", first.words, second.words)
+    })
+}
+
+/// QoS 1 comes last in each round: under a grant of QoS 0 a server may deliver such a message twice.
+fn arrives_at_the_lower_qos(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let levels = || [AtMostOnce, ExactlyOnce, AtLeastOnce].into_iter().filter(|qos| t.supports().carries(*qos));
+    let writer = t.join("writer")?;
+    for granted in levels() {
+        let reader = t.join("reader")?;
+        reader.subscribe("door", granted)?;
+        for sent in levels() {
+            writer.publish(publish("door", format!("{sent:?}")).at(sent, 0))?;
+            let came = reader.delivery("the message")?;
+            let right = came.qos == granted.min(sent) && came.text() == format!("{sent:?}");
+            t.judge(right, format!("the message sent {sent:?} at QoS {}", granted.min(sent) as u8), || {
+                came.words.clone()
+            })?;
+            reader.acknowledge(&came)?;
+        }
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// The property that differs decides the clause.
+fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("order", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    for correlation in [&b"\x00\xff\xc0\x80 17"[..], b"", &[7; 300]] {
+        let sent = [
+            ("mqtt5:3.3.2-4", PayloadFormatIndicator(1)),
+            ("mqtt5:3.3.2-20", ContentType("text/\u{feff}plain")),
+            ("mqtt5:3.3.2-15", ResponseTopic("answers//for me")),
+            ("mqtt5:3.3.2-16", CorrelationData(correlation)),
+        ];
+        writer.publish(sent.iter().fold(publish("order", "tea"), |script, (_, property)| script.with(*property)))?;
+        let came = reader.delivery("the message with its properties")?;
+        for (clause, property) in sent {
+            if !came.properties.view().iter().any(|other| other == property) {
+                let expected = format!("{property:?} among the properties");
+                return Err(Stop::Deviation(Deviation { clause: Some(clause), expected, came: came.words }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A server may have user properties of its own to add, so only those that were sent are compared.
+fn user_properties_arrive_in_order(t: &Testbed) -> Outcome {
+    let sent =
+        [("b", "2"), ("a", "1"), ("b", ""), ("", "empty"), ("\u{feff}a", "\u{feff}"), ("a", "1"), ("B", "\u{1F511}")];
+    let reader = t.join("reader")?;
+    reader.subscribe("order", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.publish(sent.iter().fold(publish("order", "tea"), |script, (k, v)| script.with(UserProperty(k, v))))?;
+    let came = reader.delivery("the message with its user properties")?;
+    let ours = |name: &str| sent.iter().any(|(known, _)| *known == name);
+    let kept: Vec<_> = came.properties.view().user_properties().filter(|(name, _)| ours(name)).collect();
+    t.judge(kept == sent, format!("user properties {sent:?}"), || came.words.clone())
+}
+
+/// The reader shows that nothing was passed on before the end: "shut", of another publisher, must come first.
+fn subscription_identifier_is_refused(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "open").with(SubscriptionIdentifier(7)))?;
+    writer.refused(&[ReasonCode::ProtocolError])?;
+    t.join("other")?.publish(publish("door", "shut"))?;
+    reader.hears(["shut"])
+}
+
+/// Where clients may not publish to such topics, those of the server itself must do. A server may also close the
+/// connection that tries, so another one sends the fence.
+fn leading_wildcards_pass_over_dollar_topics(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    if !t.supports().dollar_topics {
+        t.needs(Capability::Sys)?;
+    }
+    let reader = t.join("reader")?;
+    reader.hear_everything()?;
+    reader.subscribe_with(subscribe(7).to_exactly("#", AtMostOnce).to_exactly("+/+/#", AtMostOnce))?;
+    if t.supports().dollar_topics {
+        t.join("writer")?.send(publish(&format!("${}", t.topic("door")), "open").exact())?;
+    }
+    t.join("other")?.publish(publish("door", "shut"))?;
+    loop {
+        let came = reader.delivery("the message of the case itself")?;
+        if came.topic.starts_with('$') {
+            return Err(deviates("no message on a topic that begins with $", came.words));
+        }
+        if came.topic == "door" {
+            return Ok(());
+        }
+    }
+}
+
+/// "shut" is the fence, from a connection of its own: the other one may have been closed.
+fn dollar_topics_are_not_for_clients(t: &Testbed) -> Outcome {
+    t.needs(Capability::DollarTopics)?;
+    let dollar = format!("${}", t.topic("door"));
+    let reader = t.join("reader")?;
+    reader.hear_everything()?;
+    reader.subscribe("door", AtMostOnce)?;
+    reader.send(subscribe(7).to_exactly(&dollar, AtMostOnce))?;
+    let either = suback(7, &[Some(0)]).or(suback(7, &[None]));
+    as_step("subscribing", reader.expect(either))?;
+    t.join("writer")?.send(publish(&dollar, "open").exact())?;
+    t.join("other")?.publish(publish("door", "shut"))?;
+    let came = reader.delivery("the message on the ordinary topic")?;
+    t.judge(came.text() == "shut", "no message on the topic that begins with $", || came.words.clone())
+}

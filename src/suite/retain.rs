@@ -1,0 +1,364 @@
+//! Retained messages (3.3.1.3 of both standards). They are sent at QoS 1, for at QoS 0 a server may forget them at any
+//! time. The fence behind a SUBSCRIBE that brings none is a message sent to the same topic after SUBACK.
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::unsuback;
+use super::peer::{Delivery, Peer};
+use super::script::{PublishScript, publish, subscribe, unsubscribe};
+use super::supports::Capability;
+use super::testbed::{Testbed, deviates};
+use crate::packet::{
+    Property::{
+        ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
+    },
+    QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce},
+    RetainHandling, SubscriptionOptions,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("retain/message-is-stored", message_is_stored)
+        .claim("a message sent with RETAIN comes to later subscribers, with RETAIN set")
+        .covers(&[
+            "mqtt5:3.3.1-5",
+            "mqtt5:3.3.1-9",
+            "mqtt5:ext-118",
+            "mqtt5:ext-159",
+            "mqtt311:3.3.1-5",
+            "mqtt311:3.3.1-6",
+            "mqtt311:3.3.1-8",
+        ]),
+    Case::new("retain/qos0-message-is-stored", qos0_message_is_stored)
+        .claim("a message sent with RETAIN at QoS 0 comes to later subscribers")
+        .covers(&["mqtt5:ext-116"]),
+    Case::new("retain/last-message-replaces", last_message_replaces)
+        .claim("of several messages sent with RETAIN to one topic only the last comes to later subscribers")
+        .covers(&["mqtt5:3.3.1-5", "mqtt311:3.3.1-6", "mqtt311:ext-059"]),
+    Case::new("retain/qos0-message-replaces", qos0_message_replaces)
+        .claim("a message sent with RETAIN at QoS 0 ends the one that was stored before")
+        .covers(&["mqtt5:3.3.1-5", "mqtt311:3.3.1-7"]),
+    Case::new("retain/empty-message-clears", empty_message_clears)
+        .claim("a message without payload sent with RETAIN reaches subscribers and removes the stored one")
+        .covers(&["mqtt5:3.3.1-6", "mqtt311:3.3.1-10"]),
+    Case::new("retain/empty-message-is-not-stored", empty_message_is_not_stored)
+        .claim("a message without payload sent with RETAIN is not stored itself")
+        .covers(&["mqtt5:3.3.1-7", "mqtt311:3.3.1-11"]),
+    Case::new("retain/ordinary-message-changes-nothing", ordinary_message_changes_nothing)
+        .claim("a message without RETAIN is neither stored nor does it change or remove what is, even if it is empty")
+        .covers(&["mqtt5:3.3.1-8", "mqtt311:3.3.1-12"]),
+    Case::new("retain/flag-is-cleared-for-existing-subscriptions", flag_is_cleared)
+        .claim("a message sent with RETAIN reaches an existing subscription with RETAIN 0")
+        .covers(&["mqtt5:3.3.1-12", "mqtt311:3.3.1-9"]),
+    Case::new("retain/flag-is-kept-as-published", flag_is_kept_as_published)
+        .claim("with Retain As Published a message reaches an existing subscription with RETAIN as it was sent")
+        .covers(&["mqtt5:3.3.1-13"]),
+    Case::new("retain/flag-is-set-whatever-retain-as-published", flag_is_set_whatever)
+        .claim("what a new subscription brings has RETAIN 1, with and without Retain As Published")
+        .covers(&["mqtt5:ext-118"]),
+    Case::new("retain/subscribing-again-brings-it-again", subscribing_again_brings_it_again)
+        .claim("subscribing to a filter again (with Retain Handling 0) brings the stored message again")
+        .covers(&["mqtt5:3.3.1-9", "mqtt5:3.8.4-4", "mqtt311:3.8.4-3"]),
+    Case::new("retain/handling-1-brings-it-to-new-subscriptions-only", handling_1)
+        .claim("with Retain Handling 1 a stored message comes with a new subscription and not with a repeated one")
+        .covers(&["mqtt5:3.3.1-10"]),
+    Case::new("retain/handling-2-brings-none", handling_2)
+        .claim("with Retain Handling 2 no stored message comes, but messages that are sent later do")
+        .covers(&["mqtt5:3.3.1-11"]),
+    Case::new("retain/outlives-its-session", outlives_its_session)
+        .claim("a stored message stays when the session of its publisher ends")
+        .covers(&["mqtt5:ext-120", "mqtt311:3.1.2-7"]),
+    Case::new("retain/one-per-topic", one_per_topic)
+        .claim("each topic stores its own message, and a filter with a wildcard brings those of all it matches")
+        .covers(&["mqtt5:3.3.1-5", "mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"]),
+    Case::new("retain/comes-at-the-lower-qos", comes_at_the_lower_qos)
+        .claim(
+            "a stored message is delivered at the lower of the quality of service it was sent at and the one granted",
+        )
+        .covers(&["mqtt5:3.8.4-8", "mqtt311:ext-056"]),
+    Case::new("retain/properties-are-stored", properties_are_stored)
+        .claim("a stored message comes with its properties, and with the identifier of the new subscription")
+        .covers(&["mqtt5:ext-119"]),
+    Case::new("retain/resuming-brings-none", resuming_brings_none)
+        .claim("resuming a session is not subscribing: stored messages do not come again")
+        .covers(&["mqtt5:ext-186", "mqtt311:ext-057"]),
+    Case::new("retain/flag-is-cleared-for-the-absent", flag_is_cleared_for_the_absent)
+        .claim("a message sent with RETAIN while a subscriber was absent comes on its return with RETAIN 0")
+        .covers(&["mqtt5:3.3.1-12", "mqtt311:ext-058", "mqtt311:3.3.1-9"]),
+];
+
+/// Stores a message at QoS 1.
+fn store(t: &Testbed, topic: &str, payload: &str) -> Result<(), Stop> {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(stored(topic, payload))?;
+    keeper.leave()
+}
+
+/// A message to be stored, at QoS 1.
+fn stored(topic: &str, payload: &str) -> PublishScript {
+    publish(topic, payload).at(AtLeastOnce, 0).retained()
+}
+
+/// The next message is this one, with this RETAIN flag; it is acknowledged.
+fn comes(reader: &Peer<'_>, payload: &str, retain: bool) -> Result<Delivery, Stop> {
+    let expected = format!("{payload:?} with RETAIN {}", u8::from(retain));
+    let came = reader.delivery(&expected)?;
+    if came.text() != payload || came.retain != retain {
+        return Err(deviates(expected, came.words));
+    }
+    reader.acknowledge(&came)?;
+    Ok(came)
+}
+
+/// A new subscriber to this topic gets this stored message, or none, and then what is sent next.
+fn finds(t: &Testbed, topic: &str, payload: Option<&str>) -> Outcome {
+    let finder = t.join("finder")?;
+    finder.subscribe(topic, AtLeastOnce)?;
+    finder.publish(publish(topic, "fence").at(AtLeastOnce, 0))?;
+    if let Some(payload) = payload {
+        comes(&finder, payload, true)?;
+    }
+    comes(&finder, "fence", false)?;
+    finder.leave()
+}
+
+fn message_is_stored(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    finds(t, "door", Some("open"))
+}
+
+/// "fence" comes in any case.
+fn qos0_message_is_stored(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(publish("door", "open").retained())?;
+    keeper.ping()?;
+    finds(t, "door", Some("open"))
+}
+
+fn last_message_replaces(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    for number in 1..=20 {
+        keeper.publish(stored("door", &number.to_string()))?;
+    }
+    finds(t, "door", Some("20"))
+}
+
+/// The new one may be forgotten at any time, the old one must be.
+fn qos0_message_replaces(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(stored("door", "old"))?;
+    keeper.publish(publish("door", "new").retained())?;
+    keeper.ping()?;
+    let finder = t.join("finder")?;
+    finder.subscribe("door", AtMostOnce)?;
+    keeper.publish(publish("door", "fence"))?;
+    let expected = "\"new\", or nothing, before the fence";
+    let first = finder.delivery(expected)?;
+    let second = if first.text() == "new" { finder.delivery("the fence")? } else { first };
+    t.judge(second.text() == "fence", expected, || second.words.clone())
+}
+
+fn empty_message_clears(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    comes(&reader, "open", true)?;
+    store(t, "door", "")?;
+    comes(&reader, "", false)?;
+    finds(t, "door", None)
+}
+
+/// A message that is stored meanwhile shows that the server stores at all.
+fn empty_message_is_not_stored(t: &Testbed) -> Outcome {
+    store(t, "door", "")?;
+    store(t, "bell", "rings")?;
+    finds(t, "bell", Some("rings"))?;
+    finds(t, "door", None)
+}
+
+fn ordinary_message_changes_nothing(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let writer = t.join("writer")?;
+    for payload in ["shut", ""] {
+        writer.publish(publish("door", payload).at(AtLeastOnce, 0))?;
+        writer.publish(publish("bell", payload).at(AtLeastOnce, 0))?;
+    }
+    finds(t, "door", Some("open"))?;
+    finds(t, "bell", None)
+}
+
+fn flag_is_cleared(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    for qos in QoS::ALL.into_iter().filter(|qos| t.supports().carries(*qos)) {
+        writer.publish(publish("door", format!("{qos:?}")).at(qos, 0).retained())?;
+        comes(&reader, &format!("{qos:?}"), false)?;
+    }
+    Ok(())
+}
+
+fn flag_is_kept_as_published(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let options = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::default() };
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(1).with_options("door", options))?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open").retained())?;
+    writer.publish(publish("door", "shut"))?;
+    comes(&reader, "open", true)?;
+    comes(&reader, "shut", false).map(drop)
+}
+
+fn flag_is_set_whatever(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let reader = t.join("reader")?;
+    for retain_as_published in [false, true] {
+        let options = SubscriptionOptions { retain_as_published, ..SubscriptionOptions::qos(AtLeastOnce) };
+        reader.subscribe_with(subscribe(t.fresh_id()).with_options("door", options))?;
+        comes(&reader, "open", true)?;
+    }
+    Ok(())
+}
+
+fn subscribing_again_brings_it_again(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let reader = t.join("reader")?;
+    for qos in [AtLeastOnce, AtLeastOnce, AtMostOnce] {
+        reader.subscribe("door", qos)?;
+        comes(&reader, "open", true)?;
+    }
+    Ok(())
+}
+
+/// New, repeated, new again.
+fn handling_1(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let options =
+        SubscriptionOptions { retain_handling: RetainHandling::SendIfNew, ..SubscriptionOptions::qos(AtLeastOnce) };
+    let reader = t.join("reader")?;
+    let writer = t.join("writer")?;
+    reader.subscribe_with(subscribe(1).with_options("door", options))?;
+    comes(&reader, "open", true)?;
+    reader.subscribe_with(subscribe(2).with_options("door", options))?;
+    writer.publish(publish("door", "fence").at(AtLeastOnce, 0))?;
+    comes(&reader, "fence", false)?;
+    reader.send(unsubscribe(3, ["door"]))?;
+    reader.expect(unsuback(3, 1))?;
+    reader.subscribe_with(subscribe(4).with_options("door", options))?;
+    comes(&reader, "open", true).map(drop)
+}
+
+fn handling_2(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let options =
+        SubscriptionOptions { retain_handling: RetainHandling::DoNotSend, ..SubscriptionOptions::qos(AtLeastOnce) };
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(1).with_options("door", options))?;
+    store(t, "door", "shut")?;
+    comes(&reader, "shut", false)?;
+    finds(t, "door", Some("shut"))
+}
+
+/// A clean session that ends with its connection, and one that is wiped by a later clean one.
+fn outlives_its_session(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(stored("door", "open"))?;
+    keeper.leave()?;
+    finds(t, "door", Some("open"))?;
+
+    let keeper = t.join_persistent("keeper")?;
+    keeper.publish(stored("door", "shut"))?;
+    keeper.vanish()?;
+    t.join("keeper")?.leave()?;
+    finds(t, "door", Some("shut"))
+}
+
+fn one_per_topic(t: &Testbed) -> Outcome {
+    let topics = ["r/a", "r/A", "r/a/", "r//a", "r/"];
+    for topic in topics {
+        store(t, topic, topic)?;
+    }
+    for topic in topics {
+        finds(t, topic, Some(topic))?;
+    }
+    if t.supports().wildcards {
+        let reader = t.join("reader")?;
+        reader.subscribe("r/#", AtLeastOnce)?;
+        reader.hears_all(topics)?;
+    }
+    Ok(())
+}
+
+/// At QoS 0 the message may be missing, so only QoS 1 and 2 are stored.
+fn comes_at_the_lower_qos(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let carried = |qos: &QoS| t.supports().carries(*qos);
+    let keeper = t.join("keeper")?;
+    for sent in [AtLeastOnce, ExactlyOnce].into_iter().filter(carried) {
+        let topic = format!("{sent:?}");
+        keeper.publish(publish(&topic, &topic).at(sent, 0).retained())?;
+        for granted in QoS::ALL.into_iter().filter(carried) {
+            let reader = t.join("reader")?;
+            reader.subscribe(&topic, granted)?;
+            let came = comes(&reader, &topic, true)?;
+            let right = granted.min(sent);
+            t.judge(came.qos == right, format!("QoS {} of a grant of {}", right as u8, granted as u8), || {
+                came.words.clone()
+            })?;
+            reader.leave()?;
+        }
+    }
+    Ok(())
+}
+
+fn properties_are_stored(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let mut expected = vec![
+        PayloadFormatIndicator(1),
+        ContentType("text/plain"),
+        ResponseTopic("answers"),
+        CorrelationData(b"\x00\xff"),
+        UserProperty("b", "2"),
+        UserProperty("a", "1"),
+    ];
+    t.join("keeper")?
+        .publish(expected.iter().fold(stored("order", "tea"), |script, property| script.with(*property)))?;
+    let reader = t.join("reader")?;
+    let mut script = subscribe(1).to("order", AtLeastOnce);
+    if t.supports().subscription_identifiers {
+        script = script.with(SubscriptionIdentifier(42));
+        expected.push(SubscriptionIdentifier(42));
+    }
+    reader.subscribe_with(script)?;
+    let came = comes(&reader, "tea", true)?;
+    let has = |property| came.properties.view().iter().any(|other| other == property);
+    t.judge(expected.iter().all(|property| has(*property)), format!("properties {expected:?}"), || came.words.clone())
+}
+
+fn resuming_brings_none(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    comes(&reader, "open", true)?;
+    reader.ping()?;
+    let reader = reader.drop_and_resume()?;
+    t.join("writer")?.publish(publish("door", "fence").at(AtLeastOnce, 0))?;
+    comes(&reader, "fence", false).map(drop)
+}
+
+fn flag_is_cleared_for_the_absent(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    reader.vanish()?;
+    store(t, "door", "open")?;
+    let reader = t.resume("reader")?;
+    comes(&reader, "open", false).map(drop)
+}

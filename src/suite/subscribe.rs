@@ -1,0 +1,377 @@
+//! SUBSCRIBE and SUBACK (3.8 and 3.9 of both standards), what filters match (4.7.1), overlapping subscriptions (3.3.4,
+//! 3.3.5 of 3.1.1). What a subscription brings of retained messages is in [`super::retain`].
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::{Expected, suback};
+use super::peer::Peer;
+use super::script::{Script, SubscribeScript, publish, subscribe};
+use super::supports::Capability;
+use super::testbed::{Testbed, deviates};
+use crate::forge::Forged;
+use crate::packet::{
+    Packet,
+    Property::SubscriptionIdentifier,
+    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
+    ReasonCode, SubscriptionOptions,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("subscribe/suback-has-the-identifier", suback_has_the_identifier)
+        .claim("each of several SUBSCRIBEs sent at once is answered by a SUBACK with its own packet identifier")
+        .covers(&[
+            "mqtt5:3.8.4-1",
+            "mqtt5:3.8.4-2",
+            "mqtt5:2.2.1-6",
+            "mqtt311:3.8.4-1",
+            "mqtt311:3.8.4-2",
+            "mqtt311:2.3.1-7",
+        ]),
+    Case::new("subscribe/one-code-per-filter", one_code_per_filter)
+        .claim("SUBACK has one code per filter, in the order of the filters, none above what was asked for")
+        .covers(&[
+            "mqtt5:3.8.4-5",
+            "mqtt5:3.8.4-6",
+            "mqtt5:3.8.4-7",
+            "mqtt5:3.9.3-1",
+            "mqtt5:3.9.3-2",
+            "mqtt311:3.8.4-4",
+            "mqtt311:3.8.4-5",
+            "mqtt311:3.9.3-1",
+            "mqtt311:3.9.3-2",
+        ]),
+    Case::new("subscribe/last-of-a-repeated-filter-wins", last_of_a_repeated_filter_wins)
+        .claim("a filter named three times in one SUBSCRIBE gets three codes, and its last options hold")
+        .covers(&["mqtt5:3.8.4-5", "mqtt5:3.8.4-6", "mqtt311:3.8.4-4", "mqtt311:ext-069"]),
+    Case::new("subscribe/repeated-subscription-replaces", repeated_subscription_replaces)
+        .claim("subscribing to a filter again replaces the subscription: one copy, at the new quality of service")
+        .covers(&["mqtt5:3.8.4-3", "mqtt311:3.8.4-3", "mqtt311:ext-073"]),
+    Case::new("subscribe/repeating-loses-no-message", repeating_loses_no_message)
+        .claim("subscribing to a filter again does not interrupt the flow of messages")
+        .covers(&["mqtt5:3.8.4-4", "mqtt311:3.8.4-3"]),
+    Case::new("subscribe/multi-level-wildcard", multi_level_wildcard)
+        .claim("# matches the parent level and any number of levels below it, and nothing else")
+        .covers(&["mqtt5:ext-197", "mqtt5:3.3.2-3", "mqtt311:ext-095", "mqtt311:ext-100", "mqtt311:3.3.2-3"]),
+    Case::new("subscribe/single-level-wildcard", single_level_wildcard)
+        .claim("+ matches exactly one level, which may be empty, and nothing else")
+        .covers(&["mqtt5:ext-198", "mqtt5:ext-199", "mqtt311:ext-096", "mqtt311:ext-100", "mqtt311:3.3.2-3"]),
+    Case::new("subscribe/misplaced-wildcard-is-refused", misplaced_wildcard_is_refused)
+        .claim("a filter with a wildcard that does not fill its level, or a # that is not the last, is refused")
+        .covers(&["mqtt5:4.7.1-1", "mqtt5:4.7.1-2", "mqtt311:4.7.1-2", "mqtt311:4.7.1-3", "mqtt311:ext-068"])
+        .exact_names(),
+    Case::new("subscribe/empty-filter-is-refused", empty_filter_is_refused)
+        .claim("a filter without a character is refused")
+        .covers(&["mqtt5:4.7.3-1", "mqtt311:4.7.3-1"]),
+    Case::new("subscribe/reserved-option-bits-are-refused", reserved_option_bits_are_refused)
+        .claim("a SUBSCRIBE whose options have a reserved bit or value is refused, all filters of it")
+        .covers(&["mqtt5:3.8.3-5", "mqtt5:ext-152", "mqtt311:3.8.3-4"]),
+    Case::new("subscribe/overlap-brings-the-highest-qos", overlap_brings_the_highest_qos)
+        .claim("a message that several subscriptions of one client match comes at the highest of their levels")
+        .covers(&["mqtt5:3.3.4-2", "mqtt5:ext-128", "mqtt311:3.3.5-1", "mqtt311:ext-063"]),
+    Case::new("subscribe/no-local-holds-back-ones-own", no_local_holds_back_ones_own)
+        .claim("with No Local a client does not hear what it publishes itself, but what others publish")
+        .covers(&["mqtt5:3.8.3-3"]),
+    Case::new("subscribe/identifier-comes-with-the-message", identifier_comes_with_the_message)
+        .claim("the identifier of a SUBSCRIBE comes with the messages of each of its filters, up to 268,435,455")
+        .covers(&["mqtt5:ext-162", "mqtt5:ext-127"]),
+    Case::new("subscribe/identifiers-of-overlapping-subscriptions", identifiers_of_overlapping_subscriptions)
+        .claim("of overlapping subscriptions one copy carries all identifiers, or each of several copies its own")
+        .covers(&["mqtt5:3.3.4-3", "mqtt5:3.3.4-4", "mqtt5:3.3.4-5"]),
+    Case::new("subscribe/identifier-is-replaced", identifier_is_replaced)
+        .claim("subscribing again with another identifier replaces it, and without one removes it")
+        .covers(&["mqtt5:3.8.4-3", "mqtt5:ext-164"]),
+    Case::new("subscribe/identifiers-are-ones-own", identifiers_are_ones_own)
+        .claim("a message carries only identifiers that its receiver gave")
+        .covers(&["mqtt5:ext-127"]),
+    Case::new("subscribe/identifier-of-zero-is-refused", identifier_of_zero_is_refused)
+        .claim("a SUBSCRIBE with subscription identifier 0 is refused")
+        .covers(&["mqtt5:ext-069"]),
+];
+
+fn suback_has_the_identifier(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    let ids = [1, 0x0100, 65_535];
+    for id in ids {
+        reader.send(subscribe(id).to(&format!("door/{id}"), AtMostOnce))?;
+    }
+    reader.expect_all(ids.map(|id| suback(id, &[Some(0)])))?;
+    let writer = t.join("writer")?;
+    for id in ids {
+        writer.publish(publish(&format!("door/{id}"), id.to_string()))?;
+    }
+    reader.hears_all(ids.map(|id| id.to_string()))
+}
+
+/// A server may grant less than was asked for, so the order shows in what exceeds a request: the requests ascend.
+fn one_code_per_filter(t: &Testbed) -> Outcome {
+    let asked: Vec<_> = (0..30).map(|number| [AtMostOnce, AtMostOnce, AtLeastOnce, ExactlyOnce][number / 8]).collect();
+    let reader = t.join("reader")?;
+    let script = asked.iter().enumerate().fold(subscribe(7), |s, (number, qos)| s.to(&format!("door/{number}"), *qos));
+    reader.send(script)?;
+    let limits = asked.clone();
+    reader.expect(Expected::new(
+        "SUBACK with 30 codes, none above what was asked for",
+        move |packet| match packet {
+            Packet::SubAck(suback) => {
+                suback.packet_id.get() == 7
+                    && suback.reasons.len() == limits.len()
+                    && suback.reasons.iter().zip(&limits).all(|(granted, asked)| granted.code() <= *asked as u8)
+            }
+            _ => false,
+        },
+    ))?;
+    let writer = t.join("writer")?;
+    for number in 0..asked.len() {
+        writer.publish(publish(&format!("door/{number}"), number.to_string()))?;
+    }
+    reader.hears_all((0..asked.len()).map(|number| number.to_string()))
+}
+
+fn last_of_a_repeated_filter_wins(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let reader = t.join("reader")?;
+    reader.send(subscribe(7).to("door", AtLeastOnce).to("door", AtMostOnce).to("door", AtLeastOnce))?;
+    reader.expect(suback(7, &[Some(1), Some(0), Some(1)]))?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    writer.publish(publish("door", "shut").at(AtLeastOnce, 0))?;
+    comes_at(&reader, "open", 1)?;
+    comes_at(&reader, "shut", 1)
+}
+
+/// The message after each is the fence for a second copy; the last grant is QoS 0, where a second copy is legal.
+fn repeated_subscription_replaces(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    let writer = t.join("writer")?;
+    for (message, granted) in [("one", AtMostOnce), ("two", AtLeastOnce), ("three", AtLeastOnce), ("four", AtMostOnce)]
+    {
+        reader.subscribe("door", granted)?;
+        let sent = if message == "one" { AtMostOnce } else { AtLeastOnce };
+        writer.publish(publish("door", message).at(sent, 0))?;
+        comes_at(&reader, message, granted as u8)?;
+    }
+    Ok(())
+}
+
+/// The reader repeats its SUBSCRIBE without waiting for anything, while the messages are on their way.
+fn repeating_loses_no_message(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    let numbers: Vec<String> = (1..=20).map(|number: u16| number.to_string()).collect();
+    for number in &numbers {
+        reader.send(subscribe(t.fresh_id()).to("door", AtLeastOnce))?;
+        writer.publish(publish("door", number).at(AtLeastOnce, 0))?;
+    }
+    reader.hears(&numbers)
+}
+
+fn multi_level_wildcard(t: &Testbed) -> Outcome {
+    let all = ["sport", "sport/", "sport/tennis", "sport//x", "sport/a/b/c/d", "sport/$x"];
+    matches(t, "sport/#", &all, &["sports", "Sport", "Sport/a", "/sport", "spor"])?;
+    matches(t, "sport/tennis/#", &["sport/tennis", "sport/tennis/"], &["sport", "sport/tennisx", "sport/"])?;
+    matches(t, "/#", &["/", "/finance", "//", "/$x"], &["finance", "finance/"])?;
+    matches(t, "#", &["sport", "/", "a/b/c/d", "$a"], &[])
+}
+
+fn single_level_wildcard(t: &Testbed) -> Outcome {
+    matches(t, "sport/+", &["sport/", "sport/a", "sport/$x"], &["sport", "sport/a/b", "sport//", "sports/a"])?;
+    matches(t, "+", &["finance", "$x"], &["/finance", "/", "finance/"])?;
+    matches(t, "+/+", &["/finance", "/", "a/b", "a/"], &["a", "a/b/c", "//"])?;
+    matches(t, "/+", &["/finance", "/"], &["finance", "/a/b"])?;
+    matches(t, "a/+/c", &["a/b/c", "a//c"], &["a/c", "a/b/b/c", "a/b/c/", "A/b/c"])?;
+    matches(
+        t,
+        "+/tennis/#",
+        &["sport/tennis", "/tennis", "sport/tennis/a/b"],
+        &["tennis", "a/b/tennis", "sport/Tennis"],
+    )
+}
+
+/// Those that match come after the others, in any order, and nothing else before the fence that follows.
+fn matches(t: &Testbed, filter: &str, matching: &[&str], others: &[&str]) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    let reader = t.join("reader")?;
+    reader.subscribe(filter, AtMostOnce)?;
+    let writer = t.join("writer")?;
+    for topic in others.iter().chain(matching) {
+        writer.publish(publish(topic, topic))?;
+    }
+    reader.hears_all(matching)?;
+    reader.ping()?;
+    reader.heard_nothing(&format!("nothing but what {filter:?} matches"))?;
+    reader.leave()
+}
+
+/// Each on a connection of its own, which may end by it. The short ones are exact: some servers pass over the rules in
+/// filters of two characters.
+fn misplaced_wildcard_is_refused(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    for filter in ["sport/tennis#", "sport/#/ranking", "a/##", "#/a", "sport+", "a/+b/c", "a/b+", "a/++"] {
+        filter_is_refused(t, subscribe(7).to(filter, AtMostOnce))?;
+    }
+    for filter in ["a#", "##", "#a", "a+", "+a", "++", "#/#", "+#"] {
+        filter_is_refused(t, subscribe(7).to_exactly(filter, AtMostOnce))?;
+    }
+    Ok(())
+}
+
+fn empty_filter_is_refused(t: &Testbed) -> Outcome {
+    filter_is_refused(t, subscribe(7).to_exactly("", AtMostOnce))
+}
+
+/// By SUBACK with an error code, or by the end of the connection: the standards leave it open.
+pub(super) fn filter_is_refused(t: &Testbed, script: SubscribeScript) -> Outcome {
+    let reasons = [ReasonCode::TopicFilterInvalid, ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
+    let reader = t.join("reader")?;
+    reader.send(script)?;
+    reader.refused_by(suback(7, &[None]), &reasons)?;
+    reader.leave()
+}
+
+/// No encoder writes such options: the byte of the second filter is overwritten.
+fn reserved_option_bits_are_refused(t: &Testbed) -> Outcome {
+    // Retain Handling 3 is the one value that 5.0 reserves besides the two bits; before 5.0 all six bits are reserved.
+    let options: &[u8] = if t.v5() { &[0x40, 0x80, 0xC1, 0x30] } else { &[0x03, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80] };
+    for options in options {
+        let reader = t.join("reader")?;
+        let mut bytes = subscribe(7).to("door", AtMostOnce).to("bell", AtMostOnce).wire(t)?;
+        if let Some(last) = bytes.last_mut() {
+            *last = *options;
+        }
+        reader.send_raw(&bytes)?;
+        reader.refused(&[ReasonCode::MalformedPacket, ReasonCode::ProtocolError])?;
+    }
+    Ok(())
+}
+
+/// One copy at the highest level is as good as one copy per subscription, as long as one has the highest level.
+fn overlap_brings_the_highest_qos(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door/+", AtLeastOnce)?;
+    reader.subscribe("door/1", AtMostOnce)?;
+    reader.subscribe("door/#", AtMostOnce)?;
+    t.join("writer")?.publish(publish("door/1", "open").at(AtLeastOnce, 0))?;
+    for _ in 0..3 {
+        let copy = reader.delivery("up to three copies, one of them at QoS 1")?;
+        t.judge(copy.text() == "open", "nothing but copies of one message", || copy.words.clone())?;
+        reader.acknowledge(&copy)?;
+        if copy.qos == AtLeastOnce {
+            return Ok(());
+        }
+    }
+    Err(deviates("one of the copies at QoS 1", "three copies at QoS 0"))
+}
+
+/// The message of the other client, on the same topic, is the fence for one's own.
+fn no_local_holds_back_ones_own(t: &Testbed) -> Outcome {
+    let local = SubscriptionOptions { no_local: true, ..SubscriptionOptions::default() };
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(7).with_options("door", local).to("bell", AtMostOnce))?;
+    reader.publish(publish("door", "one's own"))?;
+    reader.publish(publish("bell", "rings"))?;
+    reader.ping()?;
+    t.join("writer")?.publish(publish("door", "another's"))?;
+    reader.hears_all(["rings", "another's"])
+}
+
+fn identifier_comes_with_the_message(t: &Testbed) -> Outcome {
+    t.needs(Capability::SubscriptionIdentifiers)?;
+    let writer = t.join("writer")?;
+    for id in [1, 127, 128, 268_435_455] {
+        let reader = t.join("reader")?;
+        let script = subscribe(7).to("door", AtMostOnce).to("bell", AtMostOnce).with(SubscriptionIdentifier(id));
+        reader.subscribe_with(script)?;
+        reader.subscribe("gate", AtMostOnce)?;
+        for (topic, ids) in [("door", &[id][..]), ("bell", &[id]), ("gate", &[])] {
+            writer.publish(publish(topic, "x"))?;
+            comes_with(&reader, ids)?;
+        }
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// Gathers copies until the identifiers have all come; what comes after the fence is for nobody.
+fn identifiers_of_overlapping_subscriptions(t: &Testbed) -> Outcome {
+    t.needs(Capability::SubscriptionIdentifiers)?;
+    t.needs(Capability::Wildcards)?;
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(1).to("door/1", AtMostOnce).with(SubscriptionIdentifier(11)))?;
+    reader.subscribe_with(subscribe(2).to("door/+", AtMostOnce).with(SubscriptionIdentifier(22)))?;
+    t.join("writer")?.publish(publish("door/1", "open"))?;
+    let expected = "one copy with identifiers 11 and 22, or two copies with one of them each";
+    let identifiers = || -> Result<(Vec<u32>, String), Stop> {
+        let copy = reader.delivery(expected)?;
+        let mut ids: Vec<u32> = copy.properties.view().subscription_identifiers().collect();
+        ids.sort_unstable();
+        Ok((ids, copy.words))
+    };
+    let (first, words) = identifiers()?;
+    match first.as_slice() {
+        [11, 22] => Ok(()),
+        [11 | 22] => {
+            let (second, words) = identifiers()?;
+            let other = if first == [11] { [22] } else { [11] };
+            t.judge(second == other, expected, || format!("identifiers {first:?} and then {words}"))
+        }
+        _ => Err(deviates(expected, words)),
+    }
+}
+
+fn identifier_is_replaced(t: &Testbed) -> Outcome {
+    t.needs(Capability::SubscriptionIdentifiers)?;
+    let reader = t.join("reader")?;
+    let writer = t.join("writer")?;
+    for id in [Some(5), Some(6), None] {
+        let script = subscribe(t.fresh_id()).to("door", AtMostOnce);
+        reader.subscribe_with(match id {
+            Some(id) => script.with(SubscriptionIdentifier(id)),
+            None => script,
+        })?;
+        writer.publish(publish("door", "x"))?;
+        comes_with(&reader, id.as_slice())?;
+    }
+    Ok(())
+}
+
+fn identifiers_are_ones_own(t: &Testbed) -> Outcome {
+    t.needs(Capability::SubscriptionIdentifiers)?;
+    let (first, second, plain) = (t.join("first")?, t.join("second")?, t.join("plain")?);
+    first.subscribe_with(subscribe(1).to("door", AtMostOnce).with(SubscriptionIdentifier(11)))?;
+    second.subscribe_with(subscribe(1).to("door", AtMostOnce).with(SubscriptionIdentifier(22)))?;
+    plain.subscribe("door", AtMostOnce)?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    comes_with(&first, &[11])?;
+    comes_with(&second, &[22])?;
+    comes_with(&plain, &[])
+}
+
+/// No encoder writes the value, so it is forged.
+fn identifier_of_zero_is_refused(t: &Testbed) -> Outcome {
+    t.needs(Capability::SubscriptionIdentifiers)?;
+    let reader = t.join("reader")?;
+    let legal = subscribe(7).to("door", AtMostOnce).wire(t)?;
+    reader.send_raw(&Forged::from_frame(&legal).properties(&[0x0B, 0]).bytes())?;
+    reader.refused(&[ReasonCode::ProtocolError, ReasonCode::MalformedPacket])
+}
+
+/// The next message is this one, at this quality of service; it is acknowledged.
+fn comes_at(reader: &Peer<'_>, payload: &str, qos: u8) -> Outcome {
+    let expected = format!("{payload:?} at QoS {qos}");
+    let came = reader.delivery(&expected)?;
+    if came.text() != payload || came.qos as u8 != qos {
+        return Err(deviates(expected, came.words));
+    }
+    reader.acknowledge(&came)
+}
+
+/// The next message carries exactly these subscription identifiers.
+fn comes_with(reader: &Peer<'_>, identifiers: &[u32]) -> Outcome {
+    let expected = format!("a message with subscription identifiers {identifiers:?}");
+    let came = reader.delivery(&expected)?;
+    let ids: Vec<u32> = came.properties.view().subscription_identifiers().collect();
+    if ids == identifiers { Ok(()) } else { Err(deviates(expected, came.words)) }
+}
