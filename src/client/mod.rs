@@ -109,7 +109,7 @@ impl Client {
             wire: Wire::new(),
             now: Instant::ZERO,
         };
-        client.write_connect(None, Wire::check)?;
+        client.write_connect(client.options.clean_start, None, Wire::check)?;
         Ok(client)
     }
 
@@ -198,25 +198,29 @@ impl Client {
             Version::V31 | Version::V311 => self.options.clean_start && self.held.is_none(),
         };
         self.wire.begin(conn);
-        self.state = State::Live(Box::new(Live::new(self.now, conn, room, clean, &self.options)));
         let data = self.authenticator.as_mut().and_then(|authenticator| authenticator.begin());
-        if let Err(misuse) = self.write_connect(data.as_deref(), Wire::put) {
-            self.fail(Why::Unauthenticated(misuse.to_string().into()));
+        match self.write_connect(clean, data.as_deref(), Wire::put) {
+            Ok(size) => {
+                let live = Live::new(self.now, conn, room.saturating_sub(size), clean, &self.options);
+                self.state = State::Live(Box::new(live));
+            }
+            // All but what the authenticator gave was checked when the client was made.
+            Err(misuse) => {
+                self.wire.close(conn, Close::Gracefully);
+                self.fail(Why::Unauthenticated(misuse.to_string().into()));
+            }
         }
     }
 
     /// Encodes CONNECT by `how`.
     fn write_connect<T>(
         &mut self,
+        clean_start: bool,
         data: Option<&[u8]>,
         how: impl FnOnce(&mut Wire, &Packet<'_>, Version, u32) -> Result<T, Misuse>,
     ) -> Result<T, Misuse> {
         let identity = &self.identity;
         let method = self.authenticator.as_ref().map(|authenticator| authenticator.method());
-        let clean_start = match &self.state {
-            State::Live(live) => live.clean,
-            _ => self.options.clean_start,
-        };
         let properties = self.options.connect_properties(method, data);
         let connect = Connect {
             version: self.options.version,

@@ -97,7 +97,9 @@ impl Client {
             (Some(ours), Some(method)) if method == ours.method() => finish(ours.as_mut(), said.authentication_data())?,
             _ => return Err(Rule::AuthenticationMethodChanged.into()),
         }
-        match (connack.session_present, self.held.is_some()) {
+        // 3.1 has no flag for it; there a server is trusted to have kept what it was asked to keep.
+        let present = connack.session_present || live.version == Version::V31 && !live.clean;
+        match (present, self.held.is_some()) {
             (true, _) if live.clean => return Err(Rule::SessionPresentAfterCleanStart.into()),
             // 3.1.1 leaves it to the client whether to go on.
             (true, false) if live.version.has_properties() => return Err(Why::UnknownSession),
