@@ -3,6 +3,7 @@
 //! One iteration is one topic, drawn in advance so that most of the tree is cold, with the values of all filters that match
 //! it summed. Read the ratios: the tree against the list, and a hundred thousand or a million filters against a thousand.
 
+use std::cell::LazyCell;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -15,22 +16,30 @@ const TOPICS: usize = 1 << 16;
 /// The `i`th filter of a shape, and a topic that it matches.
 type Shape = fn(usize) -> (String, String);
 
-const SHAPES: [(&str, Shape); 6] = [
+const SHAPES: [(&str, Shape); 7] = [
     ("exact", exact),
     ("plus", |i| (format!("site/+/device/{i}/state"), format!("site/{}/device/{i}/state", i % 997))),
     ("hash", |i| (format!("site/{}/device/{i}/#", i % 997), format!("site/{}/device/{i}/state", i % 997))),
+    // Twelve levels, two of which tell the filters apart.
     ("deep", |i| {
+        let name = format!("org/plant/hall/{}/line/cell/rack/device/{i}/sensor/temperature/celsius", i % 997);
+        (name.clone(), name)
+    }),
+    // Twelve levels, ten of which branch by four.
+    ("bushy", |i| {
         let path = (0..12).map(|level| format!("{}/", i >> (22 - 2 * level))).collect::<String>();
         (format!("{path}end"), format!("{path}end"))
     }),
     ("wide", |i| (format!("d{i}"), format!("d{i}"))),
-    ("mixed", |i| match i % 10 {
-        0 => (format!("+/{}/device/{i}/#", i % 997), format!("site/{}/device/{i}/state", i % 997)),
-        1 => (format!("site/+/device/{i}/state"), format!("site/{}/device/{i}/state", i % 997)),
-        2 => (format!("site/{}/device/{i}/#", i % 997), format!("site/{}/device/{i}/state", i % 997)),
-        _ => exact(i),
-    }),
+    MIXED,
 ];
+
+const MIXED: (&str, Shape) = ("mixed", |i| match i % 10 {
+    0 => (format!("+/{}/device/{i}/#", i % 997), format!("site/{}/device/{i}/state", i % 997)),
+    1 => (format!("site/+/device/{i}/state"), format!("site/{}/device/{i}/state", i % 997)),
+    2 => (format!("site/{}/device/{i}/#", i % 997), format!("site/{}/device/{i}/state", i % 997)),
+    _ => exact(i),
+});
 
 fn exact(i: usize) -> (String, String) {
     let name = format!("site/{}/device/{i}/state", i % 997);
@@ -47,10 +56,14 @@ fn matching(c: &mut Criterion) {
     for (name, shape) in SHAPES {
         let mut group = c.benchmark_group(format!("subscriptions/{name}"));
         for size in SIZES {
-            let mut tree = SubscriptionTree::new(1);
-            for i in 0..size {
-                tree.insert(Filter::new(&shape(i).0).expect("a filter"), i as u32);
-            }
+            // Made at the first use, so that a run of one benchmark makes one tree.
+            let tree = LazyCell::new(|| {
+                let mut tree = SubscriptionTree::new(1);
+                for i in 0..size {
+                    tree.insert(Filter::new(&shape(i).0).expect("a filter"), i as u32);
+                }
+                tree
+            });
             let topics = topics(shape, size);
             let mut turn = topics.iter().cycle();
             group.bench_function(BenchmarkId::new("tree", size), |b| {
@@ -67,11 +80,11 @@ fn matching(c: &mut Criterion) {
 }
 
 fn naive(c: &mut Criterion) {
-    let (name, shape) = SHAPES[5];
+    let (name, shape) = MIXED;
     let mut group = c.benchmark_group(format!("subscriptions/{name}"));
     group.sample_size(10);
     for size in SIZES {
-        let filters: Vec<_> = (0..size).map(|i| shape(i).0).collect();
+        let filters = LazyCell::new(|| (0..size).map(|i| shape(i).0).collect::<Vec<_>>());
         let topics = topics(shape, size);
         let mut turn = topics.iter().cycle();
         group.bench_function(BenchmarkId::new("list", size), |b| {
@@ -87,14 +100,17 @@ fn naive(c: &mut Criterion) {
 }
 
 fn changing(c: &mut Criterion) {
-    let (_, shape) = SHAPES[5];
+    let (_, shape) = MIXED;
     let mut group = c.benchmark_group("subscriptions/subscribe-and-unsubscribe");
     for size in SIZES {
-        let mut tree = SubscriptionTree::new(1);
-        let filters: Vec<_> = (0..size).map(|i| shape(i).0).collect();
-        for text in &filters {
-            tree.insert(Filter::new(text).expect("a filter"), 0u32);
-        }
+        let filters = LazyCell::new(|| (0..size).map(|i| shape(i).0).collect::<Vec<_>>());
+        let mut tree = LazyCell::new(|| {
+            let mut tree = SubscriptionTree::new(1);
+            for text in filters.iter() {
+                tree.insert(Filter::new(text).expect("a filter"), 0u32);
+            }
+            tree
+        });
         let mut rng = Rng::stream(7, "changes");
         group.bench_function(BenchmarkId::new("tree", size), |b| {
             b.iter_batched(
@@ -113,10 +129,13 @@ fn changing(c: &mut Criterion) {
 fn retained(c: &mut Criterion) {
     let mut group = c.benchmark_group("retained");
     for size in SIZES {
-        let mut tree = RetainedTree::new(1);
-        for i in 0..size {
-            tree.insert(Topic::new(&exact(i).1).expect("a topic"), i as u32);
-        }
+        let tree = LazyCell::new(|| {
+            let mut tree = RetainedTree::new(1);
+            for i in 0..size {
+                tree.insert(Topic::new(&exact(i).1).expect("a topic"), i as u32);
+            }
+            tree
+        });
         let topics = topics(exact, size);
         for (name, last) in [("exact", "state"), ("plus", "+"), ("hash", "#")] {
             let filters: Vec<_> = topics.iter().map(|topic| topic.replace("state", last)).collect();

@@ -4,6 +4,7 @@
 //! Levels are what lies between the slashes, and an empty level is a level like any other: `a//b` has three, `/` has
 //! two. Absent: normalisation of any kind (names are compared byte for byte), and owned forms (a tree keeps its own copy).
 
+mod table;
 mod tree;
 
 use std::fmt;

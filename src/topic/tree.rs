@@ -10,10 +10,11 @@ use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
-use hashbrown::HashTable;
 use slab::Slab;
+use smallvec::SmallVec;
 
-use super::{Filter, Topic, is_reserved};
+use super::table::Table;
+use super::{Filter, Topic};
 
 /// A value per topic filter; finds those whose filter matches a topic.
 ///
@@ -69,7 +70,7 @@ impl<V> SubscriptionTree<V> {
     /// own, then what lies under the literal level, then what lies under `+`: the order depends on the filters alone.
     pub fn matches(&self, topic: Topic<'_>, mut visit: impl FnMut(&V)) {
         let tree = &self.tree;
-        let text = topic.as_str();
+        let text = topic.as_str().as_bytes();
         // A reserved topic is not matched by a wildcard in the first level (4.7.2-1).
         let hidden = topic.is_reserved();
         let (mut node, mut at) = (ROOT, 0);
@@ -131,30 +132,30 @@ impl<V> RetainedTree<V> {
 
     /// Sets the value of a topic and gives back the one it replaces.
     pub fn insert(&mut self, topic: Topic<'_>, value: V) -> Option<V> {
-        self.tree.insert(Some(topic.as_str()), Slot::Own, value)
+        self.tree.insert(Some(topic.as_str().as_bytes()), Slot::Own, value)
     }
 
     /// The value of this topic.
     pub fn get(&self, topic: Topic<'_>) -> Option<&V> {
-        self.tree[self.tree.find(Some(topic.as_str()))?].own.as_ref()
+        self.tree[self.tree.find(Some(topic.as_str().as_bytes()))?].own.as_ref()
     }
 
     /// The value of this topic, to change in place.
     pub fn get_mut(&mut self, topic: Topic<'_>) -> Option<&mut V> {
-        let node = self.tree.find(Some(topic.as_str()))?;
+        let node = self.tree.find(Some(topic.as_str().as_bytes()))?;
         self.tree[node].own.as_mut()
     }
 
     /// Takes the value of this topic out.
     pub fn remove(&mut self, topic: Topic<'_>) -> Option<V> {
-        self.tree.remove(Some(topic.as_str()), Slot::Own)
+        self.tree.remove(Some(topic.as_str().as_bytes()), Slot::Own)
     }
 
     /// Visits the value of every topic that the filter matches: a topic before those below it, and the levels beside
     /// each other in the order in which they came.
     pub fn matches(&self, filter: Filter<'_>, mut visit: impl FnMut(&V)) {
         let tree = &self.tree;
-        let text = filter.as_str();
+        let text = filter.as_str().as_bytes();
         let (mut node, mut at) = (ROOT, 0);
         'arrive: loop {
             let here = &tree[node];
@@ -163,9 +164,9 @@ impl<V> RetainedTree<V> {
                 None
             } else {
                 match level(text, at) {
-                    "+" => here.first,
-                    "#" if node == ROOT => here.first,
-                    "#" => {
+                    b"+" => here.first,
+                    b"#" if node == ROOT => here.first,
+                    b"#" => {
                         tree.visit_all(node, &mut visit);
                         None
                     }
@@ -176,7 +177,7 @@ impl<V> RetainedTree<V> {
                 if let Some(child) = next {
                     let label = &*tree[child].label;
                     // A wildcard in the first level does not match a reserved topic (4.7.2-1).
-                    let hidden = node == ROOT && is_reserved(label) && text.starts_with(['+', '#']);
+                    let hidden = node == ROOT && label.starts_with(b"$") && matches!(text[0], b'+' | b'#');
                     match consume_filter(label, text, at) {
                         _ if hidden => {}
                         Some(Consumed::Levels(after)) => {
@@ -192,7 +193,7 @@ impl<V> RetainedTree<V> {
                     (node, next) = (tree[child].parent, Some(child));
                 }
                 // Only a wildcard goes on to the next child.
-                next = next.filter(|_| matches!(level(text, at), "+" | "#")).and_then(|child| tree.after(child));
+                next = next.filter(|_| matches!(level(text, at), b"+" | b"#")).and_then(|child| tree.after(child));
             }
         }
     }
@@ -201,6 +202,9 @@ impl<V> RetainedTree<V> {
 /// The number of a node in the slab. The root is 0 and nobody's child, so that children need no room for "none".
 type NodeId = u32;
 type Child = NonZeroU32;
+
+/// Levels with the slashes between them; short ones lie in the node.
+type Label = SmallVec<[u8; 16]>;
 
 const ROOT: NodeId = 0;
 
@@ -214,17 +218,19 @@ enum Slot {
 }
 
 /// Where the value of a filter lies: the path (`None` is the root) and the slot.
-fn place(filter: Filter<'_>) -> (Option<&str>, Slot) {
-    match filter.as_str() {
-        "#" => (None, Slot::Below),
-        text => text.strip_suffix("/#").map_or((Some(text), Slot::Own), |path| (Some(path), Slot::Below)),
+fn place(filter: Filter<'_>) -> (Option<&[u8]>, Slot) {
+    match filter.as_str().as_bytes() {
+        b"#" => (None, Slot::Below),
+        text => text.strip_suffix(b"/#").map_or((Some(text), Slot::Own), |path| (Some(path), Slot::Below)),
     }
 }
 
+/// With a small value a node is a cache line, so that visiting one is a single miss at most.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 struct Node<V> {
     /// The levels from the parent to here, with `+` for itself. Empty for the root, and for one empty level.
-    label: Box<str>,
+    label: Label,
     own: Option<V>,
     below: Option<V>,
     parent: NodeId,
@@ -239,8 +245,8 @@ struct Node<V> {
 }
 
 impl<V> Node<V> {
-    fn new(parent: NodeId, label: &str) -> Self {
-        let label = label.into();
+    fn new(parent: NodeId, label: &[u8]) -> Self {
+        let label = Label::from_slice(label);
         Self { label, own: None, below: None, parent, plus: None, first: None, next: None, previous: None }
     }
 
@@ -259,20 +265,18 @@ impl<V> Node<V> {
     }
 
     /// Matches the label, which may hold `+`, to the topic from `at` on; gives where the next level begins.
-    fn consume_topic(&self, topic: &str, at: usize) -> Option<usize> {
-        if at + self.label.len() <= topic.len()
-            && topic.as_bytes()[at..].starts_with(self.label.as_bytes())
-            && ends_level(topic, at + self.label.len())
-        {
-            return Some(at + self.label.len() + 1);
+    fn consume_topic(&self, topic: &[u8], at: usize) -> Option<usize> {
+        let end = at + self.label.len();
+        if topic[at..].starts_with(&self.label) && ends_level(topic, end) {
+            return Some(end + 1);
         }
         let mut at = at;
-        for wanted in self.label.split('/') {
+        for wanted in levels(&self.label) {
             if at > topic.len() {
                 return None;
             }
             let found = level(topic, at);
-            if wanted != "+" && wanted != found {
+            if wanted != b"+" && wanted != found {
                 return None;
             }
             at += found.len() + 1;
@@ -281,12 +285,9 @@ impl<V> Node<V> {
     }
 
     /// Where in `text` the levels begin that this node's label stands for and that end before `at`.
-    fn rewind(&self, text: &str, at: usize) -> usize {
-        let mut at = at;
-        for _ in self.label.split('/') {
-            at = text.as_bytes()[..at - 1].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-        }
-        at
+    fn rewind(&self, text: &[u8], at: usize) -> usize {
+        let begin = |at: usize| text[..at - 1].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+        levels(&self.label).fold(at, |at, _| begin(at))
     }
 }
 
@@ -299,40 +300,44 @@ enum Consumed {
 }
 
 /// Matches the levels of a filter from `at` on to a label without wildcards.
-fn consume_filter(label: &str, filter: &str, at: usize) -> Option<Consumed> {
+fn consume_filter(label: &[u8], filter: &[u8], at: usize) -> Option<Consumed> {
     let mut at = at;
-    for found in label.split('/') {
+    for found in levels(label) {
         if at > filter.len() {
             return None;
         }
         match level(filter, at) {
-            "#" => return Some(Consumed::All),
-            wanted if wanted == "+" || wanted == found => at += wanted.len() + 1,
+            b"#" => return Some(Consumed::All),
+            wanted if wanted == b"+" || wanted == found => at += wanted.len() + 1,
             _ => return None,
         }
     }
     Some(Consumed::Levels(at))
 }
 
+fn levels(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'/')
+}
+
 /// The level that begins at `at`.
 #[inline]
-fn level(text: &str, at: usize) -> &str {
+fn level(text: &[u8], at: usize) -> &[u8] {
     let rest = &text[at..];
-    rest.bytes().position(|byte| byte == b'/').map_or(rest, |end| &rest[..end])
+    rest.iter().position(|&byte| byte == b'/').map_or(rest, |end| &rest[..end])
 }
 
 /// Whether a level can end at `at`.
 #[inline]
-fn ends_level(text: &str, at: usize) -> bool {
-    text.as_bytes().get(at).is_none_or(|&byte| byte == b'/')
+fn ends_level(text: &[u8], at: usize) -> bool {
+    text.get(at).is_none_or(|&byte| byte == b'/')
 }
 
 #[derive(Clone, Debug)]
 struct Tree<V> {
     nodes: Slab<Node<V>>,
     /// Every child that is no `plus`, by its parent and the first level of its label.
-    children: HashTable<Child>,
-    hasher: foldhash::quality::FixedState,
+    children: Table,
+    hasher: foldhash::fast::FixedState,
     /// How many values there are.
     len: usize,
 }
@@ -340,18 +345,18 @@ struct Tree<V> {
 impl<V> Tree<V> {
     fn new(seed: u64) -> Self {
         let mut nodes = Slab::new();
-        nodes.insert(Node::new(ROOT, ""));
-        Self { nodes, children: HashTable::new(), hasher: foldhash::quality::FixedState::with_seed(seed), len: 0 }
+        nodes.insert(Node::new(ROOT, b""));
+        Self { nodes, children: Table::default(), hasher: foldhash::fast::FixedState::with_seed(seed), len: 0 }
     }
 
-    fn insert(&mut self, path: Option<&str>, slot: Slot, value: V) -> Option<V> {
+    fn insert(&mut self, path: Option<&[u8]>, slot: Slot, value: V) -> Option<V> {
         let node = self.reach(path);
         let old = self[node].value_mut(slot).replace(value);
         self.len += usize::from(old.is_none());
         old
     }
 
-    fn remove(&mut self, path: Option<&str>, slot: Slot) -> Option<V> {
+    fn remove(&mut self, path: Option<&[u8]>, slot: Slot) -> Option<V> {
         let node = self.find(path)?;
         let old = self[node].value_mut(slot).take()?;
         self.len -= 1;
@@ -360,11 +365,11 @@ impl<V> Tree<V> {
     }
 
     /// The node of exactly this path, where `+` stands for itself.
-    fn find(&self, path: Option<&str>) -> Option<NodeId> {
+    fn find(&self, path: Option<&[u8]>) -> Option<NodeId> {
         let (mut node, mut rest) = (ROOT, path);
         while let Some(text) = rest {
             let child = self.child(node, level(text, 0))?;
-            let label = &*self[child].label;
+            let label = &self[child].label;
             if !(text.starts_with(label) && ends_level(text, label.len())) {
                 return None;
             }
@@ -374,7 +379,7 @@ impl<V> Tree<V> {
     }
 
     /// The node of exactly this path, made if absent.
-    fn reach(&mut self, path: Option<&str>) -> NodeId {
+    fn reach(&mut self, path: Option<&[u8]>) -> NodeId {
         let (mut node, mut rest) = (ROOT, path);
         while let Some(text) = rest {
             let Some(child) = self.child(node, level(text, 0)) else {
@@ -389,25 +394,24 @@ impl<V> Tree<V> {
         node
     }
 
-    fn child(&self, parent: NodeId, first: &str) -> Option<Child> {
-        if first == "+" { self[parent].plus } else { self.literal_child(parent, first) }
+    fn child(&self, parent: NodeId, first: &[u8]) -> Option<Child> {
+        if first == b"+" { self[parent].plus } else { self.literal_child(parent, first) }
     }
 
     #[inline]
-    fn literal_child(&self, parent: NodeId, first: &str) -> Option<Child> {
+    fn literal_child(&self, parent: NodeId, first: &[u8]) -> Option<Child> {
         self[parent].first?;
-        let found = self.children.find(self.hash(parent, first), |&child| {
+        self.children.find(self.hash(parent, first), |child| {
             let node = &self[child];
             node.parent == parent && node.label.starts_with(first) && ends_level(&node.label, first.len())
-        });
-        found.copied()
+        })
     }
 
-    fn hash(&self, parent: NodeId, first: &str) -> u64 {
-        self.hasher.hash_one((parent, first))
+    fn hash(&self, parent: NodeId, first: &[u8]) -> u32 {
+        self.hasher.hash_one((parent, first)) as u32
     }
 
-    fn hash_of(&self, child: Child) -> u64 {
+    fn hash_of(&self, child: Child) -> u32 {
         self.hash(self[child].parent, level(&self[child].label, 0))
     }
 
@@ -442,7 +446,7 @@ impl<V> Tree<V> {
     /// Makes a node known to its parent, as the youngest child.
     fn link(&mut self, child: Child) {
         let parent = self[child].parent;
-        if level(&self[child].label, 0) == "+" {
+        if level(&self[child].label, 0) == b"+" {
             self[parent].plus = Some(child);
             return;
         }
@@ -452,12 +456,7 @@ impl<V> Tree<V> {
         self[child].next = Some(oldest);
         self[youngest].next = Some(child);
         self[oldest].previous = Some(child);
-        let Self { nodes, children, hasher, .. } = self;
-        let hash_of = |&child: &Child| {
-            let node = &nodes[child.get() as usize];
-            hasher.hash_one((node.parent, level(&node.label, 0)))
-        };
-        children.insert_unique(hash_of(&child), child, hash_of);
+        self.children.insert(self.hash_of(child), child);
     }
 
     /// Makes a child unknown to its parent.
@@ -467,7 +466,7 @@ impl<V> Tree<V> {
             self[parent].plus = None;
             return;
         }
-        self.children.find_entry(self.hash_of(child), |&found| found == child).expect(LINKED).remove();
+        self.children.remove(self.hash_of(child), child);
         let (next, previous) = (self[child].next.take().expect(LINKED), self[child].previous.take().expect(LINKED));
         self[previous].next = Some(next);
         self[next].previous = Some(previous);
@@ -483,7 +482,7 @@ impl<V> Tree<V> {
             self[parent].plus = Some(new);
             return;
         }
-        *self.children.find_mut(self.hash_of(old), |&found| found == old).expect(LINKED) = new;
+        self.children.replace(self.hash_of(old), old, new);
         let (next, previous) = (self[old].next.take().expect(LINKED), self[old].previous.take().expect(LINKED));
         let renamed = |sibling| if sibling == old { new } else { sibling };
         let (next, previous) = (renamed(next), renamed(previous));
@@ -499,7 +498,7 @@ impl<V> Tree<V> {
         let middle = Node::new(self[child].parent, &self[child].label[..common]);
         let middle = self.add(middle);
         self.substitute(child, middle);
-        self[child].label = self[child].label[common + 1..].into();
+        self[child].label = Label::from_slice(&self[child].label[common + 1..]);
         self[child].parent = middle.get();
         self.link(child);
         middle
@@ -527,7 +526,7 @@ impl<V> Tree<V> {
     /// Takes `node` out and gives its label to its only child: undoes [`Tree::split`].
     fn merge(&mut self, node: Child, only: Child) {
         self.unlink(only);
-        self[only].label = [&*self[node].label, &*self[only].label].join("/").into();
+        self[only].label = [self[node].label.as_slice(), b"/", &self[only].label].concat().into();
         self[only].parent = self[node].parent;
         self.substitute(node, only);
         self.nodes.remove(node.get() as usize);
@@ -537,8 +536,8 @@ impl<V> Tree<V> {
 const LINKED: &str = "every child but a `plus` is in the table and has siblings, itself at least";
 
 /// How many bytes of two texts, whose first levels are the same, are the same in whole levels.
-fn common_levels(a: &str, b: &str) -> usize {
-    let same = a.split('/').zip(b.split('/')).take_while(|(a, b)| a == b);
+fn common_levels(a: &[u8], b: &[u8]) -> usize {
+    let same = levels(a).zip(levels(b)).take_while(|(a, b)| a == b);
     same.map(|(level, _)| level.len() + 1).sum::<usize>() - 1
 }
 
