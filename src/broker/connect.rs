@@ -38,7 +38,7 @@ impl Broker {
             connection.version = Version::V311;
             return self.reject(conn, refusal.rule());
         }
-        let is_v5 = frame[0] >> 4 == PacketType::Connect as u8
+        let is_v5 = frame.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8)
             && (2..=5).any(|header| frame.get(header..).is_some_and(|body| body.starts_with(b"\0\x04MQTT\x05")));
         if is_v5 { self.reject(conn, refusal.rule()) } else { self.refuse(conn, refusal) }
     }
@@ -260,7 +260,10 @@ impl Broker {
         if self.send(conn, &Packet::ConnAck(ConnAck { session_present, reason, properties })) {
             self.flush(id);
         } else {
-            // There is no shorter CONNACK that tells the truth.
+            // There is no shorter CONNACK that tells the truth. The will of a refused CONNECT is never published.
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.will = None;
+            }
             self.hang_up(conn);
         }
     }

@@ -208,6 +208,7 @@ impl Broker {
             Stage::Checking(..) | Stage::Proving(_) => {
                 return match decode(frame, connection.version, Side::Client) {
                     Ok(Packet::Auth(auth)) => self.handle_auth(conn, &auth),
+                    Ok(Packet::Disconnect(_)) => self.hang_up(conn),
                     Ok(_) => self.reject(conn, Rule::PacketBeforeConnAck),
                     Err(refusal) => self.reject(conn, refusal.rule()),
                 };

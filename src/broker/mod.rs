@@ -64,7 +64,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let (behaviour, passwords, policy) = Default::default();
-        Self { behaviour, passwords, anonymous: true, policy }
+        Self { behaviour, passwords, anonymous: false, policy }
     }
 }
 

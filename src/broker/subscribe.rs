@@ -39,9 +39,12 @@ impl Broker {
                     }
                     granted_code(granted)
                 }
-                // 3.1 cannot say no: an acknowledgement as if granted, or the end (3.1 SUBACK).
+                // SUBACK of 3.1 cannot say no: it acknowledges as if granted, or the connection ends.
                 Err(ReasonCode::NotAuthorized) if version == Version::V31 => granted_code(subscription.options.qos),
-                Err(_) if version == Version::V31 => return self.refuse(conn, Rule::NotAuthorized),
+                Err(reason) if version == Version::V31 => {
+                    self.outbox.note(Some(conn), format_args!("closed: subscription refused with {reason}"));
+                    return self.hang_up(conn);
+                }
                 Err(_) if version == Version::V311 => ReasonCode::UnspecifiedError,
                 Err(reason) => reason,
             };

@@ -1,1 +1,0 @@
-//! The reference broker, through bytes.
