@@ -35,7 +35,7 @@ pub fn decode(frame: &[u8], version: Version, sender: Side) -> Result<Packet<'_>
     let body = Reader::new(&frame[header..], frame.len());
     let (number, flags) = (first >> 4, first & 0x0F);
     if body.len() != remaining || (!minimal && number != 1 && version == Version::V5) {
-        return Err(misframed(body, number, remaining));
+        return Err(misframed(frame, header + remaining, number));
     }
     if number == PacketType::Publish as u8 {
         return publish(body, flags, version, sender).map(Packet::Publish);
@@ -67,16 +67,15 @@ pub fn decode(frame: &[u8], version: Version, sender: Side) -> Result<Packet<'_>
     }
 }
 
-/// Why the length in a fixed header was not accepted.
+/// Why the length in a fixed header, `length` with the header itself, was not accepted.
 #[cold]
-fn misframed(body: Reader<'_>, number: u8, remaining: usize) -> Refusal {
-    let rule = match (body.len().cmp(&remaining), PacketType::from_u8(number)) {
-        (Ordering::Less, _) => Rule::Truncated,
-        (Ordering::Equal, _) => return Refusal::new(Rule::IntegerNotMinimal, 1),
-        (Ordering::Greater, Some(packet)) => Rule::TrailingBytes(packet),
-        (Ordering::Greater, None) => Rule::ReservedPacketType,
-    };
-    body.refuse(rule)
+fn misframed(frame: &[u8], length: usize, number: u8) -> Refusal {
+    match (frame.len().cmp(&length), PacketType::from_u8(number)) {
+        (Ordering::Less, _) => Refusal::new(Rule::Truncated, frame.len()),
+        (Ordering::Equal, _) => Refusal::new(Rule::IntegerNotMinimal, 1),
+        (Ordering::Greater, Some(packet)) => Refusal::new(Rule::TrailingBytes(packet), length),
+        (Ordering::Greater, None) => Rule::ReservedPacketType.into(),
+    }
 }
 
 /// The packet type, if `sender` may send it with these flags. 3.1 gives the flags of all but PUBLISH no meaning, except

@@ -6,3 +6,4 @@
 mod arbitrary;
 mod golden;
 mod properties;
+mod refusals;
