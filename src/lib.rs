@@ -12,6 +12,7 @@ pub mod codec;
 pub mod flow;
 pub mod forge;
 pub mod hollow;
+pub mod mutant;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod packet;

@@ -1,0 +1,241 @@
+//! Mutants of the QoS handshakes and of their resumption (4.3 and 4.4 of both standards).
+
+use std::collections::BTreeSet;
+
+use harness::node::ConnId;
+
+use super::seam::{Fate, Passing, Seam};
+use super::{Mutant, inbound, outbound};
+use crate::packet::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("never-sends-puback", &["mqtt5:4.3.2-4", "mqtt311:4.3.2-2"], || {
+            outbound(|passing, packet, fate| {
+                if !matches!(packet, Packet::PubAck(_)) {
+                    fate.on(passing.frame);
+                }
+            })
+        }),
+        Mutant::seam("acknowledges-with-the-next-identifier", &["mqtt5:2.2.1-5", "mqtt311:2.3.1-6"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::PubAck(ack) => fate.on_as(&Packet::PubAck(next(ack)), passing.version),
+                Packet::PubRec(ack) => fate.on_as(&Packet::PubRec(next(ack)), passing.version),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("swallows-what-the-client-marks-as-a-repeat", &["mqtt5:4.3.2-5", "mqtt311:4.3.2-2"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Publish(Publish { dup: true, qos: QoS::AtLeastOnce, packet_id: Some(id), .. }) => {
+                    fate.back_as(&Packet::PubAck(Ack::success(id)), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("forgets-unacknowledged-messages", &["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
+            outbound(|passing, packet, fate| {
+                if !matches!(packet, Packet::Publish(Publish { dup: true, .. })) {
+                    fate.on(passing.frame);
+                }
+            })
+        }),
+        Mutant::seam("repeats-without-dup", &["mqtt5:3.3.1-1", "mqtt311:3.3.1-1"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish) => {
+                    fate.on_as(&Packet::Publish(Publish { dup: false, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("sets-dup-on-first-delivery", &["mqtt5:3.3.1-3", "mqtt311:3.3.1-3"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
+                    fate.on_as(&Packet::Publish(Publish { dup: true, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("repeats-under-another-identifier", &["mqtt5:4.4.0-1", "mqtt311:2.3.1-4"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(Publish { dup: true, packet_id: Some(id), .. }) => {
+                    let Packet::Publish(publish) = packet else { return };
+                    fate.on_as(&Packet::Publish(Publish { packet_id: Some(id.next()), ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("resends-what-was-acknowledged", &["mqtt5:4.3.2-3", "mqtt311:4.3.2-1"], || {
+            inbound(|passing, packet, fate| {
+                if !matches!(packet, Packet::PubAck(_)) {
+                    fate.on(passing.frame);
+                }
+            })
+        }),
+        Mutant::seam("does-not-count-an-error-as-an-acknowledgement", &["mqtt5:4.4.0-2"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason.is_error() => {}
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam(
+            "uses-one-identifier-for-everything",
+            &["mqtt5:2.2.1-4", "mqtt5:4.3.2-1", "mqtt311:2.3.1-4"],
+            || {
+                outbound(|passing, packet, fate| match packet {
+                    Packet::Publish(publish) if publish.packet_id.is_some() => {
+                        fate.on_as(
+                            &Packet::Publish(Publish { packet_id: Some(PacketId::MIN), ..publish }),
+                            passing.version,
+                        );
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("never-sends-pubrec", &["mqtt5:4.3.3-8", "mqtt311:4.3.3-2"], || {
+            outbound(|passing, packet, fate| {
+                if !matches!(packet, Packet::PubRec(_)) {
+                    fate.on(passing.frame);
+                }
+            })
+        }),
+        Mutant::seam("never-sends-pubcomp", &["mqtt5:4.3.3-11", "mqtt311:4.3.3-2"], || {
+            outbound(|passing, packet, fate| {
+                if !matches!(packet, Packet::PubComp(_)) {
+                    fate.on(passing.frame);
+                }
+            })
+        }),
+        Mutant::seam("never-sends-pubrel", &["mqtt5:4.3.3-4", "mqtt311:4.3.3-1"], || {
+            outbound(|passing, packet, fate| {
+                if !matches!(packet, Packet::PubRel(_)) {
+                    fate.on(passing.frame);
+                }
+            })
+        }),
+        Mutant::seam("answers-an-unknown-pubrel-with-nothing", &["mqtt311:ext-082", "mqtt5:ext-137"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::PubComp(ack) if passing.version.has_properties() => {
+                    fate.on_as(&Packet::PubComp(Ack { reason: ReasonCode::Success, ..ack }), passing.version);
+                }
+                Packet::PubComp(ack) if ack.packet_id.get() == 999 => {}
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("delivers-twice-on-resumption", &["mqtt5:4.3.3-10", "mqtt311:4.3.3-2", "mqtt311:ext-086"], || {
+            Box::new(DeliversTwice::default())
+        }),
+        Mutant::seam("sends-the-publish-again-after-pubrel", &["mqtt5:4.3.3-6", "mqtt311:4.3.3-1"], || {
+            inbound(|passing, packet, fate| match packet {
+                // The broker never learns of PUBREC, so that it repeats the PUBLISH on resumption.
+                Packet::PubRec(ack) if !ack.reason.is_error() => {
+                    fate.back_as(&Packet::PubRel(Ack::success(ack.packet_id)), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("forgets-an-open-pubrel", &["mqtt5:4.3.3-5", "mqtt311:4.4.0-1"], || {
+            Box::new(ForgetsPubrel::default())
+        }),
+        Mutant::seam("swaps-every-other-message", &["mqtt5:4.6.0-5", "mqtt5:4.6.0-6", "mqtt311:4.6.0-6"], || {
+            Box::new(Swaps::default())
+        }),
+    ]
+    .into_iter()
+}
+
+fn next(ack: Ack<'_>) -> Ack<'_> {
+    Ack { packet_id: ack.packet_id.next(), ..ack }
+}
+
+/// A repeated PUBLISH at QoS 2 reaches the broker under a fresh identifier, so that it counts as new.
+#[derive(Default)]
+struct DeliversTwice {
+    /// Identifiers the client sees, of repeats that go on under the highest identifiers.
+    moved: BTreeSet<PacketId>,
+}
+
+impl DeliversTwice {
+    fn aside(id: PacketId) -> PacketId {
+        PacketId::new(u16::MAX - id.get() % 1000).unwrap_or(PacketId::MAX)
+    }
+}
+
+impl Seam for DeliversTwice {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::Publish(publish @ Publish { dup: true, qos: QoS::ExactlyOnce, packet_id: Some(id), .. })) => {
+                self.moved.insert(id);
+                let packet_id = Some(Self::aside(id));
+                fate.on_as(&Packet::Publish(Publish { packet_id, ..publish }), passing.version);
+            }
+            Ok(Packet::PubRel(ack)) if self.moved.contains(&ack.packet_id) => {
+                // Both are completed, so that both are delivered whenever the broker delivers.
+                fate.on(passing.frame);
+                let packet_id = Self::aside(ack.packet_id);
+                fate.on_as(&Packet::PubRel(Ack { packet_id, ..ack }), passing.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let original = |id: PacketId| self.moved.iter().copied().find(|&moved| Self::aside(moved) == id);
+        match passing.packet {
+            Ok(Packet::PubRec(ack)) => {
+                let packet_id = original(ack.packet_id).unwrap_or(ack.packet_id);
+                fate.on_as(&Packet::PubRec(Ack { packet_id, ..ack }), passing.version);
+            }
+            Ok(Packet::PubComp(ack)) if original(ack.packet_id).is_some() => {}
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// PUBREL answers PUBREC, and is never sent of the broker's own accord.
+#[derive(Default)]
+struct ForgetsPubrel {
+    received: BTreeSet<(ConnId, PacketId)>,
+}
+
+impl Seam for ForgetsPubrel {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::PubRec(ack)) = passing.packet {
+            self.received.insert((passing.conn, ack.packet_id));
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::PubRel(ack)) if !self.received.contains(&(passing.conn, ack.packet_id)) => {}
+            _ => fate.on(passing.frame),
+        }
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.received.retain(|&(received, _)| received != conn);
+    }
+}
+
+/// Holds back every other message until the next has gone out.
+#[derive(Default)]
+struct Swaps {
+    held: Option<(ConnId, Vec<u8>)>,
+}
+
+impl Seam for Swaps {
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match (&passing.packet, self.held.take()) {
+            (Ok(Packet::Publish(_)), None) => self.held = Some((passing.conn, passing.frame.to_vec())),
+            (Ok(Packet::Publish(_)), Some((conn, frame))) if conn == passing.conn => {
+                fate.on(passing.frame);
+                fate.on(&frame);
+            }
+            (_, held) => {
+                self.held = held;
+                fate.on(passing.frame);
+            }
+        }
+    }
+}

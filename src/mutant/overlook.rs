@@ -1,0 +1,124 @@
+//! Mutants that pass over what is illegal: one for each rule of [`crate::violation`] that a client can break in a single
+//! packet.
+
+use super::seam::{Fate, Passing, Seam};
+use super::{Change, Mutant};
+use crate::packet::{Host, PacketType, PropertyId, Version};
+use crate::violation::Rule;
+
+/// Drops the packets that break its rule.
+pub(super) struct Overlook(pub(super) Rule);
+
+impl Seam for Overlook {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Err(refusal) if refusal.rule() == self.0 => {}
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// The rules that a client can break in a single packet and that a server must close for.
+fn rules() -> Vec<Rule> {
+    use Host::Packet;
+    use PacketType::{
+        Auth, Connect, Disconnect, PingReq, PubAck, PubComp, PubRec, PubRel, Publish, Subscribe, Unsubscribe,
+    };
+    use PropertyId as P;
+
+    let mut rules = vec![
+        Rule::RemainingLengthTooLong,
+        Rule::ReservedPacketType,
+        Rule::ServerPacketFromClient,
+        Rule::Truncated,
+        Rule::InvalidUtf8,
+        Rule::NulInString,
+        Rule::ReservedConnectFlag,
+        Rule::WillQosWithoutWill,
+        Rule::WillRetainWithoutWill,
+        Rule::WillQosThree,
+        Rule::PasswordWithoutUsername,
+        Rule::ClientIdMissing,
+        Rule::WillMissing,
+        Rule::UsernameMissing,
+        Rule::PasswordMissing,
+        Rule::AuthenticationDataWithoutMethod,
+        Rule::PublishQosThree,
+        Rule::EmptyTopic,
+        Rule::WildcardInTopic,
+        Rule::WildcardInResponseTopic,
+        Rule::OptionsMissing,
+        Rule::ReservedSubscriptionBits,
+        Rule::SubscribeQosThree,
+        Rule::RetainHandlingThree,
+        Rule::PropertyLength,
+        Rule::UnknownProperty,
+        Rule::AuthenticationMethodMissing,
+    ];
+    let flagged = [Connect, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, PingReq, Disconnect, Auth];
+    rules.extend(flagged.map(Rule::ReservedFlags));
+    rules.extend([PubAck, PubRec, PubRel, PubComp].map(Rule::TooShort));
+    rules.extend([Connect, PingReq, Disconnect].map(Rule::TrailingBytes));
+    rules.extend([Publish, Subscribe, Unsubscribe].map(Rule::PacketIdZero));
+    rules.extend([Subscribe, Unsubscribe].map(Rule::NoFilters));
+    let hosts = [Connect, Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, Disconnect, Auth];
+    rules.extend(hosts.map(Packet).into_iter().chain([Host::Will]).map(Rule::MisplacedProperty));
+    rules.extend([P::SubscriptionIdentifier, P::ServerReference].map(Rule::PropertyFromWrongSide));
+    let once = [
+        P::PayloadFormatIndicator,
+        P::MessageExpiryInterval,
+        P::ContentType,
+        P::ResponseTopic,
+        P::CorrelationData,
+        P::SubscriptionIdentifier,
+        P::SessionExpiryInterval,
+        P::AuthenticationMethod,
+        P::AuthenticationData,
+        P::RequestProblemInformation,
+        P::WillDelayInterval,
+        P::RequestResponseInformation,
+        P::ReasonString,
+        P::ReceiveMaximum,
+        P::TopicAliasMaximum,
+        P::TopicAlias,
+        P::MaximumPacketSize,
+    ];
+    rules.extend(once.map(Rule::RepeatedProperty));
+    let bounded = [
+        P::ReceiveMaximum,
+        P::MaximumPacketSize,
+        P::RequestResponseInformation,
+        P::RequestProblemInformation,
+        P::SubscriptionIdentifier,
+        P::TopicAlias,
+    ];
+    rules.extend(bounded.map(Rule::PropertyOutOfRange));
+    rules
+}
+
+/// One mutant per rule.
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    rules().into_iter().map(|rule| {
+        let mut clauses: Vec<_> = [Version::V311, Version::V5].map(|version| rule.clause(version)).into();
+        clauses.dedup();
+        Mutant { name: format!("overlooks-{}", kebab(&format!("{rule:?}"))), clauses, change: Change::Overlook(rule) }
+    })
+}
+
+/// `RepeatedProperty(TopicAlias)` becomes `repeated-property-topic-alias`.
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        match letter {
+            '(' | ')' => {}
+            _ if letter.is_ascii_uppercase() => {
+                if !out.is_empty() {
+                    out.push('-');
+                }
+                out.push(letter.to_ascii_lowercase());
+            }
+            _ => out.push(letter),
+        }
+    }
+    out.replace("packet-", "")
+}
