@@ -132,8 +132,12 @@ impl Judge<'_> {
             Err(Stop::Deviation(deviation)) => Some(deviation),
             _ => None,
         };
-        let found: Vec<_> =
-            played.remarks.iter().chain(ended).map(|deviation| self.weigh(&run.clauses, deviation)).collect();
+        // A remark that names no requirement is about what is recommended at most, whatever else the case cites.
+        let remarked = played.remarks.iter().map(|deviation| {
+            let (level, clauses, deviation) = self.weigh(&run.clauses, deviation);
+            (if deviation.clause.is_none() { level.max(Level::Should) } else { level }, clauses, deviation)
+        });
+        let found: Vec<_> = remarked.chain(ended.map(|deviation| self.weigh(&run.clauses, deviation))).collect();
         let worst = found.iter().map(|(level, _, _)| *level).min();
         let evidence = |level| {
             let found = found.iter().filter(|(found, _, _)| *found == level);
@@ -168,10 +172,10 @@ impl Judge<'_> {
         }
     }
 
-    /// How bad `deviation` is, and which of `cited` it breaks: the one it names, or else the most binding ones.
+    /// How bad `deviation` is, and which requirements it breaks: the one it names (which need not be the case's own, such
+    /// as that of a packet nobody may send), or else the most binding ones of `cited`.
     fn weigh<'d>(&self, cited: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
-        let named = deviation.clause.filter(|clause| cited.contains(clause));
-        let candidates = named.map_or_else(|| cited.to_vec(), |clause| vec![clause]);
+        let candidates = deviation.clause.map_or_else(|| cited.to_vec(), |clause| vec![clause]);
         let level = candidates.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
         let broken = candidates.into_iter().filter(|clause| (self.level)(clause) == level).collect();
         (level, broken, deviation)
@@ -527,9 +531,9 @@ mod tests {
         check(broke(Some("must")), &[], &["must", "should"], "fail must");
         check(broke(Some("should")), &[], &["must", "should"], "advise should, strict: fail should");
         check(broke(Some("may")), &[], &["must", "may"], "skip");
-        // Where no clause is named, or one that does not bind this version, the most binding one counts.
+        // Where no clause is named, the most binding one counts; one that the case does not cite counts all the same.
         check(broke(None), &[], &["should", "must"], "fail must");
-        check(broke(Some("other version")), &[], &["may", "should"], "advise should, strict: fail should");
+        check(broke(Some("must")), &[], &["may", "should"], "fail must");
         // Remarks do not end a play, and count like any deviation.
         check(Ok(()), &["should", "should"], &["must", "should"], "advise should, strict: fail should");
         check(Ok(()), &["may"], &["may"], "pass");

@@ -5,6 +5,8 @@
 //! Packets are read by the codec, which golden bytes and an independent dissector judge in turn.
 
 mod alias;
+mod bad_connect;
+mod connect;
 pub mod expect;
 mod flow_control;
 mod keep_alive;
@@ -30,6 +32,8 @@ use testbed::{Setting, Testbed};
 
 /// The chapters, in the order of the standard.
 pub const CHAPTERS: &[&[Case<Testbed>]] = &[
+    connect::CASES,
+    bad_connect::CASES,
     keep_alive::CASES,
     publish::CASES,
     qos1::CASES,

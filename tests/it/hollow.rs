@@ -13,6 +13,17 @@ use testament::suite::{cases, play};
 
 /// Cases whose claim is about an acknowledgement alone, and so honestly true of brokers that acknowledge everything.
 const ACKNOWLEDGED: &[&str] = &[
+    "connect/accepted",
+    "connect/session-present",
+    "connect/no-session-present-in-3.1",
+    "connect/empty-identifier",
+    "connect/identifiers-every-server-accepts",
+    "connect/identifiers-are-compared-exactly",
+    "connect/properties-in-any-order",
+    "connect/acknowledgement-is-legal",
+    "connect/response-information-only-on-request",
+    "connect/problem-information-declined",
+    "connect/login-missing-in-3.1",
     "keep-alive/pings-hold-the-connection",
     "keep-alive/any-packet-holds-the-connection",
     "keep-alive/zero-is-off",

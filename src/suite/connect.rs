@@ -1,0 +1,317 @@
+//! Setting up a connection: 3.1 and 3.2 of both standards. CONNECT packets that must be turned away are in
+//! [`super::bad_connect`], authentication in [`super::auth`].
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::{Expected, goodbye, pingresp, suback, unsuback, welcome};
+use super::peer::Peer;
+use super::script::{ConnectScript, PingReq, Script, publish, subscribe, unsubscribe};
+use super::supports::Capability::{AssignedIdentifiers, Sessions};
+use super::testbed::{Testbed, as_step};
+use crate::packet::Property::{
+    MaximumPacketSize, ReceiveMaximum, RequestProblemInformation, RequestResponseInformation, SessionExpiryInterval,
+    TopicAliasMaximum, UserProperty,
+};
+use crate::packet::{ConnAck, Packet, PropertyId, QoS::AtMostOnce, ReasonCode, Version};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("connect/accepted", accepted)
+        .claim("a CONNECT is answered by CONNACK with code 0 and, for a clean session, session present 0")
+        .covers(&[
+            "mqtt5:3.1.4-5",
+            "mqtt5:3.2.2-1",
+            "mqtt5:3.2.2-2",
+            "mqtt311:3.1.4-4",
+            "mqtt311:3.2.2-1",
+            "mqtt311:ext-048",
+            "mqtt31:diff-001",
+        ]),
+    Case::new("connect/session-present", session_present)
+        .claim("session present says whether the server resumes a session of this client identifier")
+        .covers(&[
+            "mqtt5:3.2.2-2",
+            "mqtt5:3.2.2-3",
+            "mqtt5:3.1.2-6",
+            "mqtt311:3.2.2-1",
+            "mqtt311:3.2.2-2",
+            "mqtt311:3.2.2-3",
+        ]),
+    Case::new("connect/no-session-present-in-3.1", session_present)
+        .claim("CONNACK of 3.1 has no session present flag, also when a session is resumed")
+        .covers(&["mqtt31:diff-017"]),
+    Case::new("connect/empty-identifier", empty_identifier)
+        .claim("clients with an empty client identifier get one each, and in 5.0 are told which")
+        .covers(&["mqtt5:3.1.3-6", "mqtt5:3.1.3-7", "mqtt5:3.2.2-16", "mqtt311:3.1.3-6"])
+        .exact_names(),
+    Case::new("connect/assigned-identifier-names-the-session", assigned_identifier_names_the_session)
+        .claim("the session of a client with an assigned identifier can be resumed under that identifier")
+        .covers(&["mqtt5:3.1.3-7"])
+        .exact_names(),
+    Case::new("connect/identifiers-every-server-accepts", identifiers_every_server_accepts)
+        .claim("client identifiers of 1 to 23 digits and letters are accepted")
+        .covers(&["mqtt5:3.1.3-5", "mqtt311:3.1.3-5", "mqtt31:diff-004"])
+        .exact_names()
+        .alone(),
+    Case::new("connect/identifiers-are-compared-exactly", identifiers_are_compared_exactly)
+        .claim("client identifiers that differ in case are two clients")
+        .covers(&["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"]),
+    Case::new("connect/takeover-ends-the-older-connection", takeover_ends_the_older_connection)
+        .claim("a CONNECT with the identifier of a connected client ends the older connection")
+        .covers(&["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013"]),
+    Case::new("connect/takeover-is-explained", takeover_is_explained)
+        .claim("a client that is taken over is told so by DISCONNECT 0x8E")
+        .covers(&["mqtt5:ext-225"]),
+    Case::new("connect/pipelined", pipelined)
+        .claim("packets sent right behind CONNECT, without waiting for CONNACK, are processed, and CONNACK comes first")
+        .covers(&["mqtt5:ext-072", "mqtt5:ext-006", "mqtt5:3.2.0-1", "mqtt311:ext-022", "mqtt311:3.2.0-1"]),
+    Case::new("connect/byte-by-byte", byte_by_byte)
+        .claim("a packet that arrives byte by byte is a packet like any other")
+        .covers(&["mqtt5:ext-006", "mqtt311:ext-014"]),
+    Case::new("connect/properties-in-any-order", properties_in_any_order)
+        .claim("the properties of CONNECT may come in any order")
+        .covers(&["mqtt5:ext-019", "mqtt5:3.1.4-5"]),
+    Case::new("connect/acknowledgement-is-legal", acknowledgement_is_legal)
+        .claim("the properties of CONNACK are among those it may have, once each, with legal values")
+        .covers(&[
+            "mqtt5:ext-022",
+            "mqtt5:ext-064",
+            "mqtt5:ext-065",
+            "mqtt5:ext-066",
+            "mqtt5:ext-067",
+            "mqtt5:ext-068",
+            "mqtt5:ext-136",
+            "mqtt5:4.12.0-6",
+            "mqtt5:ext-224",
+        ]),
+    Case::new("connect/response-information-only-on-request", response_information_only_on_request)
+        .claim("CONNACK has no response information unless the client asked for it")
+        .covers(&["mqtt5:3.1.2-28", "mqtt5:ext-219"]),
+    Case::new("connect/problem-information-declined", problem_information_declined)
+        .claim(
+            "to a client that declines problem information no acknowledgement gives a reason string or user property",
+        )
+        .covers(&["mqtt5:3.1.2-29"]),
+];
+
+/// Sends this CONNECT and hands over the CONNACK that accepts it: a step.
+fn connack<R>(peer: &Peer<'_>, connect: &ConnectScript, read: impl Fn(ConnAck<'_>) -> R) -> Result<R, Stop> {
+    peer.send(connect)?;
+    let came = as_step("connecting", peer.expect(welcome(None)))?;
+    match came.packet.packet() {
+        Packet::ConnAck(connack) => Ok(read(connack)),
+        _ => Err(Stop::Broken("what is welcome is no CONNACK".into())),
+    }
+}
+
+fn accepted(t: &Testbed) -> Outcome {
+    let client = t.dial("client")?;
+    client.send(t.connect("client"))?;
+    client.expect(welcome(Some(false)))?;
+    client.still_served()
+}
+
+/// A session is there even if nothing was ever subscribed in it.
+fn session_present(t: &Testbed) -> Outcome {
+    t.needs(Sessions)?;
+    let resumed = t.version() != Version::V31;
+    let lasting = |clean: bool| t.connect("client").clean(clean).with(SessionExpiryInterval(300));
+    for (connect, present) in [
+        (t.connect("client"), false),
+        (lasting(false), false),
+        (lasting(false), resumed),
+        (lasting(false), resumed),
+        (t.connect("client"), false),
+    ] {
+        let client = t.dial("client")?;
+        client.send(connect)?;
+        client.expect(welcome(Some(present)))?;
+        client.ping()?;
+        client.leave()?;
+    }
+    Ok(())
+}
+
+/// To refuse an empty identifier is legal.
+fn empty_identifier(t: &Testbed) -> Outcome {
+    t.needs(AssignedIdentifiers)?;
+    let mut given = Vec::new();
+    let mut clients = Vec::new();
+    for role in ["first", "second"] {
+        let client = t.dial(role)?;
+        client.send(t.connect(role).client_id(""))?;
+        let refusal = refusal(ReasonCode::ClientIdentifierNotValid);
+        let came = client.expect(welcome(Some(false)).or(refusal))?;
+        let Packet::ConnAck(connack) = came.packet.packet() else { return Ok(()) };
+        if connack.reason.is_error() {
+            return Err(Stop::Skip(format!("needs {}", AssignedIdentifiers.words())));
+        }
+        given.extend(connack.properties.assigned_client_identifier().map(String::from));
+        clients.push(client);
+    }
+    clients.iter().try_for_each(Peer::still_served)?;
+    if !t.v5() {
+        return Ok(());
+    }
+    let distinct = matches!(&given[..], [first, second] if first != second && !first.is_empty() && !second.is_empty());
+    t.judge(distinct, "an assigned client identifier for each of the two", || format!("{given:?}"))
+}
+
+/// CONNACK that refuses with this code.
+fn refusal(reason: ReasonCode) -> Expected {
+    Expected::new(
+        format!("CONNACK {reason}"),
+        move |packet| matches!(packet, Packet::ConnAck(connack) if connack.reason == reason),
+    )
+}
+
+fn assigned_identifier_names_the_session(t: &Testbed) -> Outcome {
+    t.needs(AssignedIdentifiers)?;
+    t.needs(Sessions)?;
+    let lasting = t.connect("client").clean(false).with(SessionExpiryInterval(60));
+    let client = t.dial("client")?;
+    let given = connack(&client, &lasting.clone().client_id(""), |connack| {
+        connack.properties.assigned_client_identifier().map(String::from)
+    })?;
+    let Some(given) = given else {
+        return t.judge(false, "an assigned client identifier", || "none".into());
+    };
+    client.vanish()?;
+    let client = t.dial("client")?;
+    client.send(lasting.client_id(&given))?;
+    client.expect(welcome(Some(true))).map(drop)
+}
+
+fn identifiers_every_server_accepts(t: &Testbed) -> Outcome {
+    for id in ["a", "9", "0123456789abcdefghijklm", "nopqrstuvwxyzABCDEFGHIJ", "KLMNOPQRSTUVWXYZ"] {
+        let client = t.dial("client")?;
+        client.send(t.connect("client").client_id(id))?;
+        client.expect(welcome(Some(false)))?;
+        client.ping()?;
+        client.leave()?;
+    }
+    Ok(())
+}
+
+fn identifiers_are_compared_exactly(t: &Testbed) -> Outcome {
+    let small = t.join("twin")?;
+    let large = t.join_with("TWIN", &t.connect("TWIN"))?;
+    large.still_served()?;
+    small.still_served()
+}
+
+fn takeover_ends_the_older_connection(t: &Testbed) -> Outcome {
+    let older = t.join("client")?;
+    older.ping()?;
+    let newer = t.dial("client")?;
+    newer.send(t.connect("client"))?;
+    newer.expect(welcome(None))?;
+    older.refused(&[ReasonCode::SessionTakenOver])?;
+    newer.still_served()
+}
+
+fn takeover_is_explained(t: &Testbed) -> Outcome {
+    let older = t.join("client")?;
+    let _newer = t.join("client")?;
+    older.expect(goodbye(&[ReasonCode::SessionTakenOver])).map(drop)
+}
+
+fn pipelined(t: &Testbed) -> Outcome {
+    if t.version() == Version::V31 {
+        return Err(Stop::Skip("needs a version that lets clients send before CONNACK".into()));
+    }
+    let client = t.dial("client")?;
+    let packets: [&dyn Script; 4] =
+        [&t.connect("client"), &subscribe(1).to("door", AtMostOnce), &publish("door", "open"), &PingReq];
+    let bytes = packets.iter().map(|packet| packet.wire(t)).collect::<Result<Vec<_>, _>>()?.concat();
+    client.send_raw(&bytes)?;
+    client.expect(welcome(Some(false)))?;
+    client.expect(suback(1, &[Some(0)]))?;
+    client.expect(pingresp())?;
+    client.hears(["open"])
+}
+
+fn byte_by_byte(t: &Testbed) -> Outcome {
+    let client = t.dial("client")?;
+    for byte in t.connect("client").wire(t)? {
+        client.send_raw(&[byte])?;
+    }
+    client.expect(welcome(Some(false)))?;
+    client.subscribe("door", AtMostOnce)?;
+    for byte in publish("door", "open").wire(t)? {
+        client.send_raw(&[byte])?;
+    }
+    client.hears(["open"])
+}
+
+fn properties_in_any_order(t: &Testbed) -> Outcome {
+    let mut properties = [
+        SessionExpiryInterval(0),
+        ReceiveMaximum(10),
+        MaximumPacketSize(100_000),
+        TopicAliasMaximum(5),
+        RequestResponseInformation(0),
+        UserProperty("a", "1"),
+        RequestProblemInformation(1),
+        UserProperty("a", "2"),
+    ];
+    for _ in 0..2 {
+        let connect = properties.iter().fold(t.connect("client"), |connect, property| connect.with(*property));
+        let client = t.dial("client")?;
+        client.send(connect)?;
+        client.expect(welcome(Some(false)))?;
+        client.ping()?;
+        client.leave()?;
+        properties.reverse();
+    }
+    Ok(())
+}
+
+/// The codec refuses a CONNACK with wrong properties, names the clause, and so ends the play.
+fn acknowledgement_is_legal(t: &Testbed) -> Outcome {
+    let client = t.dial("client")?;
+    client.send(t.connect("client"))?;
+    let came = client.expect(welcome(Some(false)))?;
+    let Packet::ConnAck(connack) = came.packet.packet() else { return Ok(()) };
+    if let Some(reference) = connack.properties.server_reference() {
+        t.remark(Some("mqtt5:ext-224"), "no server reference in a CONNACK that accepts", reference);
+    }
+    let method = connack.properties.authentication_method();
+    t.judge(method.is_none(), "no authentication method in CONNACK, as there was none in CONNECT", || {
+        method.unwrap_or_default().into()
+    })?;
+    client.still_served()
+}
+
+fn response_information_only_on_request(t: &Testbed) -> Outcome {
+    let plain = t.connect("client");
+    let declined = plain.clone().with(RequestResponseInformation(0));
+    let asked = plain.clone().with(RequestResponseInformation(1));
+    for (connect, may) in [(plain, false), (declined, false), (asked, true)] {
+        let client = t.dial("client")?;
+        let came = connack(&client, &connect, |connack| connack.properties.response_information().map(String::from))?;
+        t.judge(may || came.is_none(), "no response information", || came.unwrap_or_default())?;
+        client.ping()?;
+        client.leave()?;
+    }
+    Ok(())
+}
+
+fn problem_information_declined(t: &Testbed) -> Outcome {
+    let bare = |expected: Expected| {
+        Expected::new(format!("{} without reason string and user property", expected.words), move |packet| {
+            let (Packet::SubAck(crate::packet::SubAck { properties, .. })
+            | Packet::UnsubAck(crate::packet::UnsubAck { properties, .. })) = packet
+            else {
+                return false;
+            };
+            let told = |id| id == PropertyId::ReasonString || id == PropertyId::UserProperty;
+            (expected.accepts)(packet) && !properties.iter().any(|property| told(property.id()))
+        })
+    };
+    let client = t.join_with("client", &t.connect("client").with(RequestProblemInformation(0)))?;
+    client.send(subscribe(1).to("door", AtMostOnce))?;
+    client.expect(bare(suback(1, &[Some(0)])))?;
+    client.send(unsubscribe(2, ["window", "door"]))?;
+    client.expect(bare(unsuback(2, 2))).map(drop)
+}

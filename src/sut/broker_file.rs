@@ -1,0 +1,181 @@
+//! A broker file: how a broker that somebody else wrote is installed, started, stopped and killed, and what it can do.
+
+use std::collections::BTreeMap;
+
+use ron::extensions::Extensions;
+use serde::Deserialize;
+
+use crate::packet::Version;
+use crate::suite::supports::Supports;
+
+/// The broker files that come with this tool, by name.
+pub const EMBEDDED: &[(&str, &str)] = &[("mosquitto", include_str!("../../fixtures/brokers/mosquitto.ron"))];
+
+/// What a broker file says. In `start` and in the values of `files`, `{port}` stands for a free TCP port, `{ws_port}` for
+/// a second one for WebSocket, and `{dir}` for a folder that exists as long as the run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Broker")]
+pub struct BrokerFile {
+    /// What people call it.
+    pub name: String,
+    /// What to do where its program is missing, as a sentence.
+    pub install: String,
+    /// The program and arguments that run it in the foreground.
+    pub start: Vec<String>,
+    /// The program and arguments that print its version: the first word printed that begins with a digit and has a dot.
+    pub version: Vec<String>,
+    /// The protocol versions it serves.
+    pub protocols: Vec<Protocol>,
+    /// Files to write into `{dir}` before it starts, by name.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// The signal that makes it stop cleanly.
+    #[serde(default)]
+    pub stop: StopSignal,
+    /// How many seconds it may take until it accepts connections.
+    #[serde(default = "ten")]
+    pub starts_within: u64,
+    /// What survives when it is started again.
+    #[serde(default)]
+    pub keeps: Keeps,
+    /// What it can do. CONNACK of 5.0 can take away from it.
+    #[serde(default)]
+    pub supports: Supports,
+}
+
+const fn ten() -> u64 {
+    10
+}
+
+/// A protocol version as files write it: `"3.1"`, `"3.1.1"` or `"5.0"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Protocol(pub Version);
+
+impl TryFrom<String> for Protocol {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let known = Version::ALL.into_iter().find(|version| version.as_str() == text);
+        known.map(Self).ok_or_else(|| format!("`{text}` is no protocol version; write \"3.1\", \"3.1.1\" or \"5.0\""))
+    }
+}
+
+/// A signal that a broker understands as a request to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum StopSignal {
+    /// SIGTERM.
+    #[default]
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGQUIT.
+    Quit,
+}
+
+/// What of its sessions and retained messages a broker still has when it is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Keeps {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All of it after a clean stop.
+    Stop,
+    /// All of it even after a kill.
+    Kill,
+}
+
+/// Why a text is no broker file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}{place}: {why}")]
+pub struct BadBrokerFile {
+    /// Which file.
+    pub path: String,
+    /// `:line:column`, where the fault is in one place.
+    pub place: String,
+    /// What is wrong and what to write instead.
+    pub why: String,
+}
+
+impl BrokerFile {
+    /// Reads `text`, the content of the file at `path`.
+    ///
+    /// # Errors
+    /// [`BadBrokerFile`].
+    pub fn parse(path: &str, text: &str) -> Result<Self, BadBrokerFile> {
+        let bad = |place: String, why: String| BadBrokerFile { path: path.to_owned(), place, why };
+        let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
+        let file: Self = options.from_str(text).map_err(|error| {
+            let at = error.span.start;
+            let remedy = "fixtures/brokers/mosquitto.ron shows every field";
+            bad(format!(":{}:{}", at.line, at.col), format!("{}; {remedy}", error.code))
+        })?;
+        let wants = [
+            (!file.start.is_empty(), "`start` is empty; name the program and its arguments"),
+            (!file.protocols.is_empty(), "`protocols` is empty; name at least one of \"3.1\", \"3.1.1\" and \"5.0\""),
+            (file.mentions("{port}"), "neither `start` nor `files` has {port}, so the broker cannot be told its port"),
+            (
+                file.files.keys().all(|name| !name.is_empty() && !name.contains(['/', '\0']) && name != ".."),
+                "`files` has a name that is no plain file name; all files go into {dir}",
+            ),
+        ];
+        match wants.into_iter().find(|(met, _)| !met) {
+            Some((_, why)) => Err(bad(String::new(), why.to_owned())),
+            None => Ok(file),
+        }
+    }
+
+    /// Whether it has a listener for WebSocket.
+    pub fn has_web_socket(&self) -> bool {
+        self.mentions("{ws_port}")
+    }
+
+    fn mentions(&self, placeholder: &str) -> bool {
+        self.start.iter().chain(self.files.values()).any(|text| text.contains(placeholder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_files_are_legal_and_all_there() {
+        for (name, text) in EMBEDDED {
+            if let Err(why) = BrokerFile::parse(name, text) {
+                panic!("{why}");
+            }
+        }
+        let entries = std::fs::read_dir("fixtures/brokers").unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries
+            .filter(|path| path.extension().is_some_and(|extension| extension == "ron"))
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        files.sort();
+        assert_eq!(files, EMBEDDED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        fn check(change: (&str, &str), expect: &str) {
+            let text = "(\n  name: \"x\", install: \"get it\",\n  start: [\"x\", \"{port}\"], version: [\"x\"],\n  \
+                        protocols: [\"5.0\"],\n)";
+            assert!(text.contains(change.0), "{}", change.0);
+            let said = match BrokerFile::parse("x.ron", &text.replace(change.0, change.1)) {
+                Ok(file) => format!("{file:?}"),
+                Err(why) => why.to_string(),
+            };
+            assert!(said.contains(expect), "{}: {said}", change.1);
+        }
+        check(("x", "x"), "starts_within: 10");
+        check(("install", "instal"), "x.ron:2:20: Unexpected field named `instal`");
+        check(("install", "instal"), "`install`");
+        check(("[\"5.0\"]", "[\"5\"]"), "x.ron:4:");
+        check(("[\"5.0\"]", "[\"5\"]"), "write \"3.1\", \"3.1.1\" or \"5.0\"");
+        check(("[\"5.0\"]", "[]"), "`protocols` is empty");
+        check(("{port}", "1883"), "x.ron: neither `start` nor `files` has {port}");
+        check((",\n)", ",\n supports: (maximum_qos: 1, retained: false))"), "Unexpected field named `retained`");
+        check((",\n)", ", files: {\"../x\": \"\"})"), "no plain file name");
+        check((",\n)", ", supports: (server_keep_alive: 60))"), "server_keep_alive: Some(60)");
+    }
+}

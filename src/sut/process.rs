@@ -1,0 +1,366 @@
+//! A broker as a process of our own: started on free ports in a folder of its own, and gone when the run is.
+//!
+//! However this tool ends, the broker ends with it: a guard, a small shell process in a group of its own, reads from a
+//! pipe that only this process holds open. When the pipe closes, be it by SIGKILL, the guard kills the broker's whole
+//! process group and removes its folder.
+
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a process takes real time to start and to stop"
+)]
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use harness::run;
+use harness::world::{Broken, Sut, Unsupported};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::broker_file::{BrokerFile, Keeps, StopSignal};
+use crate::net::live::Restart;
+
+/// How often the state of a process is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a broker may take to stop cleanly before it is killed.
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a broker may take to accept a connection before it counts as dead.
+const ACCEPTS_WITHIN: Duration = Duration::from_secs(2);
+/// How often other ports are tried: between our finding a port free and the broker binding it, another may take it.
+const ATTEMPTS: usize = 3;
+/// How many of the broker's last lines an error shows.
+const LAST_LINES: usize = 5;
+
+/// Remembers the last process group it is told; when nothing more can come, kills it and removes the folder.
+const GUARD: &str = r#"
+    while read -r next; do group=$next; done
+    if [ -n "$group" ]; then kill -s KILL -- "-$group" 2>/dev/null; fi
+    rm -rf -- "$1"
+"#;
+
+/// Why a broker does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// Its program is not there.
+    #[error("cannot find the program `{program}` of {name}; {install}")]
+    Missing {
+        /// The program.
+        program: String,
+        /// The broker.
+        name: String,
+        /// What its file says about that.
+        install: String,
+    },
+    /// The system does not let us.
+    #[error("cannot start {name}: {why}")]
+    Refused {
+        /// The broker.
+        name: String,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// It ended or did not listen in time.
+    #[error("{name} did not start: {how}{said}; check `start` and `files` of its broker file")]
+    Failed {
+        /// The broker.
+        name: String,
+        /// What happened.
+        how: String,
+        /// Its last words.
+        said: String,
+    },
+}
+
+/// A broker that runs, or can be made to.
+#[derive(Debug)]
+pub struct Process {
+    file: BrokerFile,
+    dir: PathBuf,
+    ports: Ports,
+    state: Mutex<State>,
+}
+
+/// Where it listens, on loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// MQTT over TCP.
+    pub tcp: u16,
+    /// MQTT over WebSocket, where it has that.
+    pub ws: Option<u16>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` while it is stopped on purpose.
+    broker: Option<Child>,
+    guard: Guard,
+}
+
+#[derive(Debug)]
+struct Guard {
+    shell: Child,
+    /// Closed to let it act.
+    pipe: Option<ChildStdin>,
+}
+
+impl Process {
+    /// Starts a broker and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// [`NotStarted`], which says what to do.
+    pub fn start(file: BrokerFile) -> Result<Self, NotStarted> {
+        let mut attempt = 1;
+        loop {
+            match Self::attempt(file.clone()) {
+                Err(NotStarted::Failed { .. }) if attempt < ATTEMPTS => attempt += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn attempt(file: BrokerFile) -> Result<Self, NotStarted> {
+        let refused = |why| NotStarted::Refused { name: file.name.clone(), why };
+        let dir = fresh_dir().map_err(refused)?;
+        let guard = Guard::new(&dir).map_err(refused)?;
+        let ports = Ports::free(file.has_web_socket()).map_err(refused)?;
+        let process = Self { file, dir, ports, state: Mutex::new(State { broker: None, guard }) };
+        for (name, text) in &process.file.files {
+            let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
+            std::fs::write(process.dir.join(name), process.filled(text)).map_err(refused)?;
+        }
+        process.run(&mut process.lock())?;
+        Ok(process)
+    }
+
+    /// Where it listens.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// The version it says it has; `None` if it does not say.
+    pub fn version(&self) -> Option<String> {
+        let (program, arguments) = self.file.version.split_first()?;
+        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+        said.split_whitespace().find(is_version).map(|word| word.trim_end_matches([',', ';']).to_owned())
+    }
+
+    /// Replaces the placeholders in `text`.
+    fn filled(&self, text: &str) -> String {
+        text.replace("{port}", &self.ports.tcp.to_string())
+            .replace("{ws_port}", &self.ports.ws.unwrap_or_default().to_string())
+            .replace("{dir}", &self.dir.to_string_lossy())
+    }
+
+    /// Starts it and waits until every port accepts connections.
+    fn run(&self, state: &mut State) -> Result<(), NotStarted> {
+        let name = || self.file.name.clone();
+        let refused = |why| NotStarted::Refused { name: name(), why };
+        let log = File::options().create(true).append(true).open(self.log()).map_err(refused)?;
+        let words: Vec<_> = self.file.start.iter().map(|word| self.filled(word)).collect();
+        let (program, arguments) = words.split_first().expect("a broker file names its program");
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.dir).process_group(0).stdin(Stdio::null());
+        command.stdout(log.try_clone().map_err(refused)?).stderr(log);
+        let broker = command.spawn().map_err(|why| match why.kind() {
+            io::ErrorKind::NotFound => {
+                NotStarted::Missing { program: program.clone(), name: name(), install: self.file.install.clone() }
+            }
+            _ => refused(why),
+        })?;
+        state.guard.watch(&broker).map_err(refused)?;
+        let broker = state.broker.insert(broker);
+        let began = Instant::now();
+        loop {
+            let how = match broker.try_wait() {
+                Ok(Some(status)) => format!("it ended with {status}"),
+                _ if self.accepts(LOOK) => return Ok(()),
+                _ if began.elapsed() < Duration::from_secs(self.file.starts_within) => {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+                _ => format!("it accepted no connection within {} s", self.file.starts_within),
+            };
+            self.kill(state);
+            return Err(NotStarted::Failed { name: name(), how, said: self.last_words() });
+        }
+    }
+
+    /// Whether every port accepts a connection.
+    fn accepts(&self, within: Duration) -> bool {
+        let accepts = |port| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), within).is_ok();
+        accepts(self.ports.tcp) && self.ports.ws.is_none_or(accepts)
+    }
+
+    /// Kills it with whatever it has started. Nothing happens if it is not running.
+    fn kill(&self, state: &mut State) {
+        if let Some(mut broker) = state.broker.take() {
+            // Fails only if the group has ended by itself.
+            let _ = killpg(group(&broker), Signal::SIGKILL);
+            let _ = broker.wait();
+            state.guard.forget();
+        }
+    }
+
+    /// Asks it to stop, and kills it if it does not.
+    fn stop(&self, state: &mut State) {
+        let Some(broker) = &mut state.broker else { return };
+        let signal = match self.file.stop {
+            StopSignal::Term => Signal::SIGTERM,
+            StopSignal::Int => Signal::SIGINT,
+            StopSignal::Quit => Signal::SIGQUIT,
+        };
+        let _ = kill(group(broker), signal);
+        let began = Instant::now();
+        while matches!(broker.try_wait(), Ok(None)) && began.elapsed() < STOPS_WITHIN {
+            std::thread::sleep(LOOK);
+        }
+        self.kill(state);
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("output.log")
+    }
+
+    /// The end of what it printed, ready to be put behind a sentence.
+    fn last_words(&self) -> String {
+        let said = std::fs::read(self.log()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let lines: Vec<_> = said.lines().rev().take(LAST_LINES).collect();
+        match lines.is_empty() {
+            true => String::new(),
+            false => format!(", and said last: {}", lines.into_iter().rev().collect::<Vec<_>>().join(" | ")),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic leaves the state as it was: a process that runs or does not.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Restart for Process {
+    /// A case stops or kills a broker to see what survives, so one that keeps nothing has nothing to show.
+    fn restart(&self, what: Sut) -> Result<(), Unsupported> {
+        let needs = |keeps, words: &str| {
+            if self.file.keeps >= keeps { Ok(()) } else { Err(Unsupported(words.to_owned())) }
+        };
+        let mut state = self.lock();
+        match what {
+            Sut::Stop => {
+                needs(Keeps::Stop, "a target that keeps its state over a stop").map(|()| self.stop(&mut state))
+            }
+            Sut::Kill => {
+                needs(Keeps::Kill, "a target that keeps its state over a kill").map(|()| self.kill(&mut state))
+            }
+            Sut::Start if state.broker.is_some() => Ok(()),
+            Sut::Start => {
+                self.run(&mut state).map_err(|why| Unsupported(format!("a target that starts again ({why})")))
+            }
+        }
+    }
+}
+
+impl run::Target for Process {
+    fn check(&self, doubtful: bool) -> Result<(), String> {
+        let mut state = self.lock();
+        let ended = match &mut state.broker {
+            // A case that ended early has left it stopped.
+            None => self.run(&mut state).err().map(|why| why.to_string()),
+            Some(broker) => match broker.try_wait() {
+                Ok(Some(status)) => Some(format!("the target died: it ended with {status}{}", self.last_words())),
+                _ if doubtful && !self.accepts(ACCEPTS_WITHIN) => {
+                    Some(format!("the target died: it accepts no more connections{}", self.last_words()))
+                }
+                _ => None,
+            },
+        };
+        ended.map_or(Ok(()), Err)
+    }
+
+    fn revive(&self) -> Result<(), Broken> {
+        let mut state = self.lock();
+        self.kill(&mut state);
+        self.run(&mut state).map_err(|why| Broken(why.to_string()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut state = self.lock();
+        self.kill(&mut state);
+        state.guard.finish();
+    }
+}
+
+impl Guard {
+    fn new(dir: &Path) -> io::Result<Self> {
+        let mut shell = Command::new("sh")
+            .args(["-c", GUARD, "testament-guard"])
+            .arg(dir)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pipe = shell.stdin.take();
+        Ok(Self { shell, pipe })
+    }
+
+    fn watch(&mut self, broker: &Child) -> io::Result<()> {
+        let pipe = self.pipe.as_mut().expect("the pipe is open until the guard is let go");
+        writeln!(pipe, "{}", group(broker))
+    }
+
+    /// The process group it was told may belong to somebody else from now on.
+    fn forget(&mut self) {
+        if let Some(pipe) = &mut self.pipe {
+            // Fails only if somebody has killed the guard.
+            let _ = writeln!(pipe);
+        }
+    }
+
+    /// Lets it act, and waits until it has.
+    fn finish(&mut self) {
+        self.pipe = None;
+        let _ = self.shell.wait();
+    }
+}
+
+impl Ports {
+    /// Ports that are free at this moment.
+    fn free(web_socket: bool) -> io::Result<Self> {
+        // Both are held until both are known, so that they differ.
+        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (tcp, ws) = (listen()?, web_socket.then(listen).transpose()?);
+        let port = |listener: TcpListener| listener.local_addr().map(|addr| addr.port());
+        Ok(Self { tcp: port(tcp)?, ws: ws.map(port).transpose()? })
+    }
+}
+
+/// The broker leads a process group of its own, by its own number.
+fn group(broker: &Child) -> Pid {
+    Pid::from_raw(broker.id().cast_signed())
+}
+
+/// A folder that nobody else uses or can look into.
+fn fresh_dir() -> io::Result<PathBuf> {
+    let mut number = 0;
+    loop {
+        let dir = std::env::temp_dir().join(format!("testament-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            made => return made.map(|()| dir),
+        }
+    }
+}
