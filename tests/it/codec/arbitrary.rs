@@ -191,9 +191,9 @@ fn topic() -> impl Strategy<Value = String> {
     })
 }
 
-/// Well-formed strings; whether they are filters is not the codec's business.
+/// Non-empty strings; whether their wildcards stand where they may is not the codec's business.
 fn filter() -> impl Strategy<Value = String> {
-    text()
+    text().prop_map(|text| if text.is_empty() { "#".into() } else { text })
 }
 
 fn options(version: Version) -> impl Strategy<Value = SubscriptionOptions> {

@@ -12,16 +12,16 @@ use testament::packet::{
 };
 
 /// One file of `fixtures/golden`.
-struct Golden {
-    name: String,
-    from: Side,
-    under: Vec<Version>,
-    bytes: Vec<u8>,
+pub(super) struct Golden {
+    pub(super) name: String,
+    pub(super) from: Side,
+    pub(super) under: Vec<Version>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Every file: comments after `#`, two lines that say who sends it and under which versions, then bytes in hex, `xx*n` for
 /// a byte n times.
-fn goldens() -> Vec<Golden> {
+pub(super) fn goldens() -> Vec<Golden> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files
@@ -49,7 +49,7 @@ fn golden(name: &str, text: &str) -> Golden {
 }
 
 /// Calls `check` with the name of every file and the packet in it.
-fn expectations(check: &mut dyn FnMut(&str, Packet<'_>)) {
+pub(super) fn expectations(check: &mut dyn FnMut(&str, Packet<'_>)) {
     connections(check);
     messages(check);
     acknowledgements(check);
