@@ -8,6 +8,7 @@ mod alias;
 mod bad_connect;
 mod connect;
 pub mod expect;
+mod expiry;
 mod flow_control;
 mod keep_alive;
 pub mod peer;
@@ -16,12 +17,15 @@ mod qos1;
 mod qos2;
 mod retain;
 pub mod script;
+mod session;
+mod shared;
 mod subscribe;
 pub mod supports;
 pub mod testbed;
 mod unsubscribe;
 mod websocket;
 pub mod websocket_stream;
+mod will;
 pub mod words;
 
 use harness::case::{Case, Played};
@@ -41,8 +45,12 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     subscribe::CASES,
     unsubscribe::CASES,
     retain::CASES,
+    will::CASES,
+    session::CASES,
+    shared::CASES,
     alias::CASES,
     flow_control::CASES,
+    expiry::CASES,
     websocket::CASES,
 ];
 

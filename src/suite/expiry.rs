@@ -1,0 +1,177 @@
+//! Message expiry (3.3.2.3.3 of 5.0): how long a message is worth delivering, and what is left of it at delivery.
+
+use std::time::Duration;
+
+use harness::case::{Case, Outcome};
+
+use super::expect::accepted;
+use super::peer::Peer;
+use super::script::{PublishScript, pubcomp, publish, pubrec, pubrel};
+use super::supports::Capability;
+use super::testbed::{Testbed, deviates};
+use crate::packet::{
+    PacketType::{PubComp, PubRec, PubRel},
+    Property::{MessageExpiryInterval, ReceiveMaximum},
+    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("expiry/forwarded-at-once", forwarded_at_once)
+        .claim("a message that is passed on at once has the message expiry interval it was sent with")
+        .covers(&["mqtt5:3.3.2-6"]),
+    Case::new("expiry/absent-stays-absent", absent_stays_absent)
+        .claim("a message sent without message expiry arrives without")
+        .covers(&["mqtt5:3.3.2-6"]),
+    Case::new("expiry/runs-while-the-message-waits", runs_while_the_message_waits)
+        .claim("a message that waited for its subscriber has the rest of its message expiry interval")
+        .covers(&["mqtt5:3.3.2-6"]),
+    Case::new("expiry/runs-while-the-message-is-stored", runs_while_the_message_is_stored)
+        .claim("a retained message comes with the rest of its message expiry interval")
+        .covers(&["mqtt5:3.3.2-6"]),
+    Case::new("expiry/expired-while-it-waited", expired_while_it_waited)
+        .claim("a message that expired while its subscriber was away is not delivered, and others are")
+        .covers(&["mqtt5:3.3.2-5"]),
+    Case::new("expiry/expired-while-it-was-stored", expired_while_it_was_stored)
+        .claim("a retained message that has expired is gone")
+        .covers(&["mqtt5:ext-117", "mqtt5:3.3.2-5"]),
+    Case::new("expiry/expired-behind-a-full-window", expired_behind_a_full_window)
+        .claim("a message that expired before the subscriber's receive maximum let it go is not delivered")
+        .covers(&["mqtt5:3.3.2-5"]),
+    Case::new("expiry/started-delivery-does-not-expire", started_delivery_does_not_expire)
+        .claim("a delivery at QoS 2 that has been started is completed even if the message expires meanwhile")
+        .covers(&["mqtt5:4.3.3-7", "mqtt5:4.4.0-1"]),
+    Case::new("expiry/reception-is-completed", reception_is_completed)
+        .claim("PUBREL is answered by PUBCOMP even if the message has expired since PUBREC")
+        .covers(&["mqtt5:4.3.3-13", "mqtt5:4.3.3-11"]),
+];
+
+/// Message expiry counts in whole seconds: a server may round, and check only now and then.
+const EXPIRED: Duration = Duration::from_millis(2_500);
+
+/// A message on "door" that expires after this many seconds.
+fn mortal(payload: &str, seconds: u32) -> PublishScript {
+    publish("door", payload).with(MessageExpiryInterval(seconds))
+}
+
+/// The next message has what is left of 60 seconds after `waited`, rounded either way; never more than it was sent with.
+fn comes_with_the_rest(reader: &Peer<'_>, waited: Duration) -> Outcome {
+    let elapsed = waited.as_secs() as u32;
+    let (least, most) = (60 - elapsed - 2, 60.min(60 - elapsed + 1));
+    let expected = format!("a message expiry interval from {least} to {most}");
+    let came = reader.delivery(&expected)?;
+    reader.acknowledge(&came)?;
+    match came.properties.view().message_expiry_interval() {
+        Some(left) if (least..=most).contains(&left) => Ok(()),
+        _ => Err(deviates(expected, came.words)),
+    }
+}
+
+fn forwarded_at_once(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let sent = t.now();
+    t.join("writer")?.publish(mortal("open", 60))?;
+    comes_with_the_rest(&reader, t.now().since(sent))
+}
+
+fn absent_stays_absent(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    let came = reader.delivery("the message")?;
+    let left = came.properties.view().message_expiry_interval();
+    t.judge(left.is_none(), "no message expiry interval", || came.words.clone())
+}
+
+fn runs_while_the_message_waits(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    reader.vanish()?;
+    t.join("writer")?.publish(mortal("open", 60).at(AtLeastOnce, 0))?;
+    let sent = t.now();
+    t.sleep(EXPIRED);
+    let reader = t.resume("reader")?;
+    comes_with_the_rest(&reader, t.now().since(sent))
+}
+
+fn runs_while_the_message_is_stored(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    t.join("keeper")?.publish(mortal("open", 60).at(AtLeastOnce, 0).retained())?;
+    let sent = t.now();
+    t.sleep(EXPIRED);
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    comes_with_the_rest(&reader, t.now().since(sent))
+}
+
+fn expired_while_it_waited(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    reader.vanish()?;
+    let writer = t.join("writer")?;
+    for script in [mortal("expires", 1), mortal("lasts", 300), publish("door", "never expires")] {
+        writer.publish(script.at(AtLeastOnce, 0))?;
+    }
+    t.sleep(EXPIRED);
+    t.resume("reader")?.hears(["lasts", "never expires"])
+}
+
+/// A message on another topic that lasts shows that the server stores at all.
+fn expired_while_it_was_stored(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(mortal("expires", 1).at(AtLeastOnce, 0).retained())?;
+    keeper.publish(publish("bell", "lasts").at(AtLeastOnce, 0).retained())?;
+    t.sleep(EXPIRED);
+    let reader = t.join("reader")?;
+    reader.subscribe("bell", AtLeastOnce)?;
+    reader.hears(["lasts"])?;
+    reader.subscribe("door", AtLeastOnce)?;
+    keeper.publish(publish("door", "fence").at(AtLeastOnce, 0))?;
+    reader.hears(["fence"])
+}
+
+fn expired_behind_a_full_window(t: &Testbed) -> Outcome {
+    let reader = t.join_with("reader", &t.connect("reader").with(ReceiveMaximum(1)))?;
+    reader.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    for script in [publish("door", "fills the window"), mortal("expires", 1), publish("door", "lasts")] {
+        writer.publish(script.at(AtLeastOnce, 0))?;
+    }
+    let first = reader.delivery("the message that fills the window")?;
+    t.sleep(EXPIRED);
+    reader.acknowledge(&first)?;
+    reader.hears(["lasts"])
+}
+
+/// Once the PUBLISH has been sent, it is sent again on the resumed session whatever its age.
+fn started_delivery_does_not_expire(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    t.join("writer")?.publish(mortal("open", 1).at(ExactlyOnce, 0))?;
+    let first = reader.delivery("the first delivery")?;
+    t.sleep(EXPIRED);
+
+    let reader = reader.drop_and_resume()?;
+    let again = reader.delivery("the message again")?;
+    t.judge(again.id == first.id, "the same message again", || again.words.clone())?;
+    reader.send(pubrec(again.id))?;
+    reader.expect(accepted(PubRel, again.id))?;
+    reader.send(pubcomp(again.id))
+}
+
+/// That the server goes on delivering is shown by a message without expiry.
+fn reception_is_completed(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("bell", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(mortal("open", 1).exactly_once(7))?;
+    writer.expect(accepted(PubRec, 7))?;
+    t.sleep(EXPIRED);
+    writer.send(pubrel(7))?;
+    writer.expect(accepted(PubComp, 7))?;
+    writer.publish(publish("bell", "rings"))?;
+    reader.hears(["rings"])
+}

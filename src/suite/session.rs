@@ -1,0 +1,349 @@
+//! Sessions: what they keep, when they begin and when they end (3.1.2.4 and 3.2.2.1 of both standards, session expiry
+//! and 4.1 of 5.0). Deliveries resent on resumption are in [`super::qos1`] and [`super::qos2`].
+
+use std::time::Duration;
+
+use harness::case::{Case, Outcome, Stop};
+
+use super::expect::welcome;
+use super::peer::Peer;
+use super::script::{ConnectScript, disconnect, publish, subscribe};
+use super::supports::Capability;
+use super::testbed::Testbed;
+use crate::packet::{
+    Packet,
+    Property::{SessionExpiryInterval, SubscriptionIdentifier},
+    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
+    SubscriptionOptions, Version,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("session/clean-start-discards", clean_start_discards)
+        .claim("a clean start discards the session: none is present, no stored message comes, no subscription is left")
+        .covers(&[
+            "mqtt5:3.1.2-4",
+            "mqtt5:3.2.2-2",
+            "mqtt311:3.1.2-6",
+            "mqtt311:3.2.2-1",
+            "mqtt311:ext-029",
+            "mqtt311:ext-090",
+            "mqtt31:diff-029",
+        ]),
+    Case::new("session/clean-session-ends-with-its-connection", clean_session_ends)
+        .claim("a session begun clean leaves nothing behind for the next connection")
+        .covers(&["mqtt5:ext-073", "mqtt5:4.1.0-2", "mqtt311:3.1.2-6", "mqtt311:3.2.2-3", "mqtt31:diff-029"]),
+    Case::new("session/made-where-there-is-none", made_where_there_is_none)
+        .claim("without a clean start a client that is not known gets a new session, and none is called present")
+        .covers(&["mqtt5:3.1.2-6", "mqtt5:3.2.2-3", "mqtt311:3.2.2-3"]),
+    Case::new("session/present-without-subscriptions", present_without_subscriptions)
+        .claim("a session without any subscription is a session: it is present on reconnection")
+        .covers(&["mqtt5:3.2.2-3", "mqtt311:3.2.2-2"]),
+    Case::new("session/subscriptions-are-kept", subscriptions_are_kept)
+        .claim("subscriptions are kept in the session, however the connection ended and whenever they were made")
+        .covers(&["mqtt5:3.1.2-5", "mqtt5:3.1.2-23", "mqtt311:3.1.2-4", "mqtt311:ext-031", "mqtt31:diff-029"]),
+    Case::new("session/messages-wait", messages_wait)
+        .claim("messages at QoS 1 and 2 wait for an absent subscriber and come in order, those sent later after them")
+        .covers(&[
+            "mqtt5:4.5.0-1",
+            "mqtt5:3.1.2-5",
+            "mqtt5:ext-186",
+            "mqtt311:3.1.2-5",
+            "mqtt311:4.5.0-1",
+            "mqtt311:ext-028",
+            "mqtt311:ext-091",
+            "mqtt311:ext-094",
+        ]),
+    Case::new("session/belongs-to-its-client", belongs_to_its_client)
+        .claim("each client identifier, in exactly its letters, has its own session")
+        .covers(&["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"]),
+    Case::new("session/options-are-kept", options_are_kept)
+        .claim("the options of a subscription and its identifier are kept in the session")
+        .covers(&["mqtt5:ext-163", "mqtt5:3.1.2-5"]),
+    Case::new("session/outlives-a-protocol-error", outlives_a_protocol_error)
+        .claim("a protocol error ends the connection, not the session")
+        .covers(&["mqtt5:3.1.2-23", "mqtt311:ext-106"]),
+    Case::new("session/takeover-keeps-it", takeover_keeps_it)
+        .claim("a new connection without clean start takes over session and deliveries from one that is still open")
+        .covers(&["mqtt5:ext-089", "mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt311:4.4.0-1", "mqtt31:diff-013"]),
+    Case::new("session/takeover-with-clean-start-discards-it", takeover_discards_it)
+        .claim("a new connection with clean start ends the session of one that is still open")
+        .covers(&["mqtt5:ext-190", "mqtt5:3.1.4-4", "mqtt311:3.1.2-6", "mqtt311:3.1.4-3", "mqtt31:diff-029"]),
+    Case::new("session/clean-session-is-not-taken-over", clean_session_is_not_taken_over)
+        .claim("a connection with clean session 0 inherits nothing of an open one with clean session 1")
+        .covers(&["mqtt311:ext-030", "mqtt311:3.1.2-6"]),
+    Case::new("session/ends-after-its-expiry", ends_after_its_expiry)
+        .claim("a session is discarded when its connection has been gone for longer than the session expiry interval")
+        .covers(&["mqtt5:4.1.0-2", "mqtt5:ext-075"]),
+    Case::new("session/expiry-begins-anew-at-each-close", expiry_begins_anew)
+        .claim("the session expiry runs from the end of a connection, and reconnecting stops it")
+        .covers(&["mqtt5:ext-189", "mqtt5:3.1.2-23"]),
+    Case::new("session/does-not-expire-while-connected", does_not_expire_while_connected)
+        .claim("a connection that lasts longer than the session expiry interval keeps its session")
+        .covers(&["mqtt5:4.1.0-1"]),
+    Case::new("session/last-expiry-counts", last_expiry_counts)
+        .claim("the session expiry interval in force is that of the last connection, where absent is 0")
+        .covers(&["mqtt5:ext-076", "mqtt5:ext-073"]),
+    Case::new("session/disconnect-may-end-it", disconnect_may_end_it)
+        .claim("DISCONNECT with session expiry 0 ends the session, and without one leaves it as it was")
+        .covers(&["mqtt5:ext-170", "mqtt5:ext-172"]),
+    Case::new("session/disconnect-may-lengthen-it", disconnect_may_lengthen_it)
+        .claim("DISCONNECT may set a longer session expiry interval than CONNECT did")
+        .covers(&["mqtt5:ext-170"]),
+    Case::new("session/disconnect-cannot-make-it-last", disconnect_cannot_make_it_last)
+        .claim("DISCONNECT with a session expiry after CONNECT without one is an error: no session is kept")
+        .covers(&["mqtt5:ext-171"]),
+];
+
+/// Connects, and judges whether a session is said to be present; 3.1 does not say.
+fn arrives<'t>(t: &'t Testbed, role: &str, connect: &ConnectScript, present: bool) -> Result<Peer<'t>, Stop> {
+    let peer = t.dial(role)?;
+    peer.send(connect)?;
+    peer.expect(welcome((t.version() != Version::V31).then_some(present)))?;
+    Ok(peer)
+}
+
+/// As [`arrives`], without clean start, with this session expiry interval in seconds; 0 leaves it out (5.0). A server
+/// that imposes another interval must say so, and then the case does not apply.
+fn lasts<'t>(t: &'t Testbed, role: &str, expiry: u32, present: bool) -> Result<Peer<'t>, Stop> {
+    let connect = t.connect(role).clean(false);
+    let connect = if expiry == 0 { connect } else { connect.with(SessionExpiryInterval(expiry)) };
+    let peer = t.dial(role)?;
+    peer.send(connect)?;
+    let came = peer.expect(welcome(Some(present)))?;
+    match came.packet.packet() {
+        Packet::ConnAck(connack) if connack.properties.session_expiry_interval().unwrap_or(expiry) != expiry => {
+            Err(Stop::Skip("needs the session expiry interval that CONNECT asks for".into()))
+        }
+        _ => Ok(peer),
+    }
+}
+
+/// Nothing of an older subscription to "door" is left: only the bell is heard.
+fn hears_only_the_bell(t: &Testbed, reader: &Peer<'_>) -> Outcome {
+    reader.subscribe("bell", AtMostOnce)?;
+    let writer = t.join("ringer")?;
+    writer.publish(publish("door", "of the old session"))?;
+    writer.publish(publish("bell", "rings"))?;
+    reader.hears(["rings"])
+}
+
+fn clean_start_discards(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    reader.vanish()?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+
+    let reader = arrives(t, "reader", &t.connect("reader"), false)?;
+    hears_only_the_bell(t, &reader)?;
+    reader.leave()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    hears_only_the_bell(t, &reader)
+}
+
+fn clean_session_ends(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    reader.vanish()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    hears_only_the_bell(t, &reader)
+}
+
+fn made_where_there_is_none(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    hears_only_the_bell(t, &reader)
+}
+
+fn present_without_subscriptions(t: &Testbed) -> Outcome {
+    t.join_persistent("reader")?.leave()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    reader.vanish()?;
+    arrives(t, "reader", &t.connect_persistent("reader", false), true).map(drop)
+}
+
+fn subscriptions_are_kept(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    reader.leave()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    reader.subscribe("gate", AtMostOnce)?;
+    reader.vanish()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open"))?;
+    writer.publish(publish("gate", "shut"))?;
+    reader.hears_all(["open", "shut"])
+}
+
+fn messages_wait(t: &Testbed) -> Outcome {
+    let writer = t.join("writer")?;
+    for qos in [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| *qos == AtLeastOnce || t.supports().carries(*qos)) {
+        let reader = t.join_persistent("reader")?;
+        reader.subscribe("door", qos)?;
+        reader.vanish()?;
+        let numbers: Vec<String> = (1..=10).map(|number: u16| number.to_string()).collect();
+        let (absent, present) = numbers.split_at(7);
+        for number in absent {
+            writer.publish(publish("door", number).at(qos, 0))?;
+        }
+        let reader = t.resume("reader")?;
+        for number in present {
+            writer.publish(publish("door", number).at(qos, 0))?;
+        }
+        reader.hears(&numbers)?;
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// The message after each is the fence for that of the other session.
+fn belongs_to_its_client(t: &Testbed) -> Outcome {
+    let writer = t.join("writer")?;
+    let pairs = [("first", "door"), ("second", "gate")];
+    for (role, topic) in pairs {
+        let reader = t.join_persistent(role)?;
+        reader.subscribe(topic, AtLeastOnce)?;
+        reader.vanish()?;
+    }
+    for (role, topic) in pairs {
+        writer.publish(publish(topic, role).at(AtLeastOnce, 0))?;
+    }
+    let capitals = t.client_id("first").to_uppercase();
+    let stranger = t.connect_persistent("first", false).client_id(&capitals);
+    arrives(t, "stranger", &stranger, false)?.leave()?;
+    for (role, topic) in pairs {
+        let reader = arrives(t, role, &t.connect_persistent(role, false), true)?;
+        reader.hears([role])?;
+        writer.publish(publish(topic, "fence").at(AtLeastOnce, 0))?;
+        reader.hears(["fence"])?;
+    }
+    Ok(())
+}
+
+/// One's own message does not come, another's does, as it was sent and with the identifier.
+fn options_are_kept(t: &Testbed) -> Outcome {
+    let options = SubscriptionOptions { no_local: true, retain_as_published: true, ..SubscriptionOptions::default() };
+    let ids: Vec<u32> = if t.supports().subscription_identifiers { vec![9] } else { vec![] };
+    let script = subscribe(1).with_options("door", options);
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe_with(ids.iter().fold(script, |script, id| script.with(SubscriptionIdentifier(*id))))?;
+    let reader = reader.drop_and_resume()?;
+
+    reader.publish(publish("door", "one's own"))?;
+    reader.ping()?;
+    let sent = publish("door", "another's");
+    t.join("writer")?.publish(if t.supports().retain { sent.retained() } else { sent })?;
+    let came = reader.delivery("another's message")?;
+    let kept = came.text() == "another's"
+        && came.retain == t.supports().retain
+        && came.properties.view().subscription_identifiers().eq(ids.iter().copied());
+    t.judge(kept, format!("another's message, RETAIN as published, identifiers {ids:?}"), || came.words.clone())
+}
+
+/// A second CONNECT, for which every version asks the server to close.
+fn outlives_a_protocol_error(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    reader.send(t.connect_persistent("reader", false))?;
+    reader.vanish()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    reader.hears(["open"])
+}
+
+fn takeover_keeps_it(t: &Testbed) -> Outcome {
+    let old = t.join_persistent("reader")?;
+    old.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    old.delivery("the first delivery")?;
+
+    let new = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    old.closes_by(t.now() + t.timing().answer)?;
+    new.hears(["open"])?;
+    writer.publish(publish("door", "shut").at(AtLeastOnce, 0))?;
+    new.hears(["shut"])
+}
+
+fn takeover_discards_it(t: &Testbed) -> Outcome {
+    let old = t.join_persistent("reader")?;
+    old.subscribe("door", AtMostOnce)?;
+    let new = arrives(t, "reader", &t.connect("reader"), false)?;
+    hears_only_the_bell(t, &new)
+}
+
+fn clean_session_is_not_taken_over(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let old = t.join("reader")?;
+    old.subscribe("door", AtMostOnce)?;
+    let new = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    hears_only_the_bell(t, &new)
+}
+
+/// Two seconds more than it takes: servers look for expired sessions now and then.
+fn ends_after_its_expiry(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = lasts(t, "reader", 1, false)?;
+    reader.subscribe("door", AtMostOnce)?;
+    reader.vanish()?;
+    t.sleep(Duration::from_secs(3));
+    let reader = lasts(t, "reader", 1, false)?;
+    hears_only_the_bell(t, &reader)
+}
+
+/// Both absences together are longer than the interval.
+fn expiry_begins_anew(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    lasts(t, "reader", 3, false)?.vanish()?;
+    for _ in 0..2 {
+        t.sleep(Duration::from_millis(1_700));
+        lasts(t, "reader", 3, true)?.vanish()?;
+    }
+    Ok(())
+}
+
+fn does_not_expire_while_connected(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = lasts(t, "reader", 1, false)?;
+    reader.subscribe("door", AtMostOnce)?;
+    t.sleep(Duration::from_secs(3));
+    t.join("writer")?.publish(publish("door", "open"))?;
+    reader.hears(["open"])?;
+    reader.vanish()?;
+    lasts(t, "reader", 1, true).map(drop)
+}
+
+fn last_expiry_counts(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    lasts(t, "reader", 300, false)?.vanish()?;
+    lasts(t, "reader", 0, true)?.vanish()?;
+    lasts(t, "reader", 0, false).map(drop)
+}
+
+fn disconnect_may_end_it(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    lasts(t, "reader", 300, false)?.leave()?;
+    let reader = lasts(t, "reader", 300, true)?;
+    reader.send(disconnect().with(SessionExpiryInterval(0)))?;
+    reader.vanish()?;
+    lasts(t, "reader", 300, false).map(drop)
+}
+
+fn disconnect_may_lengthen_it(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = lasts(t, "reader", 1, false)?;
+    reader.send(disconnect().with(SessionExpiryInterval(300)))?;
+    reader.vanish()?;
+    t.sleep(Duration::from_secs(3));
+    lasts(t, "reader", 1, true).map(drop)
+}
+
+fn disconnect_cannot_make_it_last(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = lasts(t, "reader", 0, false)?;
+    reader.send(disconnect().with(SessionExpiryInterval(60)))?;
+    reader.closes_by(t.now() + t.timing().answer)?;
+    lasts(t, "reader", 0, false).map(drop)
+}

@@ -1,0 +1,410 @@
+//! Wills (3.1.2.5 to 3.1.2.7 of both standards, will properties 3.1.3.2 of 5.0). What keep alive has to do with them is in
+//! [`super::keep_alive`].
+//!
+//! "mortal" has the will and "watcher" waits for it. That a will does not come is shown by one that does: a later
+//! connection's, on the same topic.
+
+use std::time::Duration;
+
+use harness::case::{Case, Outcome, Stop};
+use harness::time::Instant;
+
+use super::expect::welcome;
+use super::peer::Peer;
+use super::script::{ConnectScript, WillScript, disconnect, publish, will};
+use super::supports::Capability;
+use super::testbed::{Testbed, deviates};
+use crate::packet::{
+    Property::{
+        ContentType, CorrelationData, MessageExpiryInterval, PayloadFormatIndicator, ResponseTopic,
+        SessionExpiryInterval, UserProperty, WillDelayInterval,
+    },
+    QoS::{self, AtLeastOnce, AtMostOnce},
+    ReasonCode, Version,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] =
+    &[
+        Case::new("will/published-when-the-connection-breaks", published_when_the_connection_breaks)
+            .claim("the will is published when the connection ends without DISCONNECT, by its close or its reset")
+            .covers(&["mqtt5:3.1.2-7", "mqtt5:3.1.2-8", "mqtt5:ext-090", "mqtt311:3.1.2-8", "mqtt311:ext-032"]),
+        Case::new("will/published-after-a-protocol-error", published_after_a_protocol_error)
+            .claim("the will is published when the server ends the connection because of a protocol error")
+            .covers(&["mqtt5:ext-097", "mqtt5:3.1.2-8", "mqtt311:ext-032"]),
+        Case::new("will/discarded-by-disconnect", discarded_by_disconnect)
+            .claim("the will is not published after DISCONNECT, in 5.0 with reason code 0x00 in any of its forms")
+            .covers(&["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt5:ext-135", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"]),
+        Case::new("will/kept-by-disconnect-with-will", kept_by_disconnect_with_will)
+            .claim("the will is published after DISCONNECT with reason code 0x04")
+            .covers(&["mqtt5:ext-095"]),
+        Case::new("will/kept-by-disconnect-with-an-error", kept_by_disconnect_with_an_error)
+            .claim("the will is published after DISCONNECT with a reason code of 0x80 or above")
+            .covers(&["mqtt5:ext-096"]),
+        Case::new("will/kept-by-an-unlisted-reason-code", kept_by_an_unlisted_reason_code)
+            .claim("the will is published after DISCONNECT with a reason code that a client may not send")
+            .covers(&["mqtt5:3.14.2-1", "mqtt5:3.1.2-8"]),
+        Case::new("will/published-once", published_once)
+            .claim("a will that was published is gone: the next connection, which has none, ends without one")
+            .covers(&["mqtt5:3.1.2-10", "mqtt311:3.1.2-10", "mqtt311:3.1.2-12"]),
+        Case::new("will/qos", arrives_at_its_qos)
+            .claim("the will is published at its own quality of service")
+            .covers(&["mqtt5:ext-104", "mqtt311:3.1.2-9", "mqtt311:ext-037"]),
+        Case::new("will/waits-for-absent-subscribers", waits_for_absent_subscribers)
+            .claim("a will is stored for a subscriber who is away, like any message")
+            .covers(&["mqtt5:4.5.0-1", "mqtt311:ext-037", "mqtt311:4.5.0-1"]),
+        Case::new("will/stored-with-retain", stored_with_retain)
+            .claim("a will with Will Retain is published as a retained message")
+            .covers(&["mqtt5:3.1.2-15", "mqtt311:3.1.2-17"]),
+        Case::new("will/not-stored-without-retain", not_stored_without_retain)
+            .claim("a will without Will Retain is not stored, and what is stored stays")
+            .covers(&["mqtt5:3.1.2-14", "mqtt311:3.1.2-16"]),
+        Case::new("will/payload-may-be-empty", payload_may_be_empty)
+            .claim("a will without payload is published; with Will Retain it removes the stored message")
+            .covers(&["mqtt5:ext-103", "mqtt5:3.1.2-15", "mqtt311:ext-035"]),
+        Case::new("will/payload-is-opaque", payload_is_opaque)
+            .claim("the payload of a will is published byte for byte")
+            .covers(&["mqtt5:3.1.2-7", "mqtt311:ext-036"]),
+        Case::new("will/properties-are-published", properties_are_published)
+            .claim("the properties of a will are published with it, user properties in order, the will delay left out")
+            .covers(&["mqtt5:ext-100", "mqtt5:3.1.3-10"]),
+        Case::new("will/takeover-of-a-clean-session-publishes", takeover_of_a_clean_session)
+            .claim("the will is published when another connection of the same client takes over from a clean session")
+            .covers(&["mqtt5:ext-088", "mqtt311:ext-039"]),
+        Case::new("will/takeover-of-a-lasting-session-publishes", takeover_of_a_lasting_session)
+            .claim("the will is published when another connection of the same client takes over a session that goes on")
+            .covers(&["mqtt5:ext-088", "mqtt311:ext-039"]),
+        Case::new("will/delay-is-waited-out", delay_is_waited_out)
+            .claim("a will with a delay is published when the delay has passed, not before")
+            .covers(&["mqtt5:3.1.2-8"]),
+        Case::new("will/reconnecting-cancels-a-delayed-one", reconnecting_cancels)
+            .claim("a will with a delay is not published if the session is resumed before the delay has passed")
+            .covers(&["mqtt5:3.1.3-9", "mqtt5:3.1.2-8"]),
+        Case::new("will/clean-start-publishes-a-delayed-one", clean_start_publishes)
+            .claim("a clean start ends the old session, and so publishes its will before the delay has passed")
+            .covers(&["mqtt5:ext-093"]),
+        Case::new("will/session-end-publishes-a-delayed-one", session_end_publishes)
+            .claim("a will whose delay is longer than the session expiry is published when the session ends")
+            .covers(&["mqtt5:ext-091", "mqtt5:3.1.2-8"]),
+        Case::new("will/without-session-expiry-a-delay-is-void", without_session_expiry)
+            .claim("with session expiry 0 a will with a delay is published at the end of the connection")
+            .covers(&["mqtt5:ext-092"]),
+        Case::new("will/disconnect-may-end-the-session", disconnect_may_end_the_session)
+            .claim("DISCONNECT with reason code 0x04 and session expiry 0 publishes a delayed will at once")
+            .covers(&["mqtt5:ext-094"]),
+        Case::new("will/message-expiry-starts-when-published", message_expiry_starts_when_published)
+            .claim("the message expiry of a will does not run while the will is delayed")
+            .covers(&["mqtt5:ext-101"]),
+    ];
+
+/// One who waits for wills on "grave", at QoS 0.
+fn watch(t: &Testbed) -> Result<Peer<'_>, Stop> {
+    t.needs(Capability::Wills)?;
+    let watcher = t.join("watcher")?;
+    watcher.subscribe("grave", AtMostOnce)?;
+    Ok(watcher)
+}
+
+/// One who has this will.
+fn mortal<'t>(t: &'t Testbed, connect: ConnectScript, will: WillScript) -> Result<Peer<'t>, Stop> {
+    t.join_with("mortal", &connect.will(will))
+}
+
+/// The next message is the will of somebody else who dies now.
+fn next_is_anothers(t: &Testbed, watcher: &Peer<'_>) -> Outcome {
+    t.join_with("other", &t.connect("other").will(will("grave", "another's")))?.vanish()?;
+    watcher.hears(["another's"])
+}
+
+fn published_when_the_connection_breaks(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    mortal(t, t.connect("mortal"), will("grave", "closed"))?.vanish()?;
+    watcher.hears(["closed"])?;
+    mortal(t, t.connect("mortal"), will("grave", "reset"))?.reset();
+    watcher.hears(["reset"])
+}
+
+/// A second CONNECT, for which every version asks the server to close.
+fn published_after_a_protocol_error(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+    mortal.send(t.connect("mortal"))?;
+    watcher.hears(["gone"])
+}
+
+fn discarded_by_disconnect(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    let forms: &[&[u8]] = if t.v5() { &[&[0xE0, 0], &[0xE0, 1, 0], &[0xE0, 2, 0, 0]] } else { &[&[0xE0, 0]] };
+    for form in forms {
+        let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+        mortal.send_raw(form)?;
+        mortal.vanish()?;
+        next_is_anothers(t, &watcher)?;
+    }
+    Ok(())
+}
+
+fn kept_by_disconnect_with_will(t: &Testbed) -> Outcome {
+    kept_by(t, ReasonCode::DisconnectWithWillMessage)
+}
+
+fn kept_by_disconnect_with_an_error(t: &Testbed) -> Outcome {
+    kept_by(t, ReasonCode::UnspecifiedError)?;
+    kept_by(t, ReasonCode::ReceiveMaximumExceeded)?;
+    kept_by(t, ReasonCode::AdministrativeAction)
+}
+
+fn kept_by(t: &Testbed, reason: ReasonCode) -> Outcome {
+    let watcher = watch(t)?;
+    let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+    mortal.send(disconnect().because(reason))?;
+    mortal.vanish()?;
+    watcher.hears(["gone"])?;
+    watcher.leave()
+}
+
+/// One that only servers send, and one that nobody has defined.
+fn kept_by_an_unlisted_reason_code(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    for code in [ReasonCode::SessionTakenOver.code(), 0xFF] {
+        let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+        mortal.send_raw(&[0xE0, 1, code])?;
+        mortal.vanish()?;
+        watcher.hears(["gone"])?;
+    }
+    Ok(())
+}
+
+fn published_once(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    mortal(t, t.connect("mortal"), will("grave", "gone"))?.vanish()?;
+    watcher.hears(["gone"])?;
+    t.join("mortal")?.vanish()?;
+    next_is_anothers(t, &watcher)
+}
+
+fn arrives_at_its_qos(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    t.needs(Capability::Wills)?;
+    let levels: Vec<_> = QoS::ALL.into_iter().filter(|qos| t.supports().carries(*qos)).collect();
+    let watcher = t.join("watcher")?;
+    watcher.subscribe("grave", levels[levels.len() - 1])?;
+    for qos in levels {
+        mortal(t, t.connect("mortal"), will("grave", "gone").at(qos))?.vanish()?;
+        let came = watcher.delivery("the will")?;
+        t.judge(came.text() == "gone" && came.qos == qos, format!("the will at QoS {}", qos as u8), || {
+            came.words.clone()
+        })?;
+        watcher.acknowledge(&came)?;
+    }
+    Ok(())
+}
+
+fn waits_for_absent_subscribers(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wills)?;
+    let watcher = t.join_persistent("watcher")?;
+    watcher.subscribe("grave", AtLeastOnce)?;
+    watcher.vanish()?;
+    mortal(t, t.connect("mortal"), will("grave", "gone").at(AtLeastOnce))?.vanish()?;
+    t.resume("watcher")?.hears(["gone"])
+}
+
+/// At QoS 1, for a retained message at QoS 0 may be forgotten at any time.
+fn stored_with_retain(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    t.needs(Capability::QoS1)?;
+    let watcher = watch(t)?;
+    mortal(t, t.connect("mortal"), will("grave", "gone").at(AtLeastOnce).retained())?.vanish()?;
+    let live = watcher.delivery("the will, with RETAIN 0")?;
+    t.judge(live.text() == "gone" && !live.retain, "the will, with RETAIN 0", || live.words.clone())?;
+
+    finds(t, "gone")
+}
+
+fn not_stored_without_retain(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let watcher = watch(t)?;
+    t.join("keeper")?.publish(publish("grave", "flowers").at(AtLeastOnce, 0).retained())?;
+    mortal(t, t.connect("mortal"), will("grave", "gone"))?.vanish()?;
+    watcher.hears(["flowers", "gone"])?;
+    finds(t, "flowers")
+}
+
+/// A new subscriber to "grave" gets this message as a stored one.
+fn finds(t: &Testbed, payload: &str) -> Outcome {
+    let late = t.join("late")?;
+    late.subscribe("grave", AtMostOnce)?;
+    let stored = late.delivery("the stored message, with RETAIN 1")?;
+    t.judge(stored.text() == payload && stored.retain, format!("{payload:?} with RETAIN 1"), || stored.words.clone())
+}
+
+fn payload_may_be_empty(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    mortal(t, t.connect("mortal"), will("grave", ""))?.vanish()?;
+    watcher.hears([""])?;
+    if t.supports().retain && t.supports().carries(AtLeastOnce) {
+        let keeper = t.join("keeper")?;
+        keeper.publish(publish("grave", "flowers").at(AtLeastOnce, 0).retained())?;
+        mortal(t, t.connect("mortal"), will("grave", "").retained())?.vanish()?;
+        watcher.hears(["flowers", ""])?;
+        let late = t.join("late")?;
+        late.subscribe("grave", AtMostOnce)?;
+        keeper.publish(publish("grave", "fence"))?;
+        late.hears(["fence"])?;
+    }
+    Ok(())
+}
+
+/// Before 3.1.1 a will was a text.
+fn payload_is_opaque(t: &Testbed) -> Outcome {
+    let bytes: Vec<u8> = if t.version() == Version::V31 { (1..0x7F).collect() } else { (0..=255).rev().collect() };
+    let watcher = watch(t)?;
+    for payload in [bytes.clone(), bytes.repeat(20)] {
+        mortal(t, t.connect("mortal"), will("grave", &payload))?.vanish()?;
+        let came = watcher.delivery("the will")?;
+        t.judge(came.payload == payload, format!("the {} bytes of the will", payload.len()), || came.words.clone())?;
+    }
+    Ok(())
+}
+
+fn properties_are_published(t: &Testbed) -> Outcome {
+    let sent = [
+        PayloadFormatIndicator(1),
+        MessageExpiryInterval(600),
+        ContentType("text/plain"),
+        ResponseTopic("answers"),
+        CorrelationData(b"\x00\xff"),
+    ];
+    let users = [("b", "2"), ("a", "1"), ("b", "3")];
+    let script = sent.iter().fold(will("grave", "gone"), |script, property| script.with(*property));
+    let script = users.iter().fold(script, |script, (name, value)| script.with(UserProperty(name, value)));
+    let watcher = watch(t)?;
+    mortal(t, t.connect("mortal"), script.with(WillDelayInterval(0)))?.vanish()?;
+    let came = watcher.delivery("the will with its properties")?;
+    let properties = came.properties.view();
+    // The expiry may have begun to run.
+    let fits = |property| match property {
+        MessageExpiryInterval(_) => {
+            properties.message_expiry_interval().is_some_and(|left| (590..=600).contains(&left))
+        }
+        other => properties.iter().any(|came| came == other),
+    };
+    let all = sent.into_iter().all(fits)
+        && properties.user_properties().filter(|(name, _)| ["a", "b"].contains(name)).eq(users);
+    t.judge(all, format!("{sent:?} and user properties {users:?}"), || came.words.clone())
+}
+
+fn takeover_of_a_clean_session(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    for connect in [t.connect("mortal"), t.connect_persistent("mortal", false)] {
+        let old = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+        let new = t.join_with("mortal", &connect)?;
+        watcher.hears(["gone"])?;
+        new.leave()?;
+        old.vanish()?;
+    }
+    Ok(())
+}
+
+/// Without a delay the will is due at once, whatever becomes of the session.
+fn takeover_of_a_lasting_session(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    for connect in [t.connect_persistent("mortal", false), t.connect("mortal")] {
+        let _old = mortal(t, t.connect_persistent("mortal", true), will("grave", "gone"))?;
+        let new = t.join_with("mortal", &connect)?;
+        watcher.hears(["gone"])?;
+        new.leave()?;
+    }
+    Ok(())
+}
+
+/// One who has a will with this delay and a session that lasts this long, in seconds.
+fn delayed(t: &Testbed, delay: u32, expiry: u32) -> Result<Peer<'_>, Stop> {
+    let connect = t.connect("mortal").with(SessionExpiryInterval(expiry));
+    mortal(t, connect, will("grave", "gone").with(WillDelayInterval(delay)))
+}
+
+/// The will comes no earlier than this many seconds after `ended`; later than two more is remarked.
+fn comes_after(t: &Testbed, watcher: &Peer<'_>, ended: Instant, seconds: u64) -> Outcome {
+    let due = ended + Duration::from_secs(seconds);
+    let expected = format!("the will {seconds} s after the end of the connection");
+    let came = watcher.delivery_by(&expected, due + t.timing().answer.max(Duration::from_secs(10)))?;
+    let after = came.at.since(ended);
+    if came.text() != "gone" || came.at < due {
+        return Err(deviates(expected, format!("{} after {after:?}", came.words)));
+    }
+    if after > Duration::from_secs(seconds + 2) {
+        t.remark(Some("mqtt5:ext-098"), expected, format!("the will after {after:?}"));
+    }
+    Ok(())
+}
+
+fn delay_is_waited_out(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    let mortal = delayed(t, 2, 300)?;
+    let ended = t.now();
+    mortal.vanish()?;
+    comes_after(t, &watcher, ended, 2)
+}
+
+fn reconnecting_cancels(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    let mortal = delayed(t, 2, 300)?;
+    let ended = t.now();
+    mortal.vanish()?;
+    let resumed = t.resume("mortal")?;
+    if t.now().since(ended) > Duration::from_secs(1) {
+        return Err(Stop::Inconclusive("reconnecting took longer than half of the will delay".into()));
+    }
+    t.sleep(Duration::from_secs(3));
+    next_is_anothers(t, &watcher)?;
+    resumed.ping()
+}
+
+fn clean_start_publishes(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    delayed(t, 300, 300)?.vanish()?;
+    let new = t.dial("mortal")?;
+    new.send(t.connect("mortal"))?;
+    new.expect(welcome(Some(false)))?;
+    watcher.hears(["gone"])
+}
+
+fn session_end_publishes(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    let mortal = delayed(t, 300, 1)?;
+    let ended = t.now();
+    mortal.vanish()?;
+    comes_after(t, &watcher, ended, 1)
+}
+
+fn without_session_expiry(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    delayed(t, 300, 0)?.vanish()?;
+    watcher.hears(["gone"])
+}
+
+fn disconnect_may_end_the_session(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    let mortal = delayed(t, 300, 300)?;
+    mortal.send(disconnect().because(ReasonCode::DisconnectWithWillMessage).with(SessionExpiryInterval(0)))?;
+    mortal.vanish()?;
+    watcher.hears(["gone"])
+}
+
+fn message_expiry_starts_when_published(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    let connect = t.connect("mortal").with(SessionExpiryInterval(300));
+    let script = will("grave", "gone").with(WillDelayInterval(2)).with(MessageExpiryInterval(60));
+    mortal(t, connect, script)?.vanish()?;
+    let came = watcher.delivery_by("the delayed will", t.now() + t.timing().answer + Duration::from_secs(5))?;
+    let left = came.properties.view().message_expiry_interval();
+    t.judge(matches!(left, Some(59 | 60)), "message expiry interval 60, or 59 after rounding", || came.words.clone())
+}
