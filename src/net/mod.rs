@@ -6,3 +6,16 @@ pub mod live;
 pub mod stream;
 pub mod tls;
 pub mod url;
+
+/// Random bytes from the operating system.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let source = tls::provider().secure_random;
+    source.fill(&mut bytes).expect("an operating system without randomness can serve nobody");
+    bytes
+}
+
+/// A seed for the generators that are handed to the cores in a live run.
+pub fn seed() -> u64 {
+    u64::from_ne_bytes(random())
+}

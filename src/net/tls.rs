@@ -123,7 +123,8 @@ pub fn client(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<ClientCo
     Ok(Arc::new(config))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// The cryptography that everything here uses.
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

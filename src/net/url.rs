@@ -4,9 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use harness::world::Endpoint;
+use serde::Deserialize;
 
 /// A listener's address, read from a URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Url {
     /// What is spoken below MQTT; the URL's scheme.
     pub endpoint: Endpoint,
@@ -100,6 +102,14 @@ impl fmt::Display for Escaped<'_> {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => write!(f, "{}", byte as char),
             _ => write!(f, "%{byte:02X}"),
         })
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = BadUrl;
+
+    fn try_from(text: String) -> Result<Self, BadUrl> {
+        text.parse()
     }
 }
 
