@@ -45,10 +45,7 @@ impl Bed {
         let conn = ConnId(self.next);
         self.next += 1;
         let room = usize::MAX;
-        self.broker.handle(
-            Instant::ZERO,
-            Input::Opened { conn, via: Via::Listener(0), peer: Peer::default(), room },
-        );
+        self.broker.handle(Instant::ZERO, Input::Opened { conn, via: Via::Listener(0), peer: Peer::default(), room });
         let connect = Connect {
             version: self.version,
             clean_start: true,

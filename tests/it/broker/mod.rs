@@ -1,5 +1,7 @@
 //! The reference broker through bytes: what is fed in, what comes out.
 
+mod arbitrary;
+mod authentication;
 mod connections;
 mod messages;
 mod sessions;
@@ -123,6 +125,13 @@ impl Rig {
         };
         self.clients.insert(conn, client);
         self.feed(Input::Opened { conn: ConnId(conn), via: Via::Listener(0), peer: Peer::default(), room });
+        conn
+    }
+
+    /// A connection for bytes that are no CONNECT of 5.0: what comes back is read as 3.1.1.
+    fn open_raw(&mut self) -> u32 {
+        let conn = self.open();
+        self.clients.get_mut(&conn).expect("a client").version = Version::V311;
         conn
     }
 

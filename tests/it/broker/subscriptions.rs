@@ -96,3 +96,99 @@ fn overlapping_subscriptions_bring_one_copy_or_several() {
         rig.expect(reader, &["publish own=y q0"]);
     }
 }
+
+#[test]
+fn filters_are_judged_one_by_one() {
+    let mut rig = Rig::new(Behaviour::default());
+    let list = SubscriptionBuf::new()
+        .with("a/#/b", plain(0))
+        .with("a", plain(0))
+        .with("$share/g", plain(0))
+        .with("a", plain(2))
+        .with("$share//a", plain(1));
+    let ask =
+        Packet::Subscribe(Subscribe { packet_id: id(9), properties: Properties::EMPTY, subscriptions: list.view() });
+    let client = rig.join(v5("c"));
+    rig.send(client, &ask);
+    rig.expect(client, &["suback #9 [8f, 00, 8f, 02, 8f]"]);
+    let client = rig.join(hello(Version::V311, "c"));
+    rig.send(client, &ask);
+    rig.expect(client, &["suback #9 [80, 00, 00, 02, 01]"]);
+    // Before 5.0 `$share` is nothing but a name.
+    rig.publish(client, "a", "x", 0, 0);
+    rig.expect(client, &["publish a=x q0"]);
+    let client = rig.join(hello(Version::V31, "c"));
+    rig.send(client, &ask);
+    rig.expect(client, &["closed"]);
+    let client = rig.join(v5("c"));
+    let local = SubscriptionOptions { no_local: true, ..plain(0) };
+    rig.subscribe_as(client, "$share/g/a", local, None);
+    rig.expect(client, &["disconnect 82", "closed"]);
+}
+
+#[test]
+fn unsubscribing_takes_exactly_what_it_names() {
+    let mut rig = Rig::new(Behaviour::default());
+    let client = rig.join(v5("c"));
+    for filter in ["a/+", "a/b", "$share/g/a/b"] {
+        rig.subscribe(client, filter, plain(1));
+    }
+    let list =
+        testament::packet::FilterBuf::new().with("a/b").with("a/#").with("a/b").with("a/#/b").with("$share/g/a/b");
+    let ask = testament::packet::Unsubscribe { packet_id: id(3), properties: Properties::EMPTY, filters: list.view() };
+    rig.publish(client, "a/b", "x", 1, 9);
+    rig.came(client);
+    rig.send(client, &Packet::Unsubscribe(ask));
+    rig.expect(client, &["unsuback #3 [00, 11, 11, 8f, 00]"]);
+    rig.publish(client, "a/b", "y", 0, 0);
+    rig.expect(client, &["publish a/b=y q0"]);
+    let old = rig.join(hello(Version::V311, "old"));
+    rig.send(old, &Packet::Unsubscribe(ask));
+    rig.expect(old, &["unsuback #3 []"]);
+}
+
+#[test]
+fn problem_information_is_kept_back_on_request() {
+    for (asked, told) in [(None, true), (Some(1), true), (Some(0), false)] {
+        let mut rig = Rig::new(Behaviour::default());
+        let properties =
+            asked.map_or_else(PropertyBuf::new, |value| having(Property::RequestProblemInformation(value)));
+        let client = rig.join(v5("c").properties(&properties));
+        rig.publish(client, "$SYS/x", "x", 1, 1);
+        rig.subscribe_as(client, "a/#/b", plain(0), None);
+        rig.send(client, &Packet::PubRel(Ack::success(id(5))));
+        for packet in &rig.clients[&client].came {
+            let properties = match packet.packet() {
+                Packet::PubAck(ack) | Packet::PubComp(ack) => ack.properties,
+                Packet::SubAck(ack) => ack.properties,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(properties.reason_string().is_some(), told, "{packet:?}");
+        }
+        rig.expect(client, &["puback #1 87", "suback #1 [8f]", "pubcomp #5 92"]);
+        // DISCONNECT may always say why.
+        rig.bytes(client, &[0xD0, 0]);
+        let last = rig.clients[&client].came[0].clone();
+        let Packet::Disconnect(disconnect) = last.packet() else { panic!("{last:?}") };
+        assert!(disconnect.properties.reason_string().is_some());
+    }
+}
+
+#[test]
+fn retained_and_queued_messages_keep_their_properties_in_order() {
+    let mut rig = Rig::new(Behaviour::default());
+    let writer = rig.join(v5("writer"));
+    let properties = having(Property::UserProperty("b", "1"))
+        .with(Property::TopicAlias(1))
+        .with(Property::ContentType("text"))
+        .with(Property::UserProperty("a", "2"))
+        .with(Property::MessageExpiryInterval(9));
+    let publish = Publish { retain: true, properties: properties.view(), ..message("a", "x", 1, 1) };
+    rig.send(writer, &Packet::Publish(publish));
+    let reader = rig.join(v5("reader"));
+    rig.subscribe_as(reader, "a", plain(0), Some(42));
+    rig.expect(reader, &["suback #1 [00]", "publish a=x q0 retain 9s sub42 b:1 Content Type a:2"]);
+    let old = rig.join(hello(Version::V311, "old"));
+    rig.subscribe_as(old, "a", plain(2), None);
+    rig.expect(old, &["suback #1 [02]", "publish a=x q1 #1 retain"]);
+}
