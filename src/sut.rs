@@ -1,9 +1,11 @@
 //! The system under test, by the word a user writes for it: the reference broker, an address, or a process of our own.
 //!
-//! [`broker_file`] says how to run a broker that somebody else wrote, [`process`] runs it.
+//! [`reference`] is the broker of this project; [`broker_file`] says how to run one that somebody else wrote, [`process`]
+//! runs it.
 
 pub mod broker_file;
 pub mod process;
+pub mod reference;
 
 use std::path::Path;
 

@@ -195,7 +195,7 @@ impl Judge<'_> {
 }
 
 /// The system under test where all runs share one, as something that may die under the runner's hands.
-pub trait Target: Sync {
+pub trait Target: Send + Sync {
     /// Whether it still stands, else how it died. Called after each run; `doubtful` says that the run did not end well,
     /// so that a closer look is worth its price.
     ///

@@ -1,14 +1,448 @@
 //! `testament conform`: judges a broker.
 
+mod selection;
+mod venue;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
 use clap::Args;
+use harness::case::{Played, Stop};
+use harness::catalogue::Level;
+use harness::report::terminal::Terminal;
+use harness::report::{Heading, json, junit, trace};
+use harness::run::{Done, Event, Judge, Report, Run, Runner, Summary};
+use harness::trace::Dissect;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{FAILED, OK, TROUBLE};
+use crate::catalogue::catalogue;
+use crate::net::tls::{self, Identity, Trust};
+use crate::packet::Version;
+use crate::suite::probe::probe;
+use crate::suite::supports::Supports;
+use crate::suite::testbed::{Login, Setting, Timing};
+use crate::suite::words::Words;
+use crate::suite::{self};
+use crate::sut::Target;
+use selection::{Chosen, protocol};
+use venue::Venue;
 
 /// Options of `testament conform`.
 #[derive(Debug, Default, Args)]
-pub(super) struct Conform {}
+pub(super) struct Conform {
+    /// What to judge: `reference`, a URL (mqtt://, mqtts://, ws://, wss://), a broker that `testament list brokers` names,
+    /// or the path of a broker file
+    #[arg(default_value = Target::REFERENCE)]
+    target: String,
+    /// A protocol version to speak: 3.1, 3.1.1 or 5.0; may be given several times [default: all that the target serves]
+    #[arg(long, value_name = "VERSION", value_parser = protocol)]
+    protocol: Vec<Version>,
+    /// A case to play, by its id; may be given several times [default: all]
+    #[arg(long, value_name = "ID")]
+    case: Vec<String>,
+    /// Play only cases whose id contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// A recommendation (SHOULD) that is not followed fails, too
+    #[arg(long)]
+    strict: bool,
+    /// Nobody else uses the target: also play cases that disturb others
+    #[arg(long)]
+    exclusive: bool,
+    /// Begin nothing new after the first Fail
+    #[arg(long)]
+    fail_fast: bool,
+    /// How many cases to play side by side [default: 64, in virtual time one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// What everything random is drawn from [default: 1 in virtual time, else drawn anew]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How long to wait for an answer, such as 500ms or 10s [default: by the measured round trip, at least 3s]
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Judge the reference broker over loopback sockets instead of in virtual time
+    #[arg(long)]
+    live: bool,
+    /// Write a report for machines (docs/json-report.md)
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report for build servers
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write all that passed on the wire, also in cases that passed
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// The user name to log in with
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// A file with the password to log in with; a newline at its end does not count
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// Trust the certificate authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    cafile: Option<PathBuf>,
+    /// Show the target this certificate, a PEM file
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The private key of the certificate, a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long)]
+    insecure: bool,
+    /// What the target can do, in place of what its broker file says: the `supports` part of one, in a file of its own
+    #[arg(long, value_name = "FILE")]
+    capabilities: Option<PathBuf>,
+}
+
+/// Where reports go, opened before the run so that a wrong path costs no run.
+struct Outputs {
+    json: Option<File>,
+    junit: Option<File>,
+    trace: Option<File>,
+}
 
 impl Conform {
+    /// Judges the reference broker in virtual time.
+    pub(super) fn reference() -> Self {
+        Self { target: Target::REFERENCE.to_owned(), ..Self::default() }
+    }
+
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        anyhow::bail!("not there yet")
+        let target = Target::named(&self.target)?;
+        let cases = selection::cases(&self.case, self.filter.as_deref())?;
+        let outputs = Outputs {
+            json: created(self.json.as_deref())?,
+            junit: created(self.junit.as_deref())?,
+            trace: created(self.trace.as_deref())?,
+        };
+        let venue = self.venue(target)?;
+        let settings = self.settings(&venue)?;
+        let chosen = selection::runs(&cases, settings.iter().map(|setting| setting.version))?;
+        let runs: Vec<_> = chosen.into_iter().map(|chosen| self.prepare(&venue, &settings, chosen)).collect();
+
+        let dissect = |_| Box::new(Words::default()) as Box<dyn Dissect>;
+        let judge = Judge { level: &level, dissect: &dissect, strict: self.strict };
+        let clock = clock();
+        let runner = Runner {
+            jobs: self.jobs.unwrap_or(venue.jobs).max(1),
+            heavy: 2,
+            fail_fast: self.fail_fast,
+            judge,
+            target: venue.target.as_deref(),
+            clock: &clock,
+        };
+        let began = timestamp();
+        let progress = progress();
+        let report = runner.play(&runs, &mut |event| match event {
+            Event::Planned(runs) => progress.set_length(runs as u64),
+            Event::Started(id, _) => progress.set_message(id),
+            Event::Finished(_) => progress.inc(1),
+            Event::Died { how, suspects } => {
+                progress.suspend(|| eprintln!("testament: {how}; {suspects} cases in flight are played again"));
+            }
+            Event::RunFinished(_) => progress.finish_and_clear(),
+        });
+
+        let heading = Heading {
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: venue.seed,
+            target: venue.name.clone(),
+            target_version: venue.version.clone(),
+            url: venue.url.clone(),
+        };
+        let colour = io::stdout().is_terminal() && no_colour_is_unset();
+        let terminal = Terminal { colour, rule: &rule, repeat: &|done| self.repeat(venue.seed, done) };
+        unless_closed(terminal.write(&mut io::stdout().lock(), &heading, &report, clock()))?;
+        let versions: Vec<_> = settings.iter().map(|setting| setting.version).collect();
+        outputs.write(&heading, &report, &versions, &began, &dissect).context("cannot write a report")?;
+        Ok(exit_code(&report))
+    }
+
+    fn venue(&self, target: Target) -> anyhow::Result<Venue> {
+        let trust = match &self.cafile {
+            Some(file) => Trust::Authorities(file.clone()),
+            None if self.insecure => Trust::Anyone,
+            None => Trust::System,
+        };
+        let identity = self.cert.clone().zip(self.key.clone());
+        let identity = identity.map(|(certificate, key)| Identity { certificate, key });
+        let seed = |fresh: fn() -> u64| self.seed.unwrap_or_else(fresh);
+        let mut venue = match target {
+            Target::Reference if !self.live => Venue::in_virtual_time(seed(|| 1)),
+            Target::Reference => Venue::on_loopback(seed(venue::fresh_seed))?,
+            other if self.live => {
+                drop(other);
+                anyhow::bail!(
+                    "--live is about the reference broker, and any other target is live anyway; leave it out"
+                );
+            }
+            Target::Managed(file) => Venue::with_process(*file, seed(venue::fresh_seed))?,
+            Target::Address(url) => {
+                let tls = url.is_secure().then(|| tls::client(&trust, identity.as_ref())).transpose()?;
+                Venue::at(url, tls, seed(venue::fresh_seed))?
+            }
+        };
+        if let Some(file) = &self.capabilities {
+            let shown = file.display();
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read the capabilities {shown}"))?;
+            venue.supports = Supports::parse(&text).map_err(|why| anyhow::anyhow!("{shown}:{why}"))?;
+        }
+        Ok(venue)
+    }
+
+    /// What each play under each protocol version is given, after a first look at the target.
+    fn settings(&self, venue: &Venue) -> anyhow::Result<Vec<Setting>> {
+        let asked = if self.protocol.is_empty() { &venue.protocols } else { &self.protocol };
+        if let Some(other) = asked.iter().find(|version| !venue.protocols.contains(version)) {
+            let served = venue.protocols.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(", ");
+            anyhow::bail!("{} does not serve MQTT {other}; choose --protocol from {served}", venue.name);
+        }
+        let mut settings = Vec::new();
+        for &version in asked {
+            let mut setting = Setting {
+                version,
+                token: venue.token.clone(),
+                number: u16::MAX,
+                timing: self.timing(Duration::from_millis(50)),
+                supports: venue.supports.clone(),
+                login: self.login(venue)?,
+                disposable: venue.private,
+            };
+            match probe(setting.clone(), venue.world(&format!("probe {version}"))) {
+                Ok(probed) => {
+                    setting.supports = probed.supports;
+                    setting.timing = self.timing(probed.round_trip);
+                    settings.push(setting);
+                }
+                // Nobody promised that a target at an address serves every version.
+                Err(Stop::Deviation(deviation)) if self.protocol.is_empty() && venue.foreign => {
+                    eprintln!(
+                        "testament: MQTT {version} is left out: expected {}, {}",
+                        deviation.expected, deviation.came
+                    );
+                }
+                Err(stop) => anyhow::bail!(
+                    "cannot judge {} under MQTT {version}: {}; check that it runs, its address, and --username",
+                    venue.name,
+                    in_words(&stop)
+                ),
+            }
+        }
+        anyhow::ensure!(
+            !settings.is_empty(),
+            "{} welcomes no client under any protocol version; check --username and --password-file",
+            venue.name
+        );
+        Ok(settings)
+    }
+
+    fn timing(&self, round_trip: Duration) -> Timing {
+        let measured = Timing::for_round_trip(round_trip);
+        self.timeout.map_or(measured, |answer| Timing { answer, grace: measured.grace.min(answer) })
+    }
+
+    fn login(&self, venue: &Venue) -> anyhow::Result<Option<Login>> {
+        let Some(username) = &self.username else { return Ok(venue.login.clone()) };
+        let mut password = match &self.password_file {
+            Some(file) => {
+                std::fs::read(file).with_context(|| format!("cannot read the password in {}", file.display()))?
+            }
+            None => Vec::new(),
+        };
+        while password.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+            password.pop();
+        }
+        Ok(Some(Login { username: username.clone(), password }))
+    }
+
+    fn prepare<'a>(&self, venue: &'a Venue, settings: &[Setting], chosen: Chosen) -> Run<'a> {
+        let Chosen { case, version, clauses, number } = chosen;
+        let setting = settings.iter().find(|setting| setting.version == version);
+        let mut setting = setting.expect("only versions that have a setting are chosen").clone();
+        setting.number = number;
+        let disturbs = case.isolation.alone && venue.foreign && !self.exclusive;
+        let mut isolation = case.isolation;
+        isolation.alone &= !venue.private;
+        let name = format!("{} {version}", case.id);
+        let play = move || {
+            if disturbs {
+                let outcome = Err(Stop::Skip("needs the target for itself (--exclusive)".to_owned()));
+                return Played { outcome, remarks: Vec::new(), trace: Default::default() };
+            }
+            suite::play(case, setting.clone(), venue.world(&name))
+        };
+        Run { id: case.id, claim: case.claim, protocol: version.as_str(), clauses, isolation, play: Box::new(play) }
+    }
+
+    /// The command that plays this run again.
+    fn repeat(&self, seed: u64, done: &Done) -> String {
+        let mut words = vec!["testament".to_owned(), "conform".to_owned(), self.target.clone()];
+        let mut option = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([name.to_owned(), value]);
+            }
+        };
+        option("--protocol", Some(done.protocol.to_owned()));
+        option("--case", Some(done.id.to_owned()));
+        option("--seed", Some(seed.to_string()));
+        option("--timeout", self.timeout.map(|span| humantime::format_duration(span).to_string().replace(' ', "")));
+        option("--username", self.username.clone());
+        let files = [
+            ("--password-file", &self.password_file),
+            ("--cafile", &self.cafile),
+            ("--cert", &self.cert),
+            ("--key", &self.key),
+            ("--capabilities", &self.capabilities),
+        ];
+        for (name, file) in files {
+            option(name, file.as_ref().map(|file| file.display().to_string()));
+        }
+        let flags = [
+            ("--live", self.live),
+            ("--strict", self.strict),
+            ("--exclusive", self.exclusive),
+            ("--insecure", self.insecure),
+        ];
+        words.extend(flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name).to_owned()));
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Outputs {
+    fn write(
+        self,
+        heading: &Heading,
+        report: &Report,
+        versions: &[Version],
+        began: &str,
+        dissect: &dyn Fn(&'static str) -> Box<dyn Dissect>,
+    ) -> io::Result<()> {
+        if let Some(file) = self.json {
+            let bound =
+                catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
+            let mut out = BufWriter::new(file);
+            json::write(&mut out, heading, report, bound.map(|each| each.id.as_str()))?;
+            out.flush()?;
+        }
+        if let Some(file) = self.junit {
+            let mut out = BufWriter::new(file);
+            junit::write(&mut out, heading, report, began)?;
+            out.flush()?;
+        }
+        if let Some(file) = self.trace {
+            let mut out = BufWriter::new(file);
+            trace::write(&mut out, report, dissect)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+fn created(path: Option<&Path>) -> anyhow::Result<Option<File>> {
+    let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    path.map(create).transpose()
+}
+
+/// The exit code, and the reason for it where the report does not say it.
+fn exit_code(report: &Report) -> u8 {
+    let summary = Summary::of(&report.results);
+    if summary.fail > 0 {
+        return FAILED;
+    }
+    if summary.broken + summary.inconclusive > 0 {
+        eprintln!("testament: some cases came to no verdict; the reasons are above");
+        return TROUBLE;
+    }
+    if report.lost.is_some() {
+        eprintln!("testament: the target was lost before the end; start it again and repeat");
+        return TROUBLE;
+    }
+    if summary.pass == 0 {
+        eprintln!("testament: no case passed, so nothing was shown; choose others, or give the target what they need");
+        return TROUBLE;
+    }
+    OK
+}
+
+fn level(clause: &str) -> Level {
+    catalogue().level(clause).unwrap_or(Level::Must)
+}
+
+fn rule(clause: &str) -> Option<String> {
+    catalogue().get(clause).map(|requirement| format!("{}: {}", requirement.level, requirement.rule))
+}
+
+fn in_words(stop: &Stop) -> String {
+    match stop {
+        Stop::Deviation(deviation) => format!("expected {}, {}", deviation.expected, deviation.came),
+        Stop::Skip(why) | Stop::Inconclusive(why) | Stop::Broken(why) => why.clone(),
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A bar for people who watch; nothing where nobody does.
+fn progress() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}").expect("the template is a constant");
+    let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    bar.with_style(style)
+}
+
+/// A reader who has seen enough (`testament | head`) is no error.
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+fn no_colour_is_unset() -> bool {
+    std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
+}
+
+/// Time since now.
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the clock that is handed to the runner")]
+fn clock() -> impl Fn() -> Duration + Sync {
+    let began = std::time::Instant::now();
+    move || began.elapsed()
+}
+
+/// The present moment as JUnit writes it, in universal time.
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a report says when it was made")]
+fn timestamp() -> String {
+    humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().trim_end_matches('Z').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_not_take_them() {
+        fn check(word: &str, expect: &str) {
+            assert_eq!(quoted(word), expect);
+        }
+        check("mqtt://h:1883", "mqtt://h:1883");
+        check("", "''");
+        check("a b", "'a b'");
+        check("it's", r"'it'\''s'");
+        check("$x", "'$x'");
     }
 }

@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Judge a broker against the standards
-    Conform(conform::Conform),
+    Conform(Box<conform::Conform>),
     /// List cases, requirements or brokers
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
@@ -48,7 +48,7 @@ enum Verb {
 /// Parses the command line, does what it asks, and prints what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.verb.unwrap_or_else(|| Verb::Conform(conform::Conform::default())) {
+    let done = match cli.verb.unwrap_or_else(|| Verb::Conform(Box::new(conform::Conform::reference()))) {
         Verb::Conform(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),

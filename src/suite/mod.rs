@@ -12,6 +12,7 @@ mod expiry;
 mod flow_control;
 mod keep_alive;
 pub mod peer;
+pub mod probe;
 mod publish;
 mod qos1;
 mod qos2;

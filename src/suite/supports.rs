@@ -1,6 +1,7 @@
 //! What a broker can do: declared in its file, announced in its CONNACK. A case asks before it plays, and a Skip names
 //! what was missing.
 
+use ron::extensions::Extensions;
 use serde::{Deserialize, Serialize};
 
 use crate::packet::{ConnAck, QoS, Version};
@@ -135,6 +136,18 @@ impl Capability {
 }
 
 impl Supports {
+    /// Reads the `supports` part of a broker file, in a file of its own.
+    ///
+    /// # Errors
+    /// `line:column: what is wrong`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
+        options.from_str(text).map_err(|error| {
+            let at = error.span.start;
+            format!("{}:{}: {}; write (maximum_qos: 1, retain: false) and the like", at.line, at.col, error.code)
+        })
+    }
+
     /// Whether the capability is there.
     pub fn has(&self, capability: Capability) -> bool {
         match capability {

@@ -1,0 +1,81 @@
+//! Which cases are played, under which versions.
+
+use anyhow::ensure;
+use harness::case::Case;
+use harness::catalogue::closest;
+
+use crate::catalogue::catalogue;
+use crate::packet::Version;
+use crate::suite;
+use crate::suite::testbed::Testbed;
+
+/// One case under one version.
+pub(super) struct Chosen {
+    pub(super) case: &'static Case<Testbed>,
+    pub(super) version: Version,
+    pub(super) clauses: Vec<&'static str>,
+    /// The same in every selection, so that a run repeats alone as it was in company.
+    pub(super) number: u16,
+}
+
+/// Reads a protocol version.
+pub(super) fn protocol(text: &str) -> Result<Version, String> {
+    let known = Version::ALL.into_iter().find(|version| version.as_str() == text);
+    known.ok_or_else(|| "write 3.1, 3.1.1 or 5.0".to_owned())
+}
+
+/// The cases with these ids, or all, of which the id contains `filter`; each with its place in the suite.
+///
+/// # Errors
+/// If an id is unknown or nothing is left.
+pub(super) fn cases(ids: &[String], filter: Option<&str>) -> anyhow::Result<Vec<(usize, &'static Case<Testbed>)>> {
+    for id in ids {
+        ensure!(
+            suite::cases().any(|case| case.id == id),
+            "there is no case `{id}`; perhaps you mean {}; `testament list cases` names them all",
+            closest(id, suite::cases().map(|case| case.id)).join(" or ")
+        );
+    }
+    let wanted = |case: &Case<Testbed>| {
+        (ids.is_empty() || ids.iter().any(|id| id == case.id)) && filter.is_none_or(|text| case.id.contains(text))
+    };
+    let cases: Vec<_> = suite::cases().enumerate().filter(|(_, case)| wanted(case)).collect();
+    ensure!(
+        !cases.is_empty(),
+        "no case has `{}` in its id{}; `testament list cases` names them all",
+        filter.unwrap_or_default(),
+        if ids.is_empty() { "" } else { " and was named by --case" }
+    );
+    Ok(cases)
+}
+
+/// Each of `cases` under each of `versions` that it judges, in the order of the suite.
+///
+/// # Errors
+/// If none judges any of these versions.
+pub(super) fn runs(
+    cases: &[(usize, &'static Case<Testbed>)],
+    versions: impl Iterator<Item = Version> + Clone,
+) -> anyhow::Result<Vec<Chosen>> {
+    let of = |&(place, case): &(usize, &'static Case<Testbed>)| {
+        versions.clone().map(move |version| Chosen {
+            case,
+            version,
+            clauses: catalogue().clauses(case.covers, version),
+            number: (place * Version::ALL.len() + version as usize) as u16,
+        })
+    };
+    let runs: Vec<_> = cases.iter().flat_map(of).filter(|chosen| !chosen.clauses.is_empty()).collect();
+    let names = |versions: &mut dyn Iterator<Item = Version>| {
+        versions.map(|version| version.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    ensure!(
+        !runs.is_empty(),
+        "nothing to play: the chosen cases judge MQTT {} and not {}; choose another --protocol",
+        names(&mut Version::ALL.into_iter().filter(|&version| {
+            cases.iter().any(|(_, case)| !catalogue().clauses(case.covers, version).is_empty())
+        })),
+        names(&mut versions.clone())
+    );
+    Ok(runs)
+}

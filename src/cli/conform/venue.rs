@@ -1,0 +1,264 @@
+//! Where cases are played: in virtual time, or against sockets of the reference broker, a process of ours or a stranger.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use harness::rng::Rng;
+use harness::run;
+use harness::sim::{Link, SimWorld};
+use harness::world::{Broken, Endpoint, World};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio_rustls::rustls::ClientConfig;
+
+use crate::net::host::{self, Host, Listener};
+use crate::net::live::{self, LiveWorld, Restart};
+use crate::net::stream::Dialer;
+use crate::net::url::Url;
+use crate::packet::Version;
+use crate::suite::supports::Supports;
+use crate::suite::testbed::Login;
+use crate::sut::broker_file::BrokerFile;
+use crate::sut::process::Process;
+use crate::sut::{Target, reference};
+
+/// How many cases share a live target by default: enough for those that wait to wait side by side, few enough not to be
+/// taken for an attack.
+const LIVE_JOBS: usize = 64;
+/// How long a target may take to accept a connection before it counts as dead.
+const ACCEPTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A place where cases are played, and what is known of the target there.
+pub(super) struct Venue {
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+    /// `None` in virtual time.
+    pub(super) url: Option<String>,
+    pub(super) protocols: Vec<Version>,
+    /// What is declared.
+    pub(super) supports: Supports,
+    /// The credentials that its URL carries.
+    pub(super) login: Option<Login>,
+    pub(super) jobs: usize,
+    pub(super) seed: u64,
+    /// Tells this run's names from those of any other on the same target.
+    pub(super) token: String,
+    /// Each play has a target of its own.
+    pub(super) private: bool,
+    /// Somebody else runs the target, and may use it at this moment.
+    pub(super) foreign: bool,
+    pub(super) target: Option<Arc<dyn run::Target>>,
+    live: Option<Live>,
+}
+
+/// What live plays share. The runtime comes last: connections live in it to the end.
+struct Live {
+    target: live::Target,
+    _reference: Option<Served>,
+    _runtime: Runtime,
+}
+
+impl Venue {
+    /// The reference broker, a fresh one for each play.
+    pub(super) fn in_virtual_time(seed: u64) -> Self {
+        Self {
+            name: Target::REFERENCE.to_owned(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            url: None,
+            protocols: Version::ALL.to_vec(),
+            supports: reference::supports(),
+            login: None,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            seed,
+            token: "sim".to_owned(),
+            private: true,
+            foreign: false,
+            target: None,
+            live: None,
+        }
+    }
+
+    /// The reference broker on loopback sockets, one for all plays.
+    pub(super) fn on_loopback(seed: u64) -> anyhow::Result<Self> {
+        let (served, listeners) = Served::start(seed).context("cannot serve the reference broker on loopback")?;
+        let address = listeners.get(&Endpoint::Tcp).map(|dialer| dialer.url.clone());
+        let port = address.as_ref().map_or(0, |url| url.port);
+        let watched = Watched { addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))] };
+        Ok(Self {
+            url: address.map(|url| url.to_string()),
+            jobs: LIVE_JOBS,
+            token: fresh_token(),
+            private: false,
+            target: Some(Arc::new(watched)),
+            live: Some(Live::new(listeners, None, Some(served))?),
+            ..Self::in_virtual_time(seed)
+        })
+    }
+
+    /// A broker that runs as long as this venue stands.
+    pub(super) fn with_process(file: BrokerFile, seed: u64) -> anyhow::Result<Self> {
+        let (name, supports) = (file.name.clone(), file.supports.clone());
+        let protocols = file.protocols.iter().map(|protocol| protocol.0).collect();
+        let process = Arc::new(Process::start(file)?);
+        let ports = process.ports();
+        let listener = |endpoint, port| (endpoint, Dialer { url: Url { port, ..Url::loopback(endpoint) }, tls: None });
+        let listeners: BTreeMap<_, _> = [(Endpoint::Tcp, Some(ports.tcp)), (Endpoint::Ws, ports.ws)]
+            .into_iter()
+            .filter_map(|(endpoint, port)| Some(listener(endpoint, port?)))
+            .collect();
+        Ok(Self {
+            name,
+            version: process.version(),
+            url: listeners.get(&Endpoint::Tcp).map(|dialer| dialer.url.to_string()),
+            protocols,
+            supports,
+            jobs: LIVE_JOBS,
+            token: fresh_token(),
+            private: false,
+            target: Some(Arc::clone(&process) as Arc<dyn run::Target>),
+            live: Some(Live::new(listeners, Some(process), None)?),
+            ..Self::in_virtual_time(seed)
+        })
+    }
+
+    /// A broker that somebody else runs at `url`.
+    pub(super) fn at(url: Url, tls: Option<Arc<ClientConfig>>, seed: u64) -> anyhow::Result<Self> {
+        let addresses = (url.host.as_str(), url.port).to_socket_addrs();
+        let addresses = addresses.with_context(|| format!("cannot find the host of {url}; check its name"))?.collect();
+        let login = url.username.clone().map(|username| {
+            let password = url.password.clone().unwrap_or_default().into_bytes();
+            Login { username, password }
+        });
+        let shown = url.to_string();
+        let dialer = Dialer { url: url.clone(), tls };
+        let mut listeners = BTreeMap::from([(url.endpoint, dialer.clone())]);
+        if url.endpoint == Endpoint::Tls {
+            // Whoever has a TLS listener only is judged through it.
+            listeners.insert(Endpoint::Tcp, dialer);
+        }
+        Ok(Self {
+            name: shown.clone(),
+            version: None,
+            url: Some(shown),
+            supports: Supports::default(),
+            login,
+            jobs: LIVE_JOBS,
+            token: fresh_token(),
+            private: false,
+            foreign: true,
+            target: Some(Arc::new(Watched { addresses })),
+            live: Some(Live::new(listeners, None, None)?),
+            ..Self::in_virtual_time(seed)
+        })
+    }
+
+    /// A fresh seat for the play of this name, which with the seed determines all that is drawn there.
+    pub(super) fn world(&self, play: &str) -> Box<dyn World> {
+        let seed = self.seed;
+        let rng = Rng::stream(seed, &format!("case {play}"));
+        match &self.live {
+            Some(live) => Box::new(LiveWorld::new(live.target.clone(), rng)),
+            None => {
+                let broker = format!("broker {play}");
+                let start = move || Box::new(reference::node(Rng::stream(seed, &broker))) as _;
+                Box::new(SimWorld::new(rng, Link::default(), &reference::LISTENERS, Box::new(start)))
+            }
+        }
+    }
+}
+
+impl Live {
+    fn new(
+        listeners: BTreeMap<Endpoint, Dialer>,
+        process: Option<Arc<Process>>,
+        reference: Option<Served>,
+    ) -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.context("cannot start the runtime for connections")?;
+        let restart = process.map(|process| process as Arc<dyn Restart>);
+        let target = live::Target { listeners, runtime: runtime.handle().clone(), restart };
+        Ok(Self { target, _reference: reference, _runtime: runtime })
+    }
+}
+
+/// The reference broker on a thread of its own, until this is dropped.
+struct Served {
+    thread: Option<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Served {
+    fn start(seed: u64) -> std::io::Result<(Self, BTreeMap<Endpoint, Dialer>)> {
+        let runtime = host::runtime()?;
+        let mut bound = Vec::new();
+        for (endpoint, _) in reference::LISTENERS {
+            bound.push(runtime.block_on(Listener::bind(&Url { port: 0, ..Url::loopback(endpoint) }, None))?);
+        }
+        let dialers = bound.iter().map(|listener| {
+            let url = listener.url().clone();
+            (url.endpoint, Dialer { url, tls: None })
+        });
+        let dialers = dialers.collect();
+        let (stop, mut stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let mut host = Host::new(reference::node(Rng::stream(seed, "broker")), bound, None);
+                loop {
+                    tokio::select! {
+                        () = host.turn() => {}
+                        _ = &mut stopped => return,
+                    }
+                }
+            });
+        });
+        Ok((Self { thread: Some(thread), stop: Some(stop) }, dialers))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, that has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A target that can be watched but not restarted.
+struct Watched {
+    addresses: Vec<SocketAddr>,
+}
+
+impl run::Target for Watched {
+    fn check(&self, doubtful: bool) -> Result<(), String> {
+        let accepts = |address| TcpStream::connect_timeout(address, ACCEPTS_WITHIN).is_ok();
+        if !doubtful || self.addresses.iter().any(accepts) {
+            Ok(())
+        } else {
+            Err("the target died: it accepts no more connections".to_owned())
+        }
+    }
+
+    fn revive(&self) -> Result<(), Broken> {
+        Err(Broken("it is not ours to start again".to_owned()))
+    }
+}
+
+/// A seed that nobody can foresee.
+pub(super) fn fresh_seed() -> u64 {
+    // The keys of std's hash tables come from the operating system.
+    RandomState::new().build_hasher().finish()
+}
+
+/// Six letters and digits.
+fn fresh_token() -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut rng = Rng::stream(fresh_seed(), "token");
+    (0..6).map(|_| char::from(DIGITS[rng.below(36) as usize])).collect()
+}
