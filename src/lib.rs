@@ -1,7 +1,8 @@
 //! Testament: a conformance test harness and a device-fleet simulator for MQTT 3.1, 3.1.1 and 5.0.
 //!
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
-//! `packet topic scram | codec violation | flow session  forge | client  broker  ws  catalogue  suite | net sut | cli`.
+//! `packet topic scram | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite
+//! | mutant  net sut | cli`.
 
 pub mod broker;
 pub mod catalogue;
