@@ -1,4 +1,4 @@
-//! `testament list`: lists cases or requirements.
+//! `testament list`: lists cases, requirements or brokers.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,7 @@ use super::text::{print, wrap};
 use crate::catalogue::{catalogue, home};
 use crate::packet::Version;
 use crate::suite;
+use crate::sut::broker_file::{BrokerFile, EMBEDDED};
 
 /// Options of `testament list`.
 #[derive(Debug, Args)]
@@ -33,6 +34,8 @@ enum What {
     Cases,
     /// The rules of the standards, and where the suite stands with each
     Requirements,
+    /// The brokers that `testament conform` knows by name
+    Brokers,
 }
 
 /// One case, as JSON.
@@ -60,12 +63,23 @@ struct RequirementRow {
     cases: Vec<&'static str>,
 }
 
+/// One broker file, as JSON.
+#[derive(Serialize)]
+struct BrokerRow {
+    id: &'static str,
+    name: String,
+    versions: Vec<&'static str>,
+    start: Vec<String>,
+    install: String,
+}
+
 impl List {
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
         match self.what {
             What::Cases => self.print(&self.cases(), cases_as_text),
             What::Requirements => self.print(&self.requirements(), requirements_as_text),
+            What::Brokers => self.print(&self.brokers()?, brokers_as_text),
         }
     }
 
@@ -107,6 +121,17 @@ impl List {
         });
         rows.filter(|row| self.wants(&row.versions, [row.id, row.rule])).collect()
     }
+
+    fn brokers(&self) -> anyhow::Result<Vec<BrokerRow>> {
+        let mut rows = Vec::new();
+        for &(id, text) in EMBEDDED {
+            let BrokerFile { name, protocols, start, install, .. } = BrokerFile::parse(id, text)?;
+            let versions = protocols.iter().map(|protocol| protocol.0.as_str()).collect();
+            rows.push(BrokerRow { id, name, versions, start, install });
+        }
+        rows.retain(|row| self.wants(&row.versions, [row.id, &row.name]));
+        Ok(rows)
+    }
 }
 
 fn names(versions: &[Version]) -> Vec<&'static str> {
@@ -145,5 +170,16 @@ fn requirements_as_text(rows: &[RequirementRow]) -> String {
         let owed = of.iter().filter(|row| row.coverage == Coverage::Owed && row.level == must).count();
         let _ = writeln!(out, "{owed:>13}");
     }
+    out
+}
+
+fn brokers_as_text(rows: &[BrokerRow]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let _ = writeln!(out, "{}  ({})", row.id, row.versions.join(", "));
+        wrap(&mut out, 4, &format!("{}, started as `{}`", row.name, row.start.join(" ")));
+        wrap(&mut out, 4, &format!("without it: {}", row.install));
+    }
+    out.push_str("\nJudge one of them: testament conform NAME; any other: testament conform URL, or the path of a broker file.\n");
     out
 }

@@ -179,6 +179,10 @@ mod command_line {
         let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((code, &rows[0]["versions"]), (Some(0), &serde_json::json!(["3.1", "3.1.1", "5.0"])), "{text}");
 
+        let (code, text, _) = testament(&["list", "brokers", "--json"]);
+        let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((code, &rows[0]["id"]), (Some(0), &serde_json::json!("mosquitto")), "{text}");
+
         let (code, _, errors) = testament(&["list", "verdicts"]);
         assert_eq!(code, Some(2), "{errors}");
     }
