@@ -325,7 +325,8 @@ pub(super) fn properties(t: &Testbed, lists: &[&[Property<'_>]]) -> Outcome {
     turned_away(t, lists.iter().map(|list| good.clone().properties(listed(list).view().as_bytes())))
 }
 
-fn listed(properties: &[Property<'_>]) -> PropertyBuf {
+/// These properties in wire form.
+pub(super) fn listed(properties: &[Property<'_>]) -> PropertyBuf {
     properties.iter().fold(PropertyBuf::new(), |list, property| list.with(*property))
 }
 

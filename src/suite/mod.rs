@@ -11,6 +11,7 @@ pub mod expect;
 mod expiry;
 mod flow_control;
 mod keep_alive;
+mod malformed;
 pub mod peer;
 pub mod probe;
 mod publish;
@@ -52,6 +53,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     alias::CASES,
     flow_control::CASES,
     expiry::CASES,
+    malformed::CASES,
     websocket::CASES,
 ];
 
