@@ -48,8 +48,15 @@ impl Message {
     }
 
     /// Quality of service.
-    pub fn qos(&self) -> QoS {
+    pub(super) fn qos(&self) -> QoS {
         self.qos
+    }
+}
+
+impl From<&Publish<'_>> for Message {
+    /// A copy.
+    fn from(publish: &Publish<'_>) -> Self {
+        Self::new(publish.topic, publish)
     }
 }
 
