@@ -1,8 +1,12 @@
 //! The command line: one file per verb. Exit codes are documented constants; every error says what to do.
 
 mod conform;
+mod connect;
 mod explain;
+mod format;
+mod line;
 mod list;
+mod property;
 mod publish;
 mod serve;
 mod subscribe;

@@ -85,7 +85,7 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= LIMITS.first));
         for quarter in 0..4 {
             let span = LIMITS.first * quarter / 4..LIMITS.first * (quarter + 1) / 4;
-            let hits = waits.iter().filter(|wait| span.contains(wait)).count();
+            let hits = waits.iter().filter(|wait| span.contains(*wait)).count();
             assert!((60..=140).contains(&hits), "{hits} of 400 waits in {span:?}");
         }
     }
