@@ -4,12 +4,15 @@
 //! Levels are what lies between the slashes, and an empty level is a level like any other: `a//b` has three, `/` has
 //! two. Absent: normalisation of any kind (names are compared byte for byte), and owned forms (a tree keeps its own copy).
 
+mod retained;
+mod subscriptions;
 mod table;
 mod tree;
 
 use std::fmt;
 
-pub use tree::{RetainedTree, SubscriptionTree};
+pub use retained::RetainedTree;
+pub use subscriptions::SubscriptionTree;
 
 /// The most bytes a topic name or filter can have: its length prefix is two bytes (4.7.3-3).
 pub const MAX_LEN: usize = u16::MAX as usize;
