@@ -3,24 +3,34 @@
 
 use super::seam::{Fate, Passing, Seam};
 use super::{Change, Mutant};
-use crate::packet::{Host, PacketType, PropertyId, Version};
+use crate::packet::{ConnAck, Host, Packet, PacketType, Properties, PropertyId, ReasonCode, Version};
 use crate::violation::Rule;
 
-/// Drops the packets that break its rule.
+/// Drops the packets that break its rule; a CONNECT it accepts.
 pub(super) struct Overlook(pub(super) Rule);
 
 impl Seam for Overlook {
     fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         match passing.packet {
-            Err(refusal) if refusal.rule() == self.0 => {}
+            Err(refusal) if refusal.rule() == self.0 => {
+                if passing.frame[0] >> 4 == PacketType::Connect as u8 {
+                    let version = if claims_v5(passing.frame) { Version::V5 } else { Version::V311 };
+                    let (reason, properties) = (ReasonCode::Success, Properties::EMPTY);
+                    fate.back_as(&Packet::ConnAck(ConnAck { session_present: false, reason, properties }), version);
+                }
+            }
             _ => fate.on(passing.frame),
         }
     }
 }
 
+/// Whether the protocol name in these bytes is followed by level 5, wherever they are broken.
+fn claims_v5(frame: &[u8]) -> bool {
+    frame.windows(5).any(|five| five == b"MQTT\x05")
+}
+
 /// The rules that a client can break in a single packet and that a server must close for.
 fn rules() -> Vec<Rule> {
-    use Host::Packet;
     use PacketType::{
         Auth, Connect, Disconnect, PingReq, PubAck, PubComp, PubRec, PubRel, Publish, Subscribe, Unsubscribe,
     };
@@ -62,7 +72,7 @@ fn rules() -> Vec<Rule> {
     rules.extend([Publish, Subscribe, Unsubscribe].map(Rule::PacketIdZero));
     rules.extend([Subscribe, Unsubscribe].map(Rule::NoFilters));
     let hosts = [Connect, Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, Disconnect, Auth];
-    rules.extend(hosts.map(Packet).into_iter().chain([Host::Will]).map(Rule::MisplacedProperty));
+    rules.extend(hosts.map(Host::Packet).into_iter().chain([Host::Will]).map(Rule::MisplacedProperty));
     rules.extend([P::SubscriptionIdentifier, P::ServerReference].map(Rule::PropertyFromWrongSide));
     let once = [
         P::PayloadFormatIndicator,
