@@ -7,9 +7,10 @@ use harness::case::{Case, Outcome, Stop};
 
 use super::expect::welcome;
 use super::peer::Peer;
-use super::script::{ConnectScript, disconnect, publish, subscribe};
+use super::script::{ConnectScript, Raw, Script, disconnect, publish, subscribe};
 use super::supports::Capability;
 use super::testbed::Testbed;
+use super::will::publish_at_qos_3;
 use crate::packet::{
     Packet,
     Property::{SessionExpiryInterval, SubscriptionIdentifier},
@@ -60,8 +61,11 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("session/options-are-kept", options_are_kept)
         .claim("the options of a subscription and its identifier are kept in the session")
         .covers(&["mqtt5:ext-163", "mqtt5:3.1.2-5"]),
-    Case::new("session/outlives-a-protocol-error", outlives_a_protocol_error)
-        .claim("a protocol error ends the connection, not the session")
+    Case::new("session/outlives-a-malformed-packet", outlives_a_malformed_packet)
+        .claim("a malformed packet ends the connection, not the session")
+        .covers(&["mqtt5:3.1.2-23", "mqtt311:ext-106"]),
+    Case::new("session/outlives-a-second-connect", outlives_a_second_connect)
+        .claim("a second CONNECT on one connection ends the connection, not the session")
         .covers(&["mqtt5:3.1.2-23", "mqtt311:ext-106"]),
     Case::new("session/takeover-keeps-it", takeover_keeps_it)
         .claim("a new connection without clean start takes over session and deliveries from one that is still open")
@@ -242,11 +246,18 @@ fn options_are_kept(t: &Testbed) -> Outcome {
     t.judge(kept, format!("another's message, RETAIN as published, identifiers {ids:?}"), || came.words.clone())
 }
 
-/// A second CONNECT, for which every version asks the server to close.
-fn outlives_a_protocol_error(t: &Testbed) -> Outcome {
+fn outlives_a_malformed_packet(t: &Testbed) -> Outcome {
+    outlives(t, Raw(publish_at_qos_3(t)?))
+}
+
+fn outlives_a_second_connect(t: &Testbed) -> Outcome {
+    outlives(t, t.connect_persistent("reader", false))
+}
+
+fn outlives(t: &Testbed, error: impl Script) -> Outcome {
     let reader = t.join_persistent("reader")?;
     reader.subscribe("door", AtMostOnce)?;
-    reader.send(t.connect_persistent("reader", false))?;
+    reader.send(error)?;
     reader.vanish()?;
     let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
     t.join("writer")?.publish(publish("door", "open"))?;

@@ -11,9 +11,10 @@ use harness::time::Instant;
 
 use super::expect::welcome;
 use super::peer::Peer;
-use super::script::{ConnectScript, WillScript, disconnect, publish, will};
+use super::script::{ConnectScript, Script, WillScript, disconnect, publish, will};
 use super::supports::Capability;
 use super::testbed::{Testbed, deviates};
+use crate::forge::Forged;
 use crate::packet::{
     Property::{
         ContentType, CorrelationData, MessageExpiryInterval, PayloadFormatIndicator, ResponseTopic,
@@ -29,8 +30,11 @@ pub(super) const CASES: &[Case<Testbed>] =
         Case::new("will/published-when-the-connection-breaks", published_when_the_connection_breaks)
             .claim("the will is published when the connection ends without DISCONNECT, by its close or its reset")
             .covers(&["mqtt5:3.1.2-7", "mqtt5:3.1.2-8", "mqtt5:ext-090", "mqtt311:3.1.2-8", "mqtt311:ext-032"]),
-        Case::new("will/published-after-a-protocol-error", published_after_a_protocol_error)
-            .claim("the will is published when the server ends the connection because of a protocol error")
+        Case::new("will/published-after-a-malformed-packet", published_after_a_malformed_packet)
+            .claim("the will is published when the server ends the connection because of a malformed packet")
+            .covers(&["mqtt5:ext-097", "mqtt5:3.1.2-8", "mqtt311:ext-032"]),
+        Case::new("will/published-after-a-second-connect", published_after_a_second_connect)
+            .claim("the will is published when the server ends the connection because of a second CONNECT")
             .covers(&["mqtt5:ext-097", "mqtt5:3.1.2-8", "mqtt311:ext-032"]),
         Case::new("will/discarded-by-disconnect", discarded_by_disconnect)
             .claim("the will is not published after DISCONNECT, in 5.0 with reason code 0x00 in any of its forms")
@@ -124,8 +128,21 @@ fn published_when_the_connection_breaks(t: &Testbed) -> Outcome {
     watcher.hears(["reset"])
 }
 
-/// A second CONNECT, for which every version asks the server to close.
-fn published_after_a_protocol_error(t: &Testbed) -> Outcome {
+/// A PUBLISH at QoS 3, for which every version asks the server to close.
+fn published_after_a_malformed_packet(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+    mortal.send_raw(&publish_at_qos_3(t)?)?;
+    watcher.hears(["gone"])
+}
+
+/// No encoder writes it, so it is forged.
+pub(super) fn publish_at_qos_3(t: &Testbed) -> Result<Vec<u8>, Stop> {
+    let legal = publish("nowhere", "x").at_least_once(7).wire(t)?;
+    Ok(Forged::from_frame(&legal).flags(0b0110).bytes())
+}
+
+fn published_after_a_second_connect(t: &Testbed) -> Outcome {
     let watcher = watch(t)?;
     let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
     mortal.send(t.connect("mortal"))?;
