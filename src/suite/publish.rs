@@ -326,7 +326,6 @@ fn leading_wildcards_pass_over_dollar_topics(t: &Testbed) -> Outcome {
 
 /// "shut" is the fence, from a connection of its own: the other one may have been closed.
 fn dollar_topics_are_not_for_clients(t: &Testbed) -> Outcome {
-    t.needs(Capability::DollarTopics)?;
     let dollar = format!("${}", t.topic("door"));
     let reader = t.join("reader")?;
     reader.hear_everything()?;
