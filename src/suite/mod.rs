@@ -5,6 +5,7 @@
 //! Packets are read by the codec, which golden bytes and an independent dissector judge in turn.
 
 mod alias;
+mod auth;
 mod bad_connect;
 mod connect;
 pub mod expect;
@@ -53,6 +54,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     alias::CASES,
     flow_control::CASES,
     expiry::CASES,
+    auth::CASES,
     malformed::CASES,
     websocket::CASES,
 ];

@@ -1,0 +1,349 @@
+//! Who may connect: credentials (3.1.4 of both standards) and enhanced authentication (4.12 of 5.0).
+//!
+//! The client's side of SCRAM-SHA-256 is written here from RFC 5802, so that no server is judged by its own arithmetic.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use harness::case::{Case, Outcome, Stop};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use super::bad_connect::{listed, turned_away};
+use super::expect::{Expected, welcome};
+use super::peer::Peer;
+use super::script::{Script, auth};
+use super::supports::Capability::Scram;
+use super::testbed::{Login, Testbed, as_step};
+use crate::forge::{Forged, frame};
+use crate::packet::Property::{AuthenticationData, AuthenticationMethod};
+use crate::packet::ReasonCode::{
+    BadAuthenticationMethod, BadUserNameOrPassword, ContinueAuthentication, MalformedPacket, NotAuthorized,
+    ProtocolError, ReAuthenticate, Success,
+};
+use crate::packet::{Packet, Properties, ReasonCode};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("auth/wrong-password-is-refused", wrong_password_is_refused)
+        .claim("a client with a wrong password is turned away")
+        .covers(&["mqtt5:3.1.4-2", "mqtt5:ext-182", "mqtt311:ext-020"]),
+    Case::new("auth/missing-login-is-refused", missing_login_is_refused)
+        .claim("where user names are required a client without one is turned away")
+        .covers(&["mqtt5:3.1.4-2", "mqtt5:ext-182", "mqtt311:ext-020"]),
+    Case::new("auth/refused-client-takes-nothing-over", refused_client_takes_nothing_over)
+        .claim("a client that is turned away for its password does not end the connection of the one it names")
+        .covers(&["mqtt5:3.1.4-2", "mqtt311:ext-021"]),
+    Case::new("auth/unknown-method-is-refused", unknown_method_is_refused)
+        .claim("a client that asks for an authentication method the server does not have is turned away")
+        .covers(&["mqtt5:4.12.0-1", "mqtt5:3.2.2-7"]),
+    Case::new("auth/data-without-method", data_without_method)
+        .claim("a CONNECT with authentication data but no authentication method is turned away")
+        .covers(&["mqtt5:ext-079"]),
+    Case::new("auth/repeated-property", repeated_property)
+        .claim("a CONNECT with two authentication methods, or twice authentication data, is turned away")
+        .covers(&["mqtt5:ext-043", "mqtt5:ext-044"]),
+    Case::new("auth/packet-without-method-in-connect", packet_without_method_in_connect)
+        .claim("an AUTH from a client whose CONNECT had no authentication method ends the connection")
+        .covers(&["mqtt5:4.12.0-7", "mqtt5:ext-176"]),
+    Case::new("auth/packet-without-method", packet_without_method)
+        .claim("an AUTH without authentication method ends the connection")
+        .covers(&["mqtt5:ext-177"]),
+    Case::new("auth/packet-with-flags", packet_with_flags)
+        .claim("an AUTH with flags in its fixed header ends the connection")
+        .covers(&["mqtt5:3.15.1-1"]),
+    Case::new("auth/scram-succeeds", scram_succeeds)
+        .claim("SCRAM-SHA-256: a challenge by AUTH 0x18, and CONNACK with the method and the server's own proof")
+        .covers(&["mqtt5:4.12.0-2", "mqtt5:4.12.0-5", "mqtt5:ext-180"]),
+    Case::new("auth/scram-wrong-password", scram_wrong_password)
+        .claim("SCRAM-SHA-256: a wrong proof is turned away, without DISCONNECT")
+        .covers(&["mqtt5:4.12.0-4", "mqtt5:3.14.0-1"]),
+    Case::new("auth/scram-other-method-midway", scram_other_method_midway)
+        .claim("an AUTH with another method than CONNECT is turned away")
+        .covers(&["mqtt5:4.12.0-5", "mqtt5:ext-176", "mqtt5:3.14.0-1"]),
+    Case::new("auth/scram-servers-reason-code", scram_servers_reason_code)
+        .claim("an AUTH with reason code 0x00, which is the server's, is turned away")
+        .covers(&["mqtt5:3.15.2-1"]),
+    Case::new("auth/scram-out-of-turn", scram_out_of_turn)
+        .claim("an AUTH 0x18 when no exchange is under way ends the connection")
+        .covers(&["mqtt5:ext-185"]),
+    Case::new("auth/scram-again", scram_again)
+        .claim("a client can authenticate again: AUTH 0x19, a challenge, and AUTH 0x00, while the connection serves on")
+        .covers(&["mqtt5:ext-183", "mqtt5:4.12.0-5", "mqtt5:3.2.0-2"]),
+    Case::new("auth/scram-again-with-wrong-password", scram_again_with_wrong_password)
+        .claim("a client that fails to authenticate again is disconnected")
+        .covers(&["mqtt5:4.12.1-2"]),
+    Case::new("auth/scram-again-by-other-method", scram_again_by_other_method)
+        .claim("a client that authenticates again by another method is disconnected")
+        .covers(&["mqtt5:4.12.1-1"]),
+];
+
+/// What fits a client that may not connect.
+const DENIED: &[ReasonCode] = &[BadUserNameOrPassword, NotAuthorized];
+
+/// What fits an AUTH that must not be.
+const WRONG: &[ReasonCode] = &[ProtocolError, MalformedPacket, BadAuthenticationMethod, NotAuthorized];
+
+/// A user name whose password the target is sure to check.
+fn known_user(t: &Testbed) -> Result<Login, Stop> {
+    let own = t.login().filter(|_| !t.supports().anonymous).cloned();
+    let scram = || t.supports().scram.clone().map(|(username, password)| Login { username, password: password.into() });
+    own.or_else(scram).ok_or_else(|| Stop::Skip("needs a user name whose password is checked".into()))
+}
+
+fn wrong_password_is_refused(t: &Testbed) -> Outcome {
+    let Login { username, password } = known_user(t)?;
+    t.join_with("good", &t.connect("good").login(Some(&username), Some(&password)))?.leave()?;
+    for wrong in [Some(&b"not the password"[..]), Some(b""), None] {
+        let client = t.dial("bad")?;
+        client.send(t.connect("bad").login(Some(&username), wrong))?;
+        client.turned_away(DENIED)?;
+    }
+    Ok(())
+}
+
+fn missing_login_is_refused(t: &Testbed) -> Outcome {
+    if t.supports().anonymous {
+        return Err(Stop::Skip("needs a target that requires a user name".into()));
+    }
+    t.join("good")?.leave()?;
+    let client = t.dial("bad")?;
+    client.send(t.connect("bad").login(None, None))?;
+    client.turned_away(DENIED)
+}
+
+fn refused_client_takes_nothing_over(t: &Testbed) -> Outcome {
+    let Login { username, password } = known_user(t)?;
+    let client = t.join_with("client", &t.connect("client").login(Some(&username), Some(&password)))?;
+    client.ping()?;
+    let thief = t.dial("thief")?;
+    thief.send(t.connect("client").login(Some(&username), Some(b"not the password")))?;
+    thief.turned_away(DENIED)?;
+    client.still_served()
+}
+
+fn unknown_method_is_refused(t: &Testbed) -> Outcome {
+    t.join("good")?.leave()?;
+    let client = t.dial("bad")?;
+    client.send(t.connect("bad").with(AuthenticationMethod("no-such-method")).with(AuthenticationData(b"hello")))?;
+    client.turned_away(&[BadAuthenticationMethod, NotAuthorized])
+}
+
+fn data_without_method(t: &Testbed) -> Outcome {
+    let data = listed(&[AuthenticationData(b"hello")]);
+    turned_away(t, [Forged::from_frame(&t.connect("bad").wire(t)?).properties(data.view().as_bytes())])
+}
+
+/// With two things wrong at once either may be named.
+fn repeated_property(t: &Testbed) -> Outcome {
+    t.join("good")?.leave()?;
+    let (method, data) = (AuthenticationMethod(METHOD), AuthenticationData(b"n,,n=,r=nonce"));
+    for twice in [listed(&[method, method]), listed(&[method, data, data])] {
+        let client = t.dial("bad")?;
+        let connect = Forged::from_frame(&t.connect("bad").wire(t)?).properties(twice.view().as_bytes());
+        client.send_raw(&connect.bytes())?;
+        client.turned_away(WRONG)?;
+    }
+    Ok(())
+}
+
+/// After a plain CONNECT each of these ends the connection.
+fn after_plain_connect(t: &Testbed, bad: impl IntoIterator<Item = Vec<u8>>, reasons: &[ReasonCode]) -> Outcome {
+    for bytes in bad {
+        let client = t.join("client")?;
+        client.ping()?;
+        client.send_raw(&bytes)?;
+        client.refused(reasons)?;
+    }
+    Ok(())
+}
+
+fn packet_without_method_in_connect(t: &Testbed) -> Outcome {
+    let by = |reason| auth(reason).with(AuthenticationMethod(METHOD)).wire(t);
+    after_plain_connect(t, [by(ContinueAuthentication)?, by(ReAuthenticate)?], WRONG)
+}
+
+fn packet_without_method(t: &Testbed) -> Outcome {
+    after_plain_connect(t, [frame(0xF0, b""), frame(0xF0, b"\x19\0"), frame(0xF0, b"\x18\x04\x16\0\x01x")], WRONG)
+}
+
+fn packet_with_flags(t: &Testbed) -> Outcome {
+    let good = Forged::from_frame(&auth(ContinueAuthentication).with(AuthenticationMethod(METHOD)).wire(t)?);
+    after_plain_connect(t, [good.clone().flags(0x1).bytes(), good.flags(0x2).bytes()], WRONG)
+}
+
+/// The method of these cases.
+const METHOD: &str = "SCRAM-SHA-256";
+
+/// The client's first message without its header: whom it is about, and a nonce.
+fn opening(username: &str) -> String {
+    format!("n={},r=rOprNGfwEbeRWgbNEkqO", username.replace('=', "=3D").replace(',', "=2C"))
+}
+
+/// What the client answers to a challenge, and what the server must then say (RFC 5802, 3).
+fn proof(username: &str, password: &str, challenge: &str) -> Result<(String, String), Stop> {
+    let unreadable = || Stop::Inconclusive(format!("the challenge {challenge:?} is none of {METHOD}"));
+    let part = |name| challenge.split(',').find_map(|part| part.strip_prefix(name)).ok_or_else(unreadable);
+    let salt = BASE64.decode(part("s=")?).map_err(|_| unreadable())?;
+    let rounds: u32 = part("i=")?.parse().map_err(|_| unreadable())?;
+    let reply = format!("c=biws,r={}", part("r=")?);
+    let whole = format!("{},{challenge},{reply}", opening(username));
+
+    let salted: [u8; 32] = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, rounds);
+    let client_key = keyed(&salted, b"Client Key");
+    let signature = keyed(&Sha256::digest(client_key), whole.as_bytes());
+    let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, sign)| key ^ sign).collect();
+    let server = keyed(&keyed(&salted, b"Server Key"), whole.as_bytes());
+    Ok((format!("{reply},p={}", BASE64.encode(proof)), format!("v={}", BASE64.encode(server))))
+}
+
+fn keyed(key: &[u8], text: &[u8]) -> [u8; 32] {
+    // HMAC takes a key of any length.
+    Hmac::<Sha256>::new_from_slice(key).map_or([0; 32], |mac| mac.chain_update(text).finalize().into_bytes().into())
+}
+
+/// The user that SCRAM knows.
+fn user(t: &Testbed) -> Result<(String, String), Stop> {
+    t.needs(Scram)?;
+    t.supports().scram.clone().ok_or_else(|| Stop::Skip(format!("needs {}", Scram.words())))
+}
+
+/// Whether these properties name the method.
+fn by_scram(properties: Properties<'_>) -> bool {
+    properties.authentication_method() == Some(METHOD)
+}
+
+fn data(properties: Properties<'_>) -> String {
+    String::from_utf8_lossy(properties.authentication_data().unwrap_or_default()).into_owned()
+}
+
+/// AUTH with this reason code and the method.
+fn auth_packet(reason: ReasonCode) -> Expected {
+    Expected::new(
+        format!("AUTH {reason} with method {METHOD}"),
+        move |packet| matches!(packet, Packet::Auth(auth) if auth.reason == reason && by_scram(auth.properties)),
+    )
+}
+
+/// The challenge, which must come next.
+fn challenge(client: &Peer<'_>) -> Result<String, Stop> {
+    let came = client.expect(auth_packet(ContinueAuthentication))?;
+    match came.packet.packet() {
+        Packet::Auth(auth) => Ok(data(auth.properties)),
+        _ => Err(Stop::Broken("what passed for AUTH is none".into())),
+    }
+}
+
+/// AUTH with the method and this message.
+fn message(reason: ReasonCode, text: &str) -> impl Script + use<> {
+    auth(reason).with(AuthenticationMethod(METHOD)).with(AuthenticationData(text.as_bytes()))
+}
+
+/// A connection on which the client has spoken first, and the server has to go on.
+fn begin<'t>(t: &'t Testbed, username: &str) -> Result<Peer<'t>, Stop> {
+    let client = t.dial("client")?;
+    let first = format!("n,,{}", opening(username));
+    let connect = t.connect("client").login(None, None).with(AuthenticationMethod(METHOD));
+    client.send(connect.with(AuthenticationData(first.as_bytes())))?;
+    Ok(client)
+}
+
+/// A connection authenticated by SCRAM: a step.
+fn authenticated(t: &Testbed) -> Result<Peer<'_>, Stop> {
+    let (username, password) = user(t)?;
+    let client = begin(t, &username)?;
+    let (answer, _) = proof(&username, &password, &as_step("authenticating", challenge(&client))?)?;
+    client.send(message(ContinueAuthentication, &answer))?;
+    as_step("authenticating", client.expect(welcome(None)))?;
+    Ok(client)
+}
+
+fn scram_succeeds(t: &Testbed) -> Outcome {
+    let (username, password) = user(t)?;
+    let client = begin(t, &username)?;
+    let (answer, servers) = proof(&username, &password, &challenge(&client)?)?;
+    client.send(message(ContinueAuthentication, &answer))?;
+    let expected = format!("CONNACK, accepted, with method {METHOD} and data {servers:?}");
+    client.expect(Expected::new(expected, move |packet| match packet {
+        Packet::ConnAck(connack) => {
+            connack.reason == Success && by_scram(connack.properties) && data(connack.properties) == servers
+        }
+        _ => false,
+    }))?;
+    client.still_served()
+}
+
+fn scram_wrong_password(t: &Testbed) -> Outcome {
+    authenticated(t)?.leave()?;
+    let (username, _) = user(t)?;
+    let client = begin(t, &username)?;
+    let (answer, _) = proof(&username, "not the password", &challenge(&client)?)?;
+    client.send(message(ContinueAuthentication, &answer))?;
+    client.turned_away(DENIED)
+}
+
+fn scram_other_method_midway(t: &Testbed) -> Outcome {
+    let (username, password) = user(t)?;
+    let client = begin(t, &username)?;
+    let (answer, _) = proof(&username, &password, &as_step("authenticating", challenge(&client))?)?;
+    let other = auth(ContinueAuthentication).with(AuthenticationMethod("SCRAM-SHA-1"));
+    client.send(other.with(AuthenticationData(answer.as_bytes())))?;
+    client.turned_away(WRONG)
+}
+
+fn scram_servers_reason_code(t: &Testbed) -> Outcome {
+    let (username, password) = user(t)?;
+    let client = begin(t, &username)?;
+    let (answer, _) = proof(&username, &password, &as_step("authenticating", challenge(&client))?)?;
+    let good = message(ContinueAuthentication, &answer).wire(t)?;
+    client.send_raw(&Forged::from_frame(&good).patch(0, &[Success.code()]).bytes())?;
+    client.turned_away(WRONG)
+}
+
+fn scram_out_of_turn(t: &Testbed) -> Outcome {
+    let client = authenticated(t)?;
+    client.ping()?;
+    client.send(message(ContinueAuthentication, "once more"))?;
+    client.refused(WRONG)
+}
+
+/// Begins to authenticate again. A server may decline to.
+fn begin_again<'t>(t: &'t Testbed, username: &str) -> Result<(Peer<'t>, String), Stop> {
+    let client = authenticated(t)?;
+    client.send(message(ReAuthenticate, &format!("n,,{}", opening(username))))?;
+    let declined = Expected::new(
+        "DISCONNECT with an error code",
+        |packet| matches!(packet, Packet::Disconnect(disconnect) if disconnect.reason.is_error()),
+    );
+    let came = client.expect(auth_packet(ContinueAuthentication).or(declined))?;
+    match came.packet.packet() {
+        Packet::Auth(auth) => {
+            let challenge = data(auth.properties);
+            Ok((client, challenge))
+        }
+        _ => Err(Stop::Skip("needs a target that lets clients authenticate again".into())),
+    }
+}
+
+fn scram_again(t: &Testbed) -> Outcome {
+    let (username, password) = user(t)?;
+    let (client, challenge) = begin_again(t, &username)?;
+    let (answer, _) = proof(&username, &password, &challenge)?;
+    client.send(message(ContinueAuthentication, &answer))?;
+    client.expect(auth_packet(Success))?;
+    client.still_served()
+}
+
+fn scram_again_with_wrong_password(t: &Testbed) -> Outcome {
+    let (username, _) = user(t)?;
+    let (client, challenge) = begin_again(t, &username)?;
+    let (answer, _) = proof(&username, "not the password", &challenge)?;
+    client.send(message(ContinueAuthentication, &answer))?;
+    client.refused(DENIED)
+}
+
+fn scram_again_by_other_method(t: &Testbed) -> Outcome {
+    let client = authenticated(t)?;
+    client.ping()?;
+    client.send(auth(ReAuthenticate).with(AuthenticationMethod("SCRAM-SHA-1")))?;
+    client.refused(WRONG)
+}
