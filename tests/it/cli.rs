@@ -1,1 +1,253 @@
-//! The command line as a user meets it.
+//! The command line as a contract: exit codes, messages that say what to do, reports, and no process left behind.
+
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "processes take real time to come and go")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::world::Endpoint;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use testament::hollow::{Emptiness, Hollow};
+use testament::net::host::{self, Host, Listener};
+use testament::net::url::Url;
+
+use crate::tools;
+
+const TESTAMENT: &str = env!("CARGO_BIN_EXE_testament");
+
+fn testament(arguments: &[&str]) -> Output {
+    Command::new(TESTAMENT).args(arguments).output().unwrap()
+}
+
+/// The exit code must be this one, and what is printed must contain each of these texts.
+#[track_caller]
+fn check(arguments: &[&str], code: i32, texts: &[&str]) {
+    let output = testament(arguments);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    for text in texts {
+        assert!(said.contains(text), "{arguments:?} does not say `{text}`: {said}");
+    }
+}
+
+/// A hollow broker on a socket, as long as the test process lives.
+fn serve(emptiness: Emptiness) -> String {
+    let runtime = host::runtime().unwrap();
+    let url = Url { port: 0, ..Url::loopback(Endpoint::Tcp) };
+    let listener = runtime.block_on(Listener::bind(&url, None)).unwrap();
+    let url = listener.url().to_string();
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let mut host = Host::new(Hollow::new(emptiness), vec![listener], None);
+            loop {
+                host.turn().await;
+            }
+        });
+    });
+    url
+}
+
+#[test]
+fn all_is_well() {
+    check(&[], 0, &["judges reference", "in virtual time", " pass"]);
+    check(&["conform"], 0, &["judges reference"]);
+    check(&["conform", "--case", "qos2/handshake-completes", "--protocol", "5.0"], 0, &["1 runs in", "1 pass"]);
+    check(&["conform", "--filter", "qos1/", "--strict"], 0, &[" pass"]);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_what_to_do() {
+    check(&["conform", "--case", "qos2/handshake"], 2, &["no case `qos2/handshake`", "qos2/handshake-completes"]);
+    check(&["conform", "--filter", "no such thing"], 2, &["`no such thing`", "testament list cases"]);
+    check(&["conform", "--case", "alias/", "--filter", "x"], 2, &["no case `alias/`"]);
+    check(&["conform", "--filter", "alias/", "--protocol", "3.1"], 2, &["judge MQTT 5.0 and not 3.1"]);
+    check(&["conform", "--protocol", "4.0"], 2, &["3.1, 3.1.1 or 5.0"]);
+    check(&["conform", "mosquito"], 2, &["no target `mosquito`", "one of: mosquitto"]);
+    check(&["conform", "nowhere.ron"], 2, &["cannot read the broker file nowhere.ron"]);
+    check(&["conform", "Cargo.toml"], 2, &["Cargo.toml:1:"]);
+    check(&["conform", "http://localhost"], 2, &["unknown scheme", "write mqtt://"]);
+    check(&["conform", "mqtt://127.0.0.1:1"], 2, &["cannot judge mqtt://127.0.0.1:1", "check that it runs"]);
+    check(&["conform", "mqtt://127.0.0.1:1", "--live"], 2, &["--live", "leave it out"]);
+    check(&["conform", "--json", "nowhere/report.json"], 2, &["cannot write nowhere/report.json"]);
+    check(&["conform", "--password-file", "x"], 2, &["--username"]);
+    check(&["conform", "--capabilities", "nowhere"], 2, &["cannot read the capabilities nowhere"]);
+    check(&["conform", "--capabilities", "Cargo.toml"], 2, &["Cargo.toml:1:", "write (maximum_qos: 1"]);
+    check(&["conform", "--username", "nobody"], 2, &["cannot judge reference", "check"]);
+    // A case whose capability is missing is skipped, and then nothing was shown.
+    check(&["conform", "--case", "publish/dollar-topics-are-not-for-clients"], 2, &["no case passed", "SKIP"]);
+}
+
+#[test]
+fn a_target_that_takes_no_part_is_trouble() {
+    let refused = &["welcomes no client under any protocol version"][..];
+    for emptiness in [Emptiness::Closes, Emptiness::Mute] {
+        check(&["conform", &serve(emptiness), "--timeout", "200ms"], 2, refused);
+    }
+}
+
+#[test]
+fn a_broker_file_whose_program_is_missing_says_how_to_get_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let check_file = |start: &str, texts: &[&str]| {
+        let file = broker_file(dir.path(), start);
+        check(&["conform", file.to_str().unwrap()], 2, texts);
+    };
+    check_file(r#"["no-such-program", "{port}"]"#, &["cannot find the program `no-such-program` of X", "build it"]);
+    check_file(
+        r#"["sh", "-c", "echo {port} is bad; exit 3"]"#,
+        &["X did not start: it ended with exit status: 3", "is bad"],
+    );
+}
+
+#[test]
+fn a_failure_is_reported_in_every_form_and_its_command_repeats_it() {
+    let url = serve(Emptiness::Acknowledges);
+    let dir = tempfile::tempdir().unwrap();
+    let (json, junit) = (dir.path().join("report.json"), dir.path().join("report.xml"));
+    let output = testament(&[
+        "conform",
+        &url,
+        "--filter",
+        "qos",
+        "--timeout",
+        "100ms",
+        "--seed",
+        "5",
+        "--json",
+        json.to_str().unwrap(),
+        "--junit",
+        junit.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+
+    let repeat = said.lines().rev().find_map(|line| line.trim().strip_prefix("repeat ")).expect("a failure").trim();
+    let words: Vec<_> = repeat.split(' ').collect();
+    assert_eq!(words[..3], ["testament", "conform", &url]);
+    let id = words[words.iter().position(|word| *word == "--case").unwrap() + 1];
+    check(&words[1..], 1, &[&format!("FAIL  {id} under"), "1 fail", repeat]);
+
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    check_schema(&report);
+    if tools::has("xmllint") {
+        let output = Command::new("xmllint").args(["--noout", "--schema", "tests/it/junit.xsd"]).arg(&junit).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// What docs/json-report.md promises.
+fn check_schema(report: &Value) {
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(keys(report), "cases requirements schema summary target tool");
+    assert_eq!(report["schema"], 1);
+    assert_eq!(keys(&report["tool"]), "name seed version");
+    assert_eq!(keys(&report["target"]), "name url version");
+    assert_eq!(keys(&report["summary"]), "advise broken fail inconclusive pass skip");
+    let mut counted = BTreeSet::new();
+    for case in report["cases"].as_array().unwrap() {
+        assert_eq!(keys(case), "clauses duration_ms evidence id protocol verdict why");
+        assert!(["3.1", "3.1.1", "5.0"].contains(&case["protocol"].as_str().unwrap()), "{case:#}");
+        assert!(case["duration_ms"].is_number() && !case["clauses"].as_array().unwrap().is_empty(), "{case:#}");
+        let verdict = case["verdict"].as_str().unwrap();
+        counted.insert(verdict.to_owned());
+        assert_eq!(case["why"].is_null(), verdict == "pass", "{case:#}");
+        assert_eq!(case["evidence"].is_null(), ["pass", "skip"].contains(&verdict), "{case:#}");
+        if !case["evidence"].is_null() {
+            assert_eq!(keys(&case["evidence"]), "came clauses expected omitted trace");
+            for line in case["evidence"]["trace"].as_array().unwrap() {
+                assert_eq!(keys(line), "conn dir hex len packet t");
+                assert!(["->", "<-", "--"].contains(&line["dir"].as_str().unwrap()), "{line:#}");
+            }
+        }
+    }
+    for (verdict, count) in report["summary"].as_object().unwrap() {
+        assert_eq!(counted.contains(verdict), count.as_u64() > Some(0), "{verdict}");
+    }
+    let statuses = ["passed", "failed", "advised", "inconclusive", "skipped", "not-judged"];
+    let requirements = report["requirements"].as_array().unwrap();
+    assert!(requirements.iter().all(|each| statuses.contains(&each["status"].as_str().unwrap())));
+    assert!(requirements.len() > 400, "{}", requirements.len());
+    assert!(requirements.iter().any(|each| each["status"] == "failed"));
+}
+
+/// A broker file that starts what `start` says.
+fn broker_file(dir: &Path, start: &str) -> PathBuf {
+    let path = dir.join("broker.ron");
+    let text = format!(
+        "Broker(name: \"X\", install: \"build it\", start: {start}, version: [\"{TESTAMENT}\", \"--version\"],\n\
+         protocols: [\"3.1\", \"3.1.1\", \"5.0\"])"
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// A broker file for our own broker, which writes down its process and its folder.
+fn own_broker(dir: &Path) -> PathBuf {
+    let note = dir.join("note");
+    let script = format!(
+        "sleep 1000 & echo $$ $! {{dir}} > {0}.new; mv {0}.new {0}; exec {TESTAMENT} serve --listen mqtt://127.0.0.1:{{port}}",
+        note.display()
+    );
+    broker_file(dir, &format!(r#"["sh", "-c", "{script}"]"#))
+}
+
+/// Waits until `done`, for ten seconds at most.
+#[track_caller]
+fn within_ten_seconds(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What is left of what `own_broker` wrote down: the broker, its child, its folder.
+fn left(dir: &Path) -> Vec<String> {
+    let note = std::fs::read_to_string(dir.join("note")).unwrap();
+    let runs = |id: &str| {
+        // A process that has ended may stay in the table until its parent looks.
+        let stat = std::fs::read_to_string(Path::new("/proc").join(id).join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    };
+    let there = |word: &&str| if word.starts_with('/') { Path::new(word).exists() } else { runs(word) };
+    note.split_whitespace().filter(there).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_managed_broker_is_judged_and_gone_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = own_broker(dir.path());
+    let version = format!("judges X {}", env!("CARGO_PKG_VERSION"));
+    check(&["conform", file.to_str().unwrap(), "--filter", "qos1/"], 0, &[&version, "mqtt://127.0.0.1:", " pass"]);
+    assert_eq!(left(dir.path()), [""; 0]);
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = own_broker(dir.path());
+        let mut run = start(&["conform", file.to_str().unwrap()]);
+        within_ten_seconds("the broker starts", || dir.path().join("note").exists());
+        assert_eq!(left(dir.path()).len(), 3);
+        kill(Pid::from_raw(run.id().cast_signed()), signal).unwrap();
+        run.wait().unwrap();
+        within_ten_seconds(&format!("nothing is left after {signal}"), || left(dir.path()).is_empty());
+    }
+}
+
+fn start(arguments: &[&str]) -> Child {
+    Command::new(TESTAMENT).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn mosquitto_is_judged() {
+    if tools::has("mosquitto") {
+        check(&["conform", "mosquitto", "--filter", "qos1/"], 0, &["judges Eclipse Mosquitto 2.", " pass"]);
+    }
+}

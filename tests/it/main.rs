@@ -10,4 +10,5 @@ mod foreign;
 mod hollow;
 mod net;
 mod tidy;
+mod tools;
 mod topic;
