@@ -273,12 +273,12 @@ fn a_paused_peer_is_not_read_from() {
 }
 
 /// A certificate authority, a server and a client that it vouches for, and a client that it does not, as files.
-struct Papers {
+pub(crate) struct Papers {
     folder: tempfile::TempDir,
 }
 
 impl Papers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let authority = |name: &str| {
             let mut params = CertificateParams::default();
@@ -304,7 +304,7 @@ impl Papers {
         std::fs::write(self.folder.path().join(name), text).expect("a writable folder");
     }
 
-    fn file(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
