@@ -106,8 +106,7 @@ pub struct Requirement {
 }
 
 /// Where a requirement stands with the cases there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Coverage {
     /// A case judges it.
     Covered,
@@ -147,7 +146,13 @@ impl Coverage {
     }
 }
 
-/// What a run showed of a requirement.
+impl Serialize for Coverage {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What a run showed of a requirement; reports use these names, such as `not-judged`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -178,18 +183,6 @@ impl Status {
             Verdict::Inconclusive(_) | Verdict::Broken(_) => Self::Inconclusive,
         });
         each.max().unwrap_or(Self::NotJudged)
-    }
-
-    /// The name reports use: `failed`, `inconclusive`, `advised`, `passed`, `skipped` or `not-judged`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotJudged => "not-judged",
-            Self::Skipped => "skipped",
-            Self::Passed => "passed",
-            Self::Advised => "advised",
-            Self::Inconclusive => "inconclusive",
-            Self::Failed => "failed",
-        }
     }
 }
 
