@@ -65,25 +65,22 @@ impl Broker {
             connection.stage = Stage::Proving(Box::new(kept));
             return self.prove(conn, properties.authentication_data().unwrap_or_default());
         }
-        if passwords.is_empty() {
-            return self.accept(conn, connect, None);
+        if let Some(username) = connect.username
+            && !passwords.is_empty()
+        {
+            let work = passwords.check(username, connect.password.unwrap_or_default());
+            let Ok(kept) = PacketBuf::decode(frame, connect.version, Side::Client) else { return };
+            let ticket = Ticket(self.next_ticket);
+            self.next_ticket += 1;
+            self.asked.insert(ticket, conn);
+            connection.stage = Stage::Checking(ticket, Box::new(kept));
+            return self.outbox.ask(ticket, work);
         }
-        match (connect.username, &connection.certificate) {
-            (Some(username), _) => {
-                let work = passwords.check(username, connect.password.unwrap_or_default());
-                let Ok(kept) = PacketBuf::decode(frame, connect.version, Side::Client) else { return };
-                let ticket = Ticket(self.next_ticket);
-                self.next_ticket += 1;
-                self.asked.insert(ticket, conn);
-                connection.stage = Stage::Checking(ticket, Box::new(kept));
-                self.outbox.ask(ticket, work);
-            }
-            (None, Some(name)) => {
-                connection.user = Some(name.clone());
-                self.accept(conn, connect, None);
-            }
-            (None, None) if self.settings.anonymous => self.accept(conn, connect, None),
-            (None, None) => self.reject(conn, Rule::NotAuthorized),
+        connection.user = connection.certificate.clone();
+        if connection.user.is_some() || passwords.is_empty() || self.settings.anonymous {
+            self.accept(conn, connect, None);
+        } else {
+            self.reject(conn, Rule::NotAuthorized);
         }
     }
 

@@ -5,16 +5,20 @@ use harness::time::Instant;
 
 use super::Broker;
 use super::connection::Connection;
-use super::message::{Attempt, Delivery};
+use super::message::Delivery;
 use super::output::Outbox;
 use super::session::SessionId;
 use crate::codec::publish_head;
 use crate::flow::{Alias, Repeat};
-use crate::packet::{Ack, Packet, Properties, Property, PropertyBuf, Publish, QoS, Version};
+use crate::packet::{Ack, Packet, PacketId, Properties, Property, PropertyBuf, Publish, QoS, Version};
+
+/// The packet identifier and whether the packet is a repeat; `None` at QoS 0.
+type Attempt = Option<(PacketId, bool)>;
 
 /// Writes PUBLISH packets; keeps the memory between them.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
+    /// The properties of one receiver.
     own: PropertyBuf,
 }
 
@@ -28,25 +32,22 @@ impl Writer {
         attempt: Attempt,
         now: Instant,
     ) -> bool {
-        let message = delivery.message;
-        let topic = message.topic();
+        let topic = delivery.message.topic();
         let alias = connection.aliases_out.alias(topic);
-        let sent = self.attempt(outbox, conn, connection, delivery, attempt, alias, now);
+        let sent = self.write(outbox, (conn, connection), delivery, attempt, alias, now);
         match alias {
             Alias::New(_) if sent => connection.aliases_out.bind(topic),
             // Three bytes less may be what it takes.
-            Alias::New(_) => return self.attempt(outbox, conn, connection, delivery, attempt, Alias::None, now),
+            Alias::New(_) => return self.write(outbox, (conn, connection), delivery, attempt, Alias::None, now),
             Alias::None | Alias::Known(_) => {}
         }
         sent
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and a struct of them would be used once")]
-    fn attempt(
+    fn write(
         &mut self,
         outbox: &mut Outbox,
-        conn: ConnId,
-        connection: &mut Connection,
+        (conn, connection): (ConnId, &mut Connection),
         delivery: &Delivery<'_>,
         attempt: Attempt,
         alias: Alias,

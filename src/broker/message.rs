@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::time::Instant;
 
 use super::subscriptions::GroupId;
-use crate::packet::{PacketId, Properties, Property, PropertyBuf, QoS};
+use crate::packet::{Properties, Property, PropertyBuf, QoS};
 use crate::topic::Topic;
 
 /// Topic, forwardable properties and payload, one after the other behind a small header, so that a queue entry is one
@@ -200,6 +200,3 @@ impl Pending {
         &self.message
     }
 }
-
-/// A packet identifier and whether the packet is a repeat; `None` at QoS 0.
-pub(super) type Attempt = Option<(PacketId, bool)>;

@@ -81,14 +81,22 @@ impl Outbox {
         self.queue.push(Queued::Note { conn, start, len: (self.arena.len() - start) as u32 });
     }
 
+    /// Forgets what was taken; after an uncommonly large batch, its memory too.
+    fn clear(&mut self) {
+        const KEPT: usize = 1 << 20;
+        self.arena.clear();
+        self.arena.shrink_to(KEPT);
+        self.shared.clear();
+        self.works.clear();
+        self.queue.clear();
+        self.queue.shrink_to(KEPT / size_of::<Queued>());
+        self.taken = 0;
+    }
+
     /// The next output.
     pub(super) fn poll(&mut self) -> Option<Output<'_>> {
         let Some(next) = self.queue.get(self.taken) else {
-            self.arena.clear();
-            self.shared.clear();
-            self.works.clear();
-            self.queue.clear();
-            self.taken = 0;
+            self.clear();
             return None;
         };
         self.taken += 1;

@@ -204,7 +204,7 @@ impl Subscriptions {
     }
 
     /// Whose turn it is in a group: the next that is ready, else the next that has a connection, else the next. `None` if
-    /// the group has ended, or if nobody is left but those without a connection while `needs_session` is false.
+    /// the group has ended.
     pub(super) fn next_in(&mut self, id: GroupId, readiness: impl Fn(&Subscriber) -> Readiness) -> Option<Subscriber> {
         let group = self.groups.get_mut(&id)?;
         let count = group.members.len();

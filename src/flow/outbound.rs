@@ -28,6 +28,9 @@ pub struct Outbound<M> {
     runway: u16,
 }
 
+/// For how many messages a session keeps memory after a burst of eight times as many.
+const KEPT: usize = 16;
+
 #[derive(Clone, Debug)]
 struct Unacknowledged<M> {
     id: PacketId,
@@ -231,6 +234,9 @@ impl<M> Outbound<M> {
             return Err(self.stray(id));
         };
         self.published -= usize::from(at < self.published);
+        if self.publishes.is_empty() && self.publishes.capacity() > 8 * KEPT {
+            self.publishes.shrink_to(KEPT);
+        }
         Ok(sent.message)
     }
 
