@@ -181,8 +181,7 @@ fn nothing_is_left_lying_about() {
             let banned = parts.concat();
             assert!(!text.contains(&banned), "{}: {banned}", path.display());
         }
-        let says_what_it_is = text.starts_with("//!") || path.ends_with("benches/broker_core.rs");
-        assert!(says_what_it_is, "{} does not say what it is", path.display());
+        assert!(text.starts_with("//!"), "{} does not say what it is", path.display());
     }
 }
 
@@ -207,29 +206,44 @@ fn every_ron_file_parses() {
     }
 }
 
+/// What a manifest depends on, for its code or its tests.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
+    let mut listing = false;
+    let names = text.lines().filter_map(|line| {
+        if line.starts_with('[') {
+            listing = ["[dependencies]", "[dev-dependencies]"].contains(&line);
+        }
+        let name = line.split([' ', '.', '=']).next().unwrap_or_default();
+        (listing && !name.is_empty() && !line.starts_with(['[', '#'])).then(|| name.to_owned())
+    });
+    names.collect()
+}
+
 /// `docs/architecture.md` gives a reason for each dependency, and for nothing else.
 #[test]
 fn every_dependency_has_its_reason() {
-    let manifests = ["Cargo.toml", "harness/Cargo.toml"];
-    let mut used = BTreeSet::new();
-    for manifest in manifests {
-        let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
-        let mut listing = false;
-        for line in text.lines() {
-            if line.starts_with('[') {
-                listing = line == "[dependencies]" || line == "[dev-dependencies]";
-            } else if let Some((name, _)) = line.split_once(" = ").filter(|_| listing && !line.starts_with('#')) {
-                used.insert(name.trim_end_matches(".workspace").to_owned());
-            } else if let Some((name, _)) = line.split_once(".workspace").filter(|_| listing) {
-                used.insert(name.to_owned());
-            }
-        }
-    }
+    let mut all = dependencies("Cargo.toml");
+    all.extend(dependencies("harness/Cargo.toml"));
+    all.remove("harness");
     let docs = fs::read_to_string(root().join("docs/architecture.md")).expect("the architecture");
     let table = docs.split("\n## Dependencies").nth(1).expect("a section on dependencies");
     let named = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let reasons: BTreeSet<_> = named.map(|(name, _)| name.to_owned()).chain(["harness".to_owned()]).collect();
-    assert_eq!(reasons, used);
+    let reasons: BTreeSet<_> = named.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(reasons, all);
+}
+
+#[test]
+fn every_dependency_is_used() {
+    for (manifest, folders) in
+        [("Cargo.toml", ["src", "tests"]), ("harness/Cargo.toml", ["harness/src", "harness/tests"])]
+    {
+        let code: String = folders.into_iter().flat_map(|folder| files(folder, ".rs").into_values()).collect();
+        for name in dependencies(manifest) {
+            let path = format!("{}::", name.replace('-', "_"));
+            assert!(code.contains(&path), "{manifest}: `{name}` is named nowhere");
+        }
+    }
 }
 
 #[test]
