@@ -44,7 +44,7 @@ pub(super) struct Conform {
     /// A case to play, by its id; may be given several times [default: all]
     #[arg(long, value_name = "ID")]
     case: Vec<String>,
-    /// Play only cases whose id contains this
+    /// Play only cases whose id or claim contains this, whatever the case of letters
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// A recommendation (SHOULD) that is not followed fails, too

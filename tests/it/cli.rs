@@ -1,6 +1,7 @@
 //! The command line as a contract: exit codes, messages that say what to do, reports, and no process left behind.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "processes take real time to come and go")]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,14 @@
 //! The suite against the reference broker: all that is played passes, in virtual time and over sockets alike.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+
+use crate::tools;
 
 /// Judges the reference broker with these options; gives the JSON report and the trace.
 fn conform(options: &[&str]) -> (Value, String) {
@@ -82,4 +86,43 @@ fn a_case_plays_alone_as_in_company() {
     let (_, alone) = conform(&["--seed", "7", "--case", "qos2/repeat-before-pubrel", "--protocol", "5.0"]);
     assert!(alone.starts_with("# qos2/repeat-before-pubrel 5.0 pass\n"), "{alone}");
     assert!(company.contains(&alone));
+}
+
+/// Judges Mosquitto as Debian packages it, and compares what it does not do right with what it is known not to do right.
+/// `TESTAMENT_BLESS=1` writes the list anew; then read the difference line by line, for each line accuses somebody.
+#[test]
+fn mosquitto_deviates_as_known() {
+    const KNOWN: &str = "fixtures/brokers/mosquitto-2.0.11.known";
+    if !tools::has("mosquitto") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("report.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_testament"))
+        .args(["conform", "mosquitto", "--json", json.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    if report["target"]["version"] != "2.0.11" {
+        println!("skipped: needs mosquitto 2.0.11, not {}", report["target"]["version"]);
+        return;
+    }
+    let word = |case: &Value, field: &str| case[field].as_str().unwrap().to_owned();
+    let line = |case: &Value| format!("{} {} {}", word(case, "verdict"), word(case, "id"), word(case, "protocol"));
+    let found: BTreeSet<_> = report["cases"].as_array().unwrap().iter().map(line).collect();
+    let found: BTreeSet<_> =
+        found.into_iter().filter(|line| !line.starts_with("pass ") && !line.starts_with("skip ")).collect();
+    let known = std::fs::read_to_string(KNOWN).unwrap_or_default();
+    let (comments, known): (Vec<_>, Vec<_>) = known.lines().partition(|line| line.starts_with('#'));
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the test decides")]
+    if std::env::var("TESTAMENT_BLESS").is_ok() {
+        let lines = comments.into_iter().map(ToOwned::to_owned).chain(found);
+        std::fs::write(KNOWN, lines.map(|line| line + "\n").collect::<String>()).unwrap();
+        return;
+    }
+    let known: BTreeSet<_> = known.into_iter().map(ToOwned::to_owned).collect();
+    let new: Vec<_> = found.difference(&known).collect();
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(new.is_empty() && gone.is_empty(), "new: {new:#?}\ngone: {gone:#?}");
 }

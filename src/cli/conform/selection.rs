@@ -24,7 +24,7 @@ pub(super) fn protocol(text: &str) -> Result<Version, String> {
     known.ok_or_else(|| "write 3.1, 3.1.1 or 5.0".to_owned())
 }
 
-/// The cases with these ids, or all, of which the id contains `filter`; each with its place in the suite.
+/// The cases with these ids, or all, of which id or claim contain `filter`; each with its place in the suite.
 ///
 /// # Errors
 /// If an id is unknown or nothing is left.
@@ -36,13 +36,15 @@ pub(super) fn cases(ids: &[String], filter: Option<&str>) -> anyhow::Result<Vec<
             closest(id, suite::cases().map(|case| case.id)).join(" or ")
         );
     }
+    let text = filter.unwrap_or_default().to_lowercase();
     let wanted = |case: &Case<Testbed>| {
-        (ids.is_empty() || ids.iter().any(|id| id == case.id)) && filter.is_none_or(|text| case.id.contains(text))
+        let named = ids.is_empty() || ids.iter().any(|id| id == case.id);
+        named && (case.id.contains(&text) || case.claim.to_lowercase().contains(&text))
     };
     let cases: Vec<_> = suite::cases().enumerate().filter(|(_, case)| wanted(case)).collect();
     ensure!(
         !cases.is_empty(),
-        "no case has `{}` in its id{}; `testament list cases` names them all",
+        "no case has `{}` in its id or claim{}; `testament list cases` names them all",
         filter.unwrap_or_default(),
         if ids.is_empty() { "" } else { " and was named by --case" }
     );
