@@ -210,8 +210,8 @@ fn flag_is_kept_as_published(t: &Testbed) -> Outcome {
     reader.subscribe_with(subscribe(1).with_options("door", options))?;
     let writer = t.join("writer")?;
     writer.publish(publish("door", "open").retained())?;
-    writer.publish(publish("door", "shut"))?;
     comes(&reader, "open", true)?;
+    writer.publish(publish("door", "shut"))?;
     comes(&reader, "shut", false).map(drop)
 }
 
