@@ -3,8 +3,8 @@
 use harness::time::Instant;
 
 use crate::packet::{
-    Auth, Disconnect, Filters, Packet, PacketId, PacketType, Properties, PropertyId, Publish, QoS, ReasonCode,
-    Subscribe, Subscriptions, Unsubscribe,
+    Auth, Disconnect, Filters, Host, Packet, PacketId, PacketType, Properties, PropertyId, Publish, QoS, ReasonCode,
+    Side, Subscribe, Subscriptions, Unsubscribe,
 };
 use crate::topic::{Filter, Topic};
 use crate::violation::Rule;
@@ -13,6 +13,9 @@ use super::live::{Live, Request};
 use super::message::Outgoing;
 use super::receive::auth_properties;
 use super::{Client, Message, Misuse, State, Token, Why};
+
+/// Where properties of [`Client::disconnect`] stand.
+const HOST: Host = Host::Packet(PacketType::Disconnect);
 
 impl Client {
     /// Publishes a message; its `dup` and `packet_id` are the client's business and not looked at. While there is no
@@ -131,6 +134,14 @@ impl Client {
     /// [`Misuse`] where no DISCONNECT could say that.
     pub fn disconnect(&mut self, now: Instant, reason: ReasonCode, properties: Properties<'_>) -> Result<(), Misuse> {
         self.now = now;
+        if !reason.allowed_in(PacketType::Disconnect, Side::Client) {
+            return Err(Rule::InvalidReasonCode(PacketType::Disconnect).into());
+        }
+        if let Some(property) =
+            properties.iter().map(|property| property.id()).find(|id| !id.sent_in(HOST, Side::Client))
+        {
+            return Err(Rule::PropertyFromWrongSide(property).into());
+        }
         if let State::Live(live) = &mut self.state {
             let expiry = properties.session_expiry_interval();
             if self.options.session_expiry == 0 && expiry.is_some_and(|expiry| expiry != 0) {

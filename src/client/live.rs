@@ -108,22 +108,30 @@ impl Live {
 
     /// The earliest deadline, and what it is for.
     pub(super) fn due(&self, patience: Duration) -> Option<(Instant, Due)> {
-        if let Stage::Connecting(since) = self.stage {
-            return Some((since + patience, Due::GiveUp(Awaited::ConnAck)));
-        }
         let keep_alive = self.keep_alive();
-        let idle = keep_alive.map(|period| (self.sent + period, Due::Ping));
+        if let Stage::Connecting(since) = self.stage {
+            // The keep alive runs from CONNECT on, and nothing but the answer to it may break the silence.
+            let silent = keep_alive.map_or(Instant::FAR, |period| self.sent + period);
+            return Some(((since + patience).min(silent), Due::GiveUp(Awaited::ConnAck)));
+        }
+        // A tenth early, so that a late timer does not break the promise.
+        let soon = keep_alive.map(|period| period * 9 / 10);
+        let idle = soon.map(|period| (self.sent + period, Due::Ping));
         // Silence of the server is worth a question too: our own packets may all be vanishing.
-        let silence = keep_alive.filter(|_| self.ping.is_none()).map(|period| (self.heard + period, Due::Ping));
-        let pong = self.ping.map(|since| (since + patience, Due::GiveUp(Awaited::PingResp)));
+        let silence = soon.filter(|_| self.ping.is_none()).map(|period| (self.heard + period, Due::Ping));
+        let pong = self.ping.map(|since| {
+            // 3.1 gives the server one keep alive, the others a reasonable time.
+            let limit = keep_alive.filter(|_| self.version == Version::V31).unwrap_or(patience);
+            (since + patience.min(limit), Due::GiveUp(Awaited::PingResp))
+        });
         let owed = self.owed.map(|since| (since + patience, Due::GiveUp(Awaited::Acknowledgement)));
         let of_the_server = [silence, pong, owed].into_iter().flatten().filter(|_| !self.paused);
         of_the_server.chain(idle).min_by_key(|(at, _)| *at)
     }
 
-    /// How long we may be idle. A tenth short of the keep alive, so that a late timer does not break it.
+    /// How long we may say nothing; `None` for as long as we like.
     fn keep_alive(&self) -> Option<Duration> {
-        let period = Duration::from_secs(u64::from(self.granted.keep_alive)) * 9 / 10;
+        let period = Duration::from_secs(u64::from(self.granted.keep_alive));
         Some(period).filter(|period| !period.is_zero())
     }
 

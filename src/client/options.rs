@@ -4,7 +4,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use crate::packet::{Property, PropertyBuf, QoS, Version};
-use crate::violation::Rule;
+use crate::violation::{self, Rule};
 
 use super::{Misuse, Reconnect};
 
@@ -34,8 +34,8 @@ pub struct Options {
     pub request_problem_information: bool,
     /// User properties of CONNECT, in order; nothing else belongs here. Only 5.0 sends them.
     pub user_properties: PropertyBuf,
-    /// How long to wait for a connection, CONNACK, PINGRESP or the next acknowledgement before giving the
-    /// connection up.
+    /// How long to wait for a connection, CONNACK, PINGRESP or the next acknowledgement before giving the connection
+    /// up. CONNACK gets no longer than the keep alive, and in 3.1 neither does PINGRESP.
     pub patience: Duration,
     /// Whether and how to come back after a failure; `None` leaves that to the application.
     pub reconnect: Option<Reconnect>,
@@ -146,13 +146,22 @@ pub struct Will {
     pub properties: PropertyBuf,
 }
 
-/// What a CONNECT of this version must not say, as far as it is about the client identifier. The codec judges the rest.
+/// What a CONNECT of this version cannot say. The codec judges what is alike in all.
 pub(super) fn check(options: &Options, identity: &Identity) -> Result<(), Misuse> {
     let id = &identity.client_id;
     match options.version {
-        Version::V31 if id.is_empty() => Err(Rule::ClientIdEmpty.into()),
-        Version::V31 if id.chars().count() > 23 => Err(Rule::ClientIdTooLong.into()),
+        Version::V31 => {
+            // Will and password are text there (mqtt31:diff-009, mqtt31:diff-012), the will of ASCII alone.
+            let will = identity.will.as_ref().is_none_or(|will| will.payload.is_ascii());
+            let password = identity.password.as_ref().is_none_or(|password| std::str::from_utf8(password).is_ok());
+            match id.chars().count() {
+                0 => Err(Rule::ClientIdEmpty.into()),
+                24.. => Err(Rule::ClientIdTooLong.into()),
+                _ if will && password => Ok(()),
+                _ => Err(violation::Misuse::NotInThisVersion.into()),
+            }
+        }
         Version::V311 if id.is_empty() && !options.clean_start => Err(Rule::ClientIdEmpty.into()),
-        _ => Ok(()),
+        Version::V311 | Version::V5 => Ok(()),
     }
 }

@@ -49,6 +49,7 @@ impl Client {
     fn handle_frame(&mut self, live: &mut Live, frame: &[u8]) -> Result<(), Why> {
         let version = live.version;
         let packet = codec::decode(frame, version, Side::Server)?;
+        self.check_problem_information(&packet)?;
         let keep = || PacketBuf::decode(frame, version, Side::Server);
         match packet {
             Packet::ConnAck(connack) => self.handle_connack(live, &connack, keep()?),
@@ -84,6 +85,20 @@ impl Client {
         }
     }
 
+    /// Whoever did not ask for explanations must not get any, but with PUBLISH, CONNACK and DISCONNECT (3.1.2-29).
+    fn check_problem_information(&self, packet: &Packet<'_>) -> Result<(), Rule> {
+        let properties = match packet {
+            _ if self.options.request_problem_information => return Ok(()),
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties,
+            Packet::SubAck(suback) => suback.properties,
+            Packet::UnsubAck(unsuback) => unsuback.properties,
+            Packet::Auth(auth) => auth.properties,
+            _ => return Ok(()),
+        };
+        let unasked = |property| matches!(property, Property::ReasonString(_) | Property::UserProperty(..));
+        if properties.iter().any(unasked) { Err(Rule::UnrequestedProblemInformation) } else { Ok(()) }
+    }
+
     fn handle_connack(&mut self, live: &mut Live, connack: &ConnAck<'_>, packet: PacketBuf) -> Result<(), Why> {
         if live.is_up() {
             return Err(Rule::SecondConnAck.into());
@@ -110,7 +125,7 @@ impl Client {
         if granted.maximum_packet_size < LARGEST_DUTY {
             return Err(Why::Unusable);
         }
-        if let Some(assigned) = said.assigned_client_identifier() {
+        if let Some(assigned) = said.assigned_client_identifier().filter(|_| self.identity.client_id.is_empty()) {
             self.identity.client_id = assigned.into();
         }
         // Before 5.0 the server has not heard of our limit.

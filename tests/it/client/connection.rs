@@ -191,3 +191,25 @@ fn patience_ends_when_it_ends() {
         check(&mut script, "no acknowledgement in time");
     }
 }
+
+#[test]
+fn silence_is_never_longer_than_the_keep_alive() {
+    let short = |version| Options { patience: seconds(20), keep_alive: 4, ..options(version) };
+    for version in Version::ALL {
+        // While CONNACK is missing nothing else may be said, so the connection is given up.
+        let mut script = Script::new(short(version));
+        script.open();
+        script.says(&["CONNECT"]);
+        assert_eq!(script.client.deadline(), Some(script.now + seconds(4)));
+        // While PINGRESP is missing there is more to be said, and 3.1 does not wait for long.
+        let mut script = Script::up(short(version));
+        script.wait(Duration::from_millis(3_600));
+        script.says(&["PINGREQ"]);
+        script.wait(Duration::from_millis(3_600));
+        script.says(&["PINGREQ"]);
+        script.wait(Duration::from_millis(399));
+        script.says(&[]);
+        script.wait(Duration::from_millis(1));
+        script.says(if version == V31 { &["close Abruptly"] } else { &[] });
+    }
+}

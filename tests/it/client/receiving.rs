@@ -253,3 +253,21 @@ fn an_application_that_does_not_listen_stops_the_reading() {
     script.client.poll_event();
     script.says(&["pause false"]);
 }
+
+#[test]
+fn explanations_nobody_asked_for_are_an_offence() {
+    let quiet = |wanted| Options { request_problem_information: wanted, ..options(V5) };
+    let why = properties([Property::ReasonString("why")]);
+    for list in [why.clone(), properties([Property::UserProperty("a", "b")])] {
+        let explained = || Packet::PubAck(Ack { properties: list.view(), ..ack(9) });
+        let mut script = Script::up(quiet(false));
+        script.hears(explained());
+        script.parts("DISCONNECT 0x82");
+        let mut script = Script::up(quiet(true));
+        script.hears(explained());
+        script.says(&[]);
+    }
+    let mut script = Script::up_with(quiet(false), why.clone());
+    script.hears(Packet::Disconnect(Disconnect { reason: ReasonCode::ServerBusy, properties: why.view() }));
+    script.tells(&["disconnected by the server: 0x89 Server busy (why); trying again"]);
+}

@@ -242,6 +242,9 @@ fn a_command_no_packet_could_carry_out_is_misuse() {
     assert!(script.client.unsubscribe(now, FilterBuf::new().view(), Properties::EMPTY).is_err());
     assert_eq!(script.client.reauthenticate(now), Err(Misuse::NoAuthentication));
     let expiry = with(Property::SessionExpiryInterval(1));
+    let server_only = with(Property::ServerReference("there"));
+    assert!(script.client.disconnect(now, ReasonCode::Success, server_only.view()).is_err());
+    assert!(script.client.disconnect(now, ReasonCode::ServerBusy, Properties::EMPTY).is_err());
     let raised = script.client.disconnect(now, ReasonCode::Success, expiry.view());
     assert_eq!(raised, Err(breaks(Rule::SessionExpiryRaised)));
     let mut script = Script::up(options(V311));
@@ -269,6 +272,18 @@ fn an_identity_no_connect_could_carry_is_misuse() {
     check(V311, false, &(long + "x"), Ok(()));
     check(V5, false, "", Ok(()));
     check(V5, true, &"x".repeat(65_536), Err(Misuse::Packet(violation::Misuse::FieldTooLong)));
+    let spoken = |payload: &[u8], password: &[u8]| Identity {
+        username: Some("u".into()),
+        password: Some(password.into()),
+        will: Some(Box::new(Will { topic: "w".into(), payload: payload.into(), ..Will::default() })),
+        ..Identity::named("c")
+    };
+    for (identity, in_31) in
+        [(spoken(b"bye", b"p"), true), (spoken(b"\xc3\xa9", b"p"), false), (spoken(b"bye", b"\xff"), false)]
+    {
+        assert_eq!(Client::new(Arc::new(options(V31)), identity.clone(), 0).is_ok(), in_31);
+        assert!(Client::new(Arc::new(options(V311)), identity, 0).is_ok());
+    }
     let password_alone = Identity { password: Some(b"p".as_slice().into()), ..Identity::named("c") };
     assert!(Client::new(Arc::new(options(V311)), password_alone.clone(), 0).is_err());
     assert!(Client::new(Arc::new(options(V5)), password_alone, 0).is_ok());

@@ -163,4 +163,7 @@ fn an_assigned_identifier_is_used_from_then_on() {
     let Some(Output::Send { head, .. }) = script.client.poll() else { panic!("no CONNECT") };
     let Packet::Connect(connect) = codec::decode(head, V5, Side::Client).unwrap() else { panic!("no CONNECT") };
     assert_eq!((connect.client_id, connect.clean_start), ("yours", false));
+    // Whoever has a name keeps it.
+    let script = Script::up_with(options(V5), properties([Property::AssignedClientIdentifier("other")]));
+    assert_eq!(script.client.client_id(), "c");
 }
