@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::net::Papers;
+use crate::tools;
 
 const TESTAMENT: &str = env!("CARGO_BIN_EXE_testament");
 
@@ -52,17 +53,9 @@ struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Says so and gives `None` where there is none, which is a failure where everything is needed.
+    /// `None` where this machine has none.
     fn start() -> Option<Self> {
-        let found = Command::new("mosquitto").arg("-h").output().is_ok();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "whether a missing tool fails the run is for the environment to say"
-        )]
-        let needed = std::env::var("TESTAMENT_NEEDS_ALL").is_ok();
-        assert!(found || !needed, "mosquitto is not installed");
-        if !found {
-            println!("skipped: needs mosquitto");
+        if !tools::has("mosquitto") || !tools::has("mosquitto_pub") {
             return None;
         }
         // Held until all are known, so that they differ.
