@@ -54,7 +54,7 @@ pub struct Behaviour {
     pub reason_strings: bool,
     /// Whether DISCONNECT with the reason goes before the close (4.13 of 5.0).
     pub sends_disconnect: bool,
-    /// Whether clients may publish to topics that begin with `$` (4.7.2); never to `$SYS/`.
+    /// Whether clients may publish to topics that begin with `$` (4.7.2), those of the broker's own reports included.
     pub dollar_topics: bool,
     /// How much of everything.
     pub limits: Limits,

@@ -34,8 +34,10 @@ impl Broker {
     fn handle_bad_first(&mut self, conn: ConnId, frame: &[u8], refusal: Refusal) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if refusal.rule() == Rule::UnsupportedProtocolLevel {
-            // A level from the future has no known form of CONNACK; the oldest is the one all versions have specified.
-            connection.version = Version::V311;
+            // A level from the future has no known form of CONNACK. That of 3.1.1 is a MUST where 3.1.1 is served
+            // (mqtt311:3.1.2-2), that of 5.0 is a MAY (mqtt5:3.1.2-2).
+            let only_v5 = !self.settings.behaviour.serves(Version::V311);
+            connection.version = if only_v5 { Version::V5 } else { Version::V311 };
             return self.reject(conn, refusal.rule());
         }
         let is_v5 = frame.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8)

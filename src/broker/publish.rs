@@ -157,7 +157,7 @@ impl Broker {
 
     /// Whether the client on this connection may publish to a topic.
     pub(super) fn may_publish(&self, conn: ConnId, client: &str, topic: &str) -> bool {
-        if topic.starts_with('$') && (!self.settings.behaviour.dollar_topics || topic.starts_with("$SYS/")) {
+        if topic.starts_with('$') && !self.settings.behaviour.dollar_topics {
             return false;
         }
         let user = self.connections.get(conn).and_then(|connection| connection.user.as_deref());

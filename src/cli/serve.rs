@@ -131,7 +131,8 @@ impl Serve {
         if let Some(kind) = self.hash_password {
             return hash_password(kind);
         }
-        let level = if self.verbose { "info" } else { "warn" };
+        // What rustls warns of is the client's doing, and tells nothing that the failed handshake does not.
+        let level = if self.verbose { "info,rustls=error" } else { "warn,rustls=error" };
         tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr).init();
         let plan = self.plan()?;
         runtime()?.block_on(serve(plan))

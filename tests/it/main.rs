@@ -9,6 +9,7 @@ mod conformance;
 mod foreign;
 mod hollow;
 mod net;
+mod serve;
 mod tidy;
 mod tools;
 mod topic;
