@@ -1,5 +1,6 @@
 //! The options that `pub` and `sub` share: where the server is, who we are, and how to speak to it.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub(super) struct Connect {
     username: Option<String>,
 
     /// Password
-    #[arg(short = 'P', long, value_name = "PASSWORD")]
+    #[arg(short = 'P', long, visible_alias = "pw", value_name = "PASSWORD")]
     password: Option<String>,
 
     /// Client identifier [default: one is made up, or asked of a 5.0 server]
@@ -125,14 +126,19 @@ impl Connect {
 
     /// The client these options describe, on a line to its server. `sends` names what the command will send besides
     /// CONNECT, its will and DISCONNECT; a property for anything else is an error. Must be called inside the runtime.
-    pub(super) fn line(&self, sends: &[Host], reconnect: Option<Reconnect>) -> anyhow::Result<Line> {
+    pub(super) fn line(
+        &self,
+        sends: &[Host],
+        reconnect: Option<Reconnect>,
+        send_maximum: NonZeroU16,
+    ) -> anyhow::Result<Line> {
         let own = [Host::Packet(PacketType::Connect), Host::Packet(PacketType::Disconnect)];
         let will = self.will_topic.is_some().then_some(Host::Will);
         let carriers: Vec<Host> = own.into_iter().chain(will).chain(sends.iter().copied()).collect();
         self.properties.check(&carriers, self.protocol_version)?;
         let dialer = self.dialer()?;
         let identity = self.identity(&dialer.url)?;
-        let options = Arc::new(self.options(reconnect)?);
+        let options = Arc::new(Options { reconnect, send_maximum, ..self.options()? });
         let clean_start = options.clean_start;
         let credentials = (identity.username.clone(), identity.password.clone());
         let mut client = Client::new(options, identity, seed()).context("cannot connect like this")?;
@@ -213,14 +219,13 @@ impl Connect {
         })
     }
 
-    fn options(&self, reconnect: Option<Reconnect>) -> anyhow::Result<Options> {
+    fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options {
             version: self.protocol_version,
             clean_start: !self.disable_clean_session,
             session_expiry: if self.disable_clean_session { u32::MAX } else { 0 },
             keep_alive: self.keepalive,
             patience: Duration::from_secs(self.patience),
-            reconnect,
             ..Options::default()
         };
         for property in self.properties.of(Host::Packet(PacketType::Connect))?.view() {

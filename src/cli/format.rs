@@ -179,7 +179,7 @@ mod tests {
 
     fn written(format: &str, publish: &Publish<'_>) -> String {
         let mut out = Vec::new();
-        let message = Message::from(publish);
+        let message = Message::new(publish.topic, publish);
         format.parse::<Format>().unwrap().write(&message, SystemTime::UNIX_EPOCH, &mut out);
         String::from_utf8(out).unwrap()
     }

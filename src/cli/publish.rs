@@ -1,6 +1,7 @@
 //! `testament pub`: publishes messages.
 
 use std::io::{self, BufRead as _, Read as _};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
@@ -57,6 +58,10 @@ pub(super) struct Publish {
     #[arg(short = 'q', long, value_name = "QOS", default_value = "0", value_parser = qos)]
     qos: QoS,
 
+    /// How many messages may be unfinished at a time, at QoS 1 and 2
+    #[arg(short = 'M', long, value_name = "COUNT", default_value = "20")]
+    max_inflight: NonZeroU16,
+
     /// Have the server retain the message
     #[arg(short = 'r', long)]
     retain: bool,
@@ -83,7 +88,7 @@ impl Publish {
         runtime()?.block_on(async {
             // A stream of lines outlives a connection; a single message reports what happened to it.
             let reconnect = self.lines.then(Reconnect::default);
-            let line = self.connect.line(&[publish], reconnect)?;
+            let line = self.connect.line(&[publish], reconnect, self.max_inflight)?;
             let source = match payload {
                 Some(payload) => {
                     Source::Repeat { payload, left: self.repeat, due: Instant::now(), delay: self.repeat_delay }

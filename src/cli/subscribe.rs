@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, Write as _};
+use std::num::NonZeroU16;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ impl Subscribe {
                 format: self.format.clone().unwrap_or_else(|| Format::plain(self.verbose)),
                 subscribe: self.connect.properties.of(subscribe)?,
                 unsubscribe: self.connect.properties.of(unsubscribe)?,
-                line: self.connect.line(&[subscribe, unsubscribe], Some(Reconnect::default()))?,
+                line: self.connect.line(&[subscribe, unsubscribe], Some(Reconnect::default()), NonZeroU16::MAX)?,
                 asked: false,
                 left: self.count,
                 options: &self,

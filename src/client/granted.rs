@@ -32,12 +32,12 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// What `connack` grants to a client that asked for `options`.
-    pub(super) fn read(connack: &ConnAck<'_>, options: &Options) -> Self {
+    /// What `connack` grants to a client that asked for `options`, and for a new session if `clean`.
+    pub(super) fn read(connack: &ConnAck<'_>, options: &Options, clean: bool) -> Self {
         let said = connack.properties;
         let asked_expiry = match options.version {
             Version::V5 => options.session_expiry,
-            Version::V31 | Version::V311 if options.clean_start => 0,
+            Version::V31 | Version::V311 if clean => 0,
             Version::V31 | Version::V311 => u32::MAX,
         };
         Self {
@@ -56,7 +56,7 @@ impl Granted {
     /// What holds before CONNACK: no limits, and the keep alive we asked for.
     pub(super) fn unlimited(options: &Options) -> Self {
         let silent = ConnAck { session_present: false, reason: ReasonCode::Success, properties: Properties::EMPTY };
-        Self::read(&silent, options)
+        Self::read(&silent, options, true)
     }
 
     /// Whether the server takes a message like this. Its size is judged where it is written.

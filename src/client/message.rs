@@ -11,7 +11,7 @@ use super::Token;
 pub struct Message {
     /// Topic, properties, payload.
     bytes: Arc<[u8]>,
-    properties_length: u32,
+    properties_length: usize,
     topic_length: u16,
     qos: QoS,
     retain: bool,
@@ -20,11 +20,11 @@ pub struct Message {
 
 impl Message {
     /// Copies `publish` under this topic, which is its own or the one its alias stands for: at most 65,535 bytes.
-    pub(super) fn new(topic: &str, publish: &Publish<'_>) -> Self {
+    pub(crate) fn new(topic: &str, publish: &Publish<'_>) -> Self {
         let parts = [topic.as_bytes(), publish.properties.as_bytes(), publish.payload];
         Self {
             bytes: parts.concat().into(),
-            properties_length: u32::try_from(publish.properties.as_bytes().len()).expect("properties fit a packet"),
+            properties_length: publish.properties.as_bytes().len(),
             topic_length: u16::try_from(topic.len()).expect("a topic has at most 65,535 bytes"),
             qos: publish.qos,
             retain: publish.retain,
@@ -35,7 +35,7 @@ impl Message {
     /// The message as a packet without identifier. The topic is complete, also where an alias stood for it.
     pub fn publish(&self) -> Publish<'_> {
         let (topic, rest) = self.bytes.split_at(usize::from(self.topic_length));
-        let (properties, payload) = rest.split_at(self.properties_length as usize);
+        let (properties, payload) = rest.split_at(self.properties_length);
         Publish {
             dup: self.dup,
             qos: self.qos,
@@ -50,13 +50,6 @@ impl Message {
     /// Quality of service.
     pub(super) fn qos(&self) -> QoS {
         self.qos
-    }
-}
-
-impl From<&Publish<'_>> for Message {
-    /// A copy.
-    fn from(publish: &Publish<'_>) -> Self {
-        Self::new(publish.topic, publish)
     }
 }
 

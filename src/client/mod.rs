@@ -49,9 +49,14 @@ pub use message::Message;
 pub use misuse::Misuse;
 pub use options::{Identity, Options, Will};
 
-/// What a client keeps of its session between connections, and may keep between runs: unfinished messages.
+/// What a client keeps of its session between connections, and may keep between runs: unfinished messages. The default
+/// is the state of a session in which nothing is unfinished.
 #[derive(Clone, Debug, Default)]
-pub struct Session(session::Session<Outgoing>);
+pub struct Session {
+    messages: session::Session<Outgoing>,
+    /// The last token given, so that the next client goes on from there.
+    commands: u32,
+}
 
 /// One client.
 pub struct Client {
@@ -125,17 +130,19 @@ impl Client {
         Ok(self)
     }
 
-    /// The same, holding the state of an earlier session, which it asks the server to resume.
+    /// The same, holding the state of an earlier session of this client identifier, which it asks the server to resume
+    /// whatever [`Options::clean_start`] says.
     #[must_use]
     pub fn with_session(mut self, session: Session) -> Self {
-        self.session = session.0;
+        self.session = session.messages;
+        self.commands = session.commands;
         self.held = Some(Instant::FAR);
         self
     }
 
-    /// Ends the client and keeps its session.
+    /// Ends the client, as if it had crashed, and keeps its session.
     pub fn into_session(self) -> Session {
-        Session(self.session)
+        Session { messages: self.session, commands: self.commands }
     }
 
     /// How it behaves.
@@ -240,6 +247,7 @@ impl Client {
         };
         how(&mut self.wire, &Packet::Connect(connect), self.options.version, u32::MAX)
     }
+
     /// Sends what may be sent now: first what an earlier connection left unfinished, in its order, then what waits.
     fn flush(&mut self) {
         let State::Live(live) = &mut self.state else { return };
@@ -247,6 +255,7 @@ impl Client {
             return;
         }
         let session::Session { outbound, waiting, .. } = &mut self.session;
+        // A PUBREL goes out whatever the room: it is small, and the server waits for it.
         while live.room > 0 || outbound.peek_repeat().is_none() {
             let (id, sent) = match outbound.next_repeat() {
                 None => break,
@@ -259,11 +268,12 @@ impl Client {
                     (id, admitted.and_then(|()| live.put_publish(&mut self.wire, self.now, &publish)))
                 }
             };
-            live.await_acknowledgement(self.now);
-            if let Err(misuse) = sent
-                && let Some(outgoing) = withdraw(outbound, id)
-            {
-                self.events.push_back(Event::Dropped(outgoing.token, Dropped::Unacceptable(misuse)));
+            match sent {
+                Ok(()) => live.await_acknowledgement(self.now),
+                Err(misuse) => {
+                    let dropped = withdraw(outbound, id).map(|outgoing| outgoing.token);
+                    self.events.extend(dropped.map(|token| Event::Dropped(token, Dropped::Unacceptable(misuse))));
+                }
             }
         }
         while live.room > 0

@@ -22,6 +22,8 @@ pub struct Options {
     pub keep_alive: u16,
     /// How many unfinished QoS 1 and 2 messages the server may have on the way to us. Only 5.0 announces it.
     pub receive_maximum: NonZeroU16,
+    /// How many unfinished QoS 1 and 2 messages we have on the way to the server at most, whatever it allows.
+    pub send_maximum: NonZeroU16,
     /// The largest packet we accept, in bytes, in every version; only 5.0 announces it.
     pub maximum_packet_size: NonZeroU32,
     /// The highest topic alias the server may use; 0 for none. Only 5.0 has aliases.
@@ -55,6 +57,7 @@ impl Default for Options {
             session_expiry: 0,
             keep_alive: 60,
             receive_maximum: NonZeroU16::MAX,
+            send_maximum: NonZeroU16::MAX,
             maximum_packet_size: Self::LARGEST_PACKET,
             topic_alias_maximum: 0,
             topic_aliases: 16,

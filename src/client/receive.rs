@@ -121,7 +121,7 @@ impl Client {
             (true, _) | (false, false) => {}
             (false, true) => self.renew_session(),
         }
-        let granted = Granted::read(connack, &self.options);
+        let granted = Granted::read(connack, &self.options, live.clean);
         if granted.maximum_packet_size < LARGEST_DUTY {
             return Err(Why::Unusable);
         }
@@ -130,7 +130,8 @@ impl Client {
         }
         // Before 5.0 the server has not heard of our limit.
         let receive_limit = if live.version.has_properties() { self.options.receive_maximum.get() } else { u16::MAX };
-        self.session.resume(granted.receive_maximum, receive_limit);
+        let send_limit = granted.receive_maximum.min(self.options.send_maximum.get());
+        self.session.resume(send_limit, receive_limit);
         self.held = Some(Instant::FAR);
         self.met = true;
         live.establish(self.now, granted, &self.options);

@@ -81,6 +81,16 @@ fn quota_is_used_to_the_last_unit_and_not_beyond() {
 }
 
 #[test]
+fn a_limit_of_our_own_holds_where_the_server_has_none() {
+    let mut script = Script::up(Options { send_maximum: NonZeroU16::new(1).unwrap(), ..options(V311) });
+    script.publish("a", "1", AtLeastOnce).unwrap();
+    script.publish("a", "2", AtLeastOnce).unwrap();
+    script.says(&["PUBLISH a=1 q1 #1"]);
+    script.hears(Packet::PubAck(ack(1)));
+    script.says(&["PUBLISH a=2 q1 #2"]);
+}
+
+#[test]
 fn messages_wait_for_the_connection_and_for_room_and_keep_their_order() {
     let mut script = Script::new(Options { queue: 3, ..options(V311) });
     script.room = 40;
@@ -161,6 +171,9 @@ fn no_packet_is_larger_than_the_server_takes() {
     let dropped = format!("dropped Unacceptable({too_large:?})");
     script.tells(&["connected", &dropped, &dropped]);
     assert_eq!(script.client.outstanding(), 0);
+    script.wait(seconds(50));
+    script.says(&[]);
+    script.tells(&[]);
 }
 
 #[test]

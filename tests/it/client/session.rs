@@ -130,6 +130,19 @@ fn a_session_nobody_here_knows_is_not_entered_in_5_0() {
     script.accept(true, &PropertyBuf::new());
     script.tells(&["connected"]);
 
+    // A session handed in is resumed also by a client that would begin a new one, and outlives its connection.
+    let known = Client::new(Arc::new(options(V311)), Identity::named("c"), 0).unwrap().with_session(Session::default());
+    let mut script = Script::of(known, V311);
+    script.open();
+    script.says(&["CONNECT resume"]);
+    script.accept(true, &PropertyBuf::new());
+    script.publish("a", "1", AtLeastOnce).unwrap();
+    script.says(&["PUBLISH a=1 q1 #1"]);
+    script.reconnect();
+    script.says(&["CONNECT resume"]);
+    script.accept(true, &PropertyBuf::new());
+    script.says(&["PUBLISH a=1 q1 #1 dup"]);
+
     // After a clean start there is none to resume.
     let mut script = Script::new(options(V5));
     script.open();
