@@ -58,11 +58,11 @@ pub enum Event<'a> {
     Started(&'static str, &'static str),
     /// A run ended.
     Finished(&'a Done),
-    /// The target died while `suspects` runs were in flight; they will be played again, one by one.
+    /// The target died while `suspects` runs were in flight; they will be played again, in smaller company.
     Died {
         /// How, in words.
         how: &'a str,
-        /// How many runs were in flight.
+        /// How many runs were in flight; none where the one that did it is known.
         suspects: usize,
     },
     /// Nothing follows.
@@ -231,33 +231,39 @@ impl Runner<'_> {
     pub fn play(&self, runs: &[Run<'_>], emit: &mut dyn FnMut(Event<'_>)) -> Report {
         let mut table = Table { runs, done: runs.iter().map(|_| None).collect(), lost: None, emit };
         (table.emit)(Event::Planned(runs.len()));
-        let (alone, mut todo): (Vec<_>, Vec<_>) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
-        while !todo.is_empty() && !self.over(&table) {
-            let round = self.side_by_side(&todo, &mut table);
-            todo = round.left;
-            if let Some(how) = round.died {
-                (table.emit)(Event::Died { how: &how, suspects: round.suspects.len() });
-                self.revive(&how, &mut table);
-                self.one_by_one(&round.suspects, &mut table);
-            }
-        }
-        self.one_by_one(&alone, &mut table);
+        let (alone, company) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
+        self.play_all(company, &mut table, Party { jobs: self.jobs.max(1), suspected: false });
+        self.play_all(alone, &mut table, Party { jobs: 1, suspected: true });
         let unplayed = table.done.iter().filter(|done| done.is_none()).count();
         let report = Report { results: table.done.into_iter().flatten().collect(), unplayed, lost: table.lost };
         (table.emit)(Event::RunFinished(&report));
         report
     }
 
-    /// Plays `todo` on as many threads as there are jobs, until it is done, the target dies or a Fail ends it.
-    fn side_by_side(&self, todo: &[usize], table: &mut Table<'_, '_>) -> Round {
+    /// Plays `todo`. Those in flight when the target dies are played again in ever smaller company, down to the one that
+    /// kills it alone.
+    fn play_all(&self, mut todo: Vec<usize>, table: &mut Table<'_, '_>, party: Party) {
+        while !todo.is_empty() && !self.over(table) {
+            let round = self.play_round(&todo, table, party);
+            todo = round.left;
+            if let Some(how) = round.died {
+                (table.emit)(Event::Died { how: &how, suspects: round.suspects.len() });
+                self.revive(&how, table);
+                self.play_all(round.suspects, table, Party { jobs: party.jobs.div_ceil(4), suspected: true });
+            }
+        }
+    }
+
+    /// Plays `todo` side by side until it is done, the target dies or a Fail ends it.
+    fn play_round(&self, todo: &[usize], table: &mut Table<'_, '_>, party: Party) -> Round {
         let (heavy, light) = todo.iter().partition(|&&at| table.runs[at].isolation.heavy);
         let round = Mutex::new(Round { heavy, light, ..Round::default() });
         let (tell, told) = channel();
-        let (heavy_jobs, jobs) = (self.heavy.max(1), self.jobs.clamp(1, todo.len().max(1)));
         std::thread::scope(|scope| {
-            for job in 0..jobs {
+            for job in 0..party.jobs.min(todo.len()) {
                 let (tell, round, runs) = (tell.clone(), &round, table.runs);
-                scope.spawn(move || self.job(job < heavy_jobs, runs, round, &tell));
+                let takes_heavy = job < self.heavy.max(1);
+                scope.spawn(move || self.work(takes_heavy, runs, round, party, &tell));
             }
             drop(tell);
             for message in told {
@@ -274,7 +280,7 @@ impl Runner<'_> {
     }
 
     /// What one thread of a round does. The first few take heavy runs as long as there are any.
-    fn job(&self, takes_heavy: bool, runs: &[Run<'_>], round: &Mutex<Round>, tell: &Sender<Message>) {
+    fn work(&self, takes_heavy: bool, runs: &[Run<'_>], round: &Mutex<Round>, party: Party, tell: &Sender<Message>) {
         loop {
             // Bound first, so that the lock is not held while the run plays.
             let next = lock(round).next(takes_heavy);
@@ -283,41 +289,22 @@ impl Runner<'_> {
             // Nobody listens any more only if the runner itself has panicked.
             let _ = tell.send(Message::Started(at));
             let (played, duration) = self.time(run);
-            let verdict = self.judge.verdict(run, &played);
+            let mut verdict = self.judge.verdict(run, &played);
             let health = self.check(&verdict);
             let mut round = lock(round);
             if let Err(how) = health {
+                if party.is_one_suspect() {
+                    let clauses = run.clauses.clone();
+                    verdict = Verdict::Fail(self.judge.evidence(run, &played.trace, clauses, run.claim, &how));
+                }
                 round.died.get_or_insert(how);
             }
-            if round.died.is_some() {
+            if round.died.is_some() && !party.is_one_suspect() {
                 round.suspects.push(at);
                 return;
             }
             round.failed |= self.fail_fast && matches!(verdict, Verdict::Fail(_));
             let _ = tell.send(Message::Finished(at, Box::new(run.done(verdict, duration, played.trace))));
-        }
-    }
-
-    /// Plays `todo` with nothing beside each. If the target dies now, there is no doubt who did it.
-    fn one_by_one(&self, todo: &[usize], table: &mut Table<'_, '_>) {
-        for &at in todo {
-            if self.over(table) {
-                return;
-            }
-            table.started(at);
-            let run = &table.runs[at];
-            let (played, duration) = self.time(run);
-            let mut verdict = self.judge.verdict(run, &played);
-            let health = self.check(&verdict);
-            if let Err(how) = &health {
-                let clauses = run.clauses.clone();
-                verdict = Verdict::Fail(self.judge.evidence(run, &played.trace, clauses, run.claim, how));
-            }
-            table.finished(at, run.done(verdict, duration, played.trace));
-            if let Err(how) = health {
-                (table.emit)(Event::Died { how: &how, suspects: 0 });
-                self.revive(&how, table);
-            }
         }
     }
 
@@ -352,6 +339,21 @@ impl Run<'_> {
     fn done(&self, verdict: Verdict, duration: Duration, trace: Trace) -> Done {
         let Self { id, claim, protocol, ref clauses, .. } = *self;
         Done { id, claim, protocol, clauses: clauses.clone(), verdict, duration, trace }
+    }
+}
+
+/// In what company runs are played.
+#[derive(Clone, Copy)]
+struct Party {
+    jobs: usize,
+    /// Each is alone by its nature, or was in flight when the target died.
+    suspected: bool,
+}
+
+impl Party {
+    /// If the target dies now, there is no doubt who did it.
+    const fn is_one_suspect(self) -> bool {
+        self.jobs == 1 && self.suspected
     }
 }
 

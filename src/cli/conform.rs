@@ -145,7 +145,8 @@ impl Conform {
             Event::Started(id, _) => progress.set_message(id),
             Event::Finished(_) => progress.inc(1),
             Event::Died { how, suspects } => {
-                progress.suspend(|| eprintln!("testament: {how}; {suspects} cases in flight are played again"));
+                let suspects = if suspects > 0 { format!("; playing {suspects} cases again") } else { String::new() };
+                progress.suspend(|| eprintln!("testament: {how}{suspects}"));
             }
             Event::RunFinished(_) => progress.finish_and_clear(),
         });
