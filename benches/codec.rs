@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use testament::codec::frame::{Framer, MAX_FRAME};
+use testament::codec::frame::{Framer, MAX_FRAME, frame_len};
 use testament::codec::{decode, encode};
 use testament::packet::{
     Ack, Packet, PacketId, Properties, Property, PropertyBuf, Publish, QoS, Side, Subscribe, SubscriptionBuf,
@@ -93,24 +93,39 @@ fn ours(version: Version, stream: &[u8], mut each: impl FnMut(Packet<'_>)) {
     }
 }
 
-/// First byte and body of each frame, for peers that leave the cutting to others.
-fn frames(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+/// The frames, for peers that leave the cutting to others.
+fn whole_frames(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = stream;
     std::iter::from_fn(move || {
-        let (&first, after) = rest.split_first()?;
-        let mut length = 0;
-        let mut at = 0;
-        loop {
-            length |= usize::from(after[at] & 0x7F) << (7 * at);
-            at += 1;
-            if after[at - 1] < 0x80 {
-                break;
-            }
-        }
-        let (body, after) = after[at..].split_at(length);
+        let (frame, after) = rest.split_at(frame_len(rest, MAX_FRAME).unwrap()?);
         rest = after;
-        Some((first, body))
+        Some(frame)
     })
+}
+
+/// First byte and body of each frame; no frame of the mix is longer than 127 bytes and its header.
+fn frames(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    whole_frames(stream)
+        .map(|frame| (frame[0], &frame[frame.iter().skip(1).take_while(|byte| **byte > 0x7F).count() + 2..]))
+}
+
+/// Measures writing `packets` one after the other into a buffer that is used again, having seen that they come to `stream`.
+fn encoding<P, B: AsRef<[u8]>>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    stream: &[u8],
+    packets: &[P],
+    mut out: B,
+    mut clear: impl FnMut(&mut B),
+    write: impl Fn(&P, &mut B),
+) {
+    let mut all = || {
+        clear(&mut out);
+        packets.iter().for_each(|packet| write(packet, &mut out));
+        black_box(&out).as_ref() == stream
+    };
+    assert!(all(), "{name} writes other bytes");
+    group.bench_function(format!("encode/{name}"), |bencher| bencher.iter(&mut all));
 }
 
 /// A peer that decodes by consuming a `BytesMut`, and encodes into one.
@@ -132,15 +147,8 @@ fn consuming<P>(
     });
     let mut rest = BytesMut::from(stream);
     let packets: Vec<P> = (0..PACKETS).map(|_| read(&mut rest)).collect();
-    let mut out = BytesMut::with_capacity(2 * stream.len());
-    group.bench_function(format!("encode/{name}"), |bencher| {
-        bencher.iter(|| {
-            out.clear();
-            packets.iter().for_each(|packet| write(packet, &mut out));
-            black_box(&out);
-        });
-    });
-    assert_eq!(out, stream, "{name} writes other bytes");
+    let out = BytesMut::with_capacity(2 * stream.len());
+    encoding(group, name, stream, &packets, out, BytesMut::clear, write);
 }
 
 /// mqtt-protocol-core has one module per version with the same names; it parses bodies and writes a new buffer each.
@@ -183,29 +191,12 @@ fn codec(criterion: &mut Criterion) {
         assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "decoding allocates");
         assert_eq!(count, PACKETS);
 
-        let chunk: Vec<&[u8]> = {
-            let mut rest = stream.as_slice();
-            std::iter::from_fn(|| {
-                let length = testament::codec::frame::frame_len(rest, MAX_FRAME).unwrap()?;
-                let (frame, after) = rest.split_at(length);
-                rest = after;
-                Some(frame)
-            })
-            .collect()
-        };
+        let frames: Vec<&[u8]> = whole_frames(&stream).collect();
         let packets: Vec<Packet<'_>> =
-            chunk.iter().map(|frame| decode(frame, version, Side::Client).unwrap()).collect();
-        let mut out = Vec::with_capacity(2 * stream.len());
-        group.bench_function("encode/testament", |bencher| {
-            bencher.iter(|| {
-                out.clear();
-                for packet in &packets {
-                    encode(packet, version, &mut out).unwrap();
-                }
-                black_box(&out);
-            });
-        });
-        assert_eq!(out, stream);
+            frames.iter().map(|frame| decode(frame, version, Side::Client).unwrap()).collect();
+        let out = Vec::with_capacity(2 * stream.len());
+        let write = |packet: &Packet<'_>, out: &mut Vec<u8>| encode(packet, version, out).unwrap();
+        encoding(&mut group, "testament", &stream, &packets, out, Vec::clear, write);
 
         match version {
             Version::V5 => {
@@ -257,31 +248,21 @@ fn mqttbytes_write(packet: &mqttbytes::v4::Packet, out: &mut BytesMut) {
     .unwrap();
 }
 
-/// mqttrs borrows from a slice and does not say how long the packet was.
+/// mqttrs borrows from a slice, does not say how long the packet was, and encodes into a slice.
 fn mqttrs(group: &mut BenchmarkGroup<'_, WallTime>, stream: &[u8]) {
-    let whole_frames = || {
-        let mut rest = stream;
-        frames(stream).map(move |(_, body)| {
-            let length = body.as_ptr() as usize - rest.as_ptr() as usize + body.len();
-            let (frame, after) = rest.split_at(length);
-            rest = after;
-            frame
-        })
-    };
     let parse = |frame| mqttrs::decode_slice(frame).unwrap().unwrap();
     group.bench_function("decode/mqttrs", |bencher| {
-        bencher.iter(|| whole_frames().for_each(|frame| _ = black_box(&parse(frame))));
+        bencher.iter(|| whole_frames(stream).for_each(|frame| _ = black_box(&parse(frame))));
     });
-    let packets: Vec<mqttrs::Packet<'_>> = whole_frames().map(parse).collect();
+    let packets: Vec<mqttrs::Packet<'_>> = whole_frames(stream).map(parse).collect();
     let mut out = vec![0; 2 * stream.len()];
-    let mut length = 0;
-    group.bench_function("encode/mqttrs", |bencher| {
-        bencher.iter(|| {
-            length = packets.iter().fold(0, |at, packet| at + mqttrs::encode_slice(packet, &mut out[at..]).unwrap());
-            black_box(&out);
-        });
-    });
-    assert_eq!(&out[..length], stream);
+    let mut all = || {
+        let write = |at, packet| at + mqttrs::encode_slice(packet, &mut out[at..]).unwrap();
+        let length = packets.iter().fold(0, write);
+        black_box(&out)[..length] == *stream
+    };
+    assert!(all(), "mqttrs writes other bytes");
+    group.bench_function("encode/mqttrs", |bencher| bencher.iter(&mut all));
 }
 
 fn short() -> Criterion {
