@@ -67,7 +67,7 @@ impl Writer {
             for &identifier in delivery.identifiers {
                 self.own.push(Property::SubscriptionIdentifier(identifier));
             }
-            (Properties { bytes: &bytes[properties_at..payload_at] }, properties_at)
+            (Properties::kept(&bytes[properties_at..payload_at]), properties_at)
         } else {
             (Properties::EMPTY, payload_at)
         };

@@ -81,7 +81,7 @@ impl PropertyArgs {
                     bail!("`-D {}`: given twice, and {id} may stand only once", args.join(" "));
                 }
                 seen |= id.bit();
-                list.extend(Properties { bytes: &wire });
+                list.extend(Properties::kept(&wire));
             }
         }
         Ok(list)

@@ -42,7 +42,7 @@ impl Message {
             retain: self.retain,
             topic: std::str::from_utf8(topic).expect("it was a topic when it was copied"),
             packet_id: None,
-            properties: Properties { bytes: properties },
+            properties: Properties::kept(properties),
             payload,
         }
     }

@@ -130,8 +130,8 @@ fn publish(mut body: Reader<'_>, flags: u8, version: Version, sender: Side) -> R
         QoS::AtMostOnce => None,
         _ => Some(body.packet_id(PacketType::Publish)?),
     };
-    let (properties, seen) = body.properties(Host::Packet(PacketType::Publish), version, sender)?;
-    if topic.is_empty() && !seen.has(PropertyId::TopicAlias) {
+    let properties = body.properties(Host::Packet(PacketType::Publish), version, sender)?;
+    if topic.is_empty() && !properties.holds(PropertyId::TopicAlias) {
         return Err(start.refuse(Rule::EmptyTopic));
     }
     Ok(Publish { dup, qos, retain: flags & 1 != 0, topic, packet_id, properties, payload: body.remainder() })
@@ -174,15 +174,12 @@ fn reason_and_properties(
     };
     let mut properties = Properties::EMPTY;
     let start = body;
-    let mut method = false;
     if !body.is_empty() {
-        let (list, seen) = body.properties(host, version, sender)?;
+        properties = body.properties(host, version, sender)?;
         end(body, packet)?;
-        properties = list;
-        method = seen.has(PropertyId::AuthenticationMethod);
     }
     // 3.15.2.1 lets a successful AUTH be empty, although 3.15.2.2.2 makes the method mandatory.
-    if packet == PacketType::Auth && !left_out && !method {
+    if packet == PacketType::Auth && !left_out && !properties.holds(PropertyId::AuthenticationMethod) {
         return Err(start.refuse(Rule::AuthenticationMethodMissing));
     }
     Ok((reason, properties))
@@ -233,7 +230,7 @@ fn connect(mut body: Reader<'_>, header_flags: u8, minimal: bool) -> Result<Conn
     };
 
     let keep_alive = body.two()?;
-    let (properties, _) = body.properties(Host::Packet(PacketType::Connect), version, sender)?;
+    let properties = body.properties(Host::Packet(PacketType::Connect), version, sender)?;
     let announced = |body: Reader<'_>, rule| if body.is_empty() { Err(body.refuse(rule)) } else { Ok(()) };
     announced(body, Rule::ClientIdMissing)?;
     let client_id = body.string()?;
@@ -241,7 +238,7 @@ fn connect(mut body: Reader<'_>, header_flags: u8, minimal: bool) -> Result<Conn
         false => None,
         true => {
             announced(body, Rule::WillMissing)?;
-            let (properties, _) = body.properties(Host::Will, version, sender)?;
+            let properties = body.properties(Host::Will, version, sender)?;
             announced(body, Rule::WillMissing)?;
             let start = body;
             let topic = body.topic(Rule::WildcardInWillTopic)?;
@@ -301,7 +298,7 @@ fn connack(mut body: Reader<'_>, version: Version) -> Result<ConnAck<'_>, Refusa
     if version == Version::V5 && body.is_empty() {
         return Err(body.refuse(Rule::TooShort(packet)));
     }
-    let (properties, _) = body.properties(Host::Packet(packet), version, Side::Server)?;
+    let properties = body.properties(Host::Packet(packet), version, Side::Server)?;
     end(body, packet)?;
     Ok(ConnAck { session_present, reason, properties })
 }
@@ -309,7 +306,7 @@ fn connack(mut body: Reader<'_>, version: Version) -> Result<ConnAck<'_>, Refusa
 fn subscribe(mut body: Reader<'_>, version: Version) -> Result<Subscribe<'_>, Refusal> {
     let packet = PacketType::Subscribe;
     let packet_id = body.packet_id(packet)?;
-    let (properties, _) = body.properties(Host::Packet(packet), version, Side::Client)?;
+    let properties = body.properties(Host::Packet(packet), version, Side::Client)?;
     if body.is_empty() {
         return Err(body.refuse(Rule::NoFilters(packet)));
     }
@@ -366,7 +363,7 @@ fn acknowledged<'a>(
         return Err(body.refuse(Rule::TooShort(packet)));
     }
     let packet_id = body.packet_id(packet)?;
-    let (properties, _) = body.properties(Host::Packet(packet), version, Side::Server)?;
+    let properties = body.properties(Host::Packet(packet), version, Side::Server)?;
     Ok((packet_id, properties))
 }
 
@@ -391,7 +388,7 @@ fn codes<'a>(body: &mut Reader<'a>, packet: PacketType, version: Version) -> Res
 fn unsubscribe(mut body: Reader<'_>, version: Version) -> Result<Unsubscribe<'_>, Refusal> {
     let packet = PacketType::Unsubscribe;
     let packet_id = body.packet_id(packet)?;
-    let (properties, _) = body.properties(Host::Packet(packet), version, Side::Client)?;
+    let properties = body.properties(Host::Packet(packet), version, Side::Client)?;
     if body.is_empty() {
         return Err(body.refuse(Rule::NoFilters(packet)));
     }

@@ -1,14 +1,14 @@
 //! One packet to bytes. What is written is what [`super::decode`] reads back as the same packet: that is what makes a
 //! packet legal, so that the rules stand in one place.
 
+use crate::packet::text;
 use crate::packet::{
     Connect, Host, Packet, PacketId, PacketType, Properties, PropertyId, Publish, QoS, ReasonCode, Side, Version,
 };
 use crate::violation::{Misuse, Rule};
 
-use super::property::{self, Seen};
-use super::read::Reader;
-use super::{decode, return_code, text};
+use super::read::{Reader, rule};
+use super::{decode, property, return_code};
 
 /// The most a remaining length can say (2.2.3 of 3.1.1, 2.1.4 of 5.0).
 const MAX_REMAINING: usize = 0x0FFF_FFFF;
@@ -61,37 +61,41 @@ pub fn publish_head(
     version: Version,
     out: &mut Vec<u8>,
 ) -> Result<(), Misuse> {
-    head(publish, own, check_properties(own, version)?, version, out)
+    check_properties(own, version)?;
+    head(publish, own, own.holds(PropertyId::TopicAlias), version, out)
 }
 
 #[inline]
 fn publish(publish: &Publish<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), Misuse> {
-    let seen = check_properties(publish.properties, version)?;
-    head(publish, Properties::EMPTY, seen, version, out)?;
-    out.extend_from_slice(publish.properties.bytes);
+    check_properties(publish.properties, version)?;
+    head(publish, Properties::EMPTY, publish.properties.holds(PropertyId::TopicAlias), version, out)?;
+    out.extend_from_slice(publish.properties.as_bytes());
     out.extend_from_slice(publish.payload);
     Ok(())
 }
 
 /// Checks the properties of a PUBLISH. A server may send all of those that a client may.
 #[inline]
-fn check_properties(properties: Properties<'_>, version: Version) -> Result<Seen, Misuse> {
+fn check_properties(properties: Properties<'_>, version: Version) -> Result<(), Misuse> {
+    const HOST: Host = Host::Packet(PacketType::Publish);
     if properties.is_empty() {
-        return Ok(Seen::NONE);
+        return Ok(());
     }
     if !version.has_properties() {
         return Err(Misuse::NotInThisVersion);
     }
-    let list = Reader::new(properties.bytes, properties.bytes.len());
-    property::check(list, Host::Packet(PacketType::Publish), Side::Server)
-        .map_err(|refusal| Misuse::Illegal(refusal.rule()))
+    if properties.legal_in(HOST, Side::Server) {
+        return Ok(());
+    }
+    let list = Reader::new(properties.as_bytes(), properties.as_bytes().len());
+    Err(Misuse::Illegal(property::blame(list, HOST, Side::Server).rule()))
 }
 
 #[inline]
 fn head(
     publish: &Publish<'_>,
     own: Properties<'_>,
-    seen: Seen,
+    has_alias: bool,
     version: Version,
     out: &mut Vec<u8>,
 ) -> Result<(), Misuse> {
@@ -99,8 +103,10 @@ fn head(
         return Err(Misuse::NotInThisVersion);
     }
     let topic = publish.topic.as_bytes();
-    text::topic(topic, Rule::WildcardInTopic).map_err(|(rule, _)| Misuse::Illegal(rule))?;
-    if topic.is_empty() && !seen.has(PropertyId::TopicAlias) {
+    if let Some((flaw, _)) = text::topic_flaw(topic) {
+        return Err(Misuse::Illegal(rule(flaw, Rule::WildcardInTopic)));
+    }
+    if topic.is_empty() && !has_alias {
         return Err(Misuse::Illegal(Rule::EmptyTopic));
     }
     let packet_id = match (publish.qos, publish.packet_id) {
@@ -128,8 +134,8 @@ fn head(
         out.put(&id.get().to_be_bytes());
     }
     if version.has_properties() {
-        out.variable(own.bytes.len() + publish.properties.bytes.len());
-        out.put(own.bytes);
+        out.variable(own.as_bytes().len() + publish.properties.as_bytes().len());
+        out.put(own.as_bytes());
     }
     Ok(())
 }
@@ -139,7 +145,7 @@ fn head(
 fn publish_remaining(publish: &Publish<'_>, own: Properties<'_>, version: Version) -> usize {
     let properties = match version {
         Version::V5 => {
-            let length = own.bytes.len() + publish.properties.bytes.len();
+            let length = own.as_bytes().len() + publish.properties.as_bytes().len();
             variable_len(length) + length
         }
         _ => 0,
@@ -228,8 +234,8 @@ trait Sink {
     /// Properties behind their length; nothing before 5.0.
     fn properties(&mut self, properties: Properties<'_>, version: Version) {
         if version.has_properties() {
-            self.variable(properties.bytes.len());
-            self.put(properties.bytes);
+            self.variable(properties.as_bytes().len());
+            self.put(properties.as_bytes());
         }
     }
 }

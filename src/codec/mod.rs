@@ -10,7 +10,6 @@ mod owned;
 mod property;
 mod read;
 mod return_code;
-mod text;
 
 pub use decode::decode;
 pub use encode::{encode, encoded_len, publish_head};

@@ -1,10 +1,10 @@
 //! The fields that packets are made of, read from the front of what is left of a frame.
 
-use crate::packet::{Host, PacketId, PacketType, Properties, Side, Version};
+use crate::packet::text::{self, Flaw};
+use crate::packet::{Held, Host, PacketId, PacketType, Properties, Side, Version};
 use crate::violation::{Refusal, Rule};
 
-use super::property::{self, Seen};
-use super::text::{self, Flaw};
+use super::property;
 
 /// What is left to read.
 #[derive(Clone, Copy)]
@@ -119,20 +119,21 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<&'a str, Refusal> {
         let bytes = self.binary()?;
-        text::string(bytes).map_err(|flaw| self.flaw(bytes, flaw))
+        // A string has no wildcards to be wrong about.
+        text::string(bytes).map_err(|flaw| self.flaw(bytes, flaw, Rule::InvalidUtf8))
     }
 
     /// A topic name, possibly empty; `wildcard` is the rule to cite if it holds one.
     #[inline]
     pub(super) fn topic(&mut self, wildcard: Rule) -> Result<&'a str, Refusal> {
         let bytes = self.binary()?;
-        text::topic(bytes, wildcard).map_err(|flaw| self.flaw(bytes, flaw))
+        text::topic(bytes).map_err(|flaw| self.flaw(bytes, flaw, wildcard))
     }
 
     /// A refusal on account of the string just read.
     #[cold]
-    fn flaw(&self, bytes: &[u8], (rule, at): Flaw) -> Refusal {
-        Refusal::new(rule, self.offset() - bytes.len() + at)
+    fn flaw(&self, bytes: &[u8], (flaw, at): (Flaw, usize), wildcard: Rule) -> Refusal {
+        Refusal::new(rule(flaw, wildcard), self.offset() - bytes.len() + at)
     }
 
     /// The packet identifier of this packet.
@@ -142,24 +143,31 @@ impl<'a> Reader<'a> {
         PacketId::new(self.two()?).ok_or_else(|| start.refuse(Rule::PacketIdZero(packet)))
     }
 
-    /// The properties of `host`, with their length, and which they are; none before 5.0.
+    /// The properties of `host`, with their length; none before 5.0.
     #[inline]
-    pub(super) fn properties(
-        &mut self,
-        host: Host,
-        version: Version,
-        sender: Side,
-    ) -> Result<(Properties<'a>, Seen), Refusal> {
+    pub(super) fn properties(&mut self, host: Host, version: Version, sender: Side) -> Result<Properties<'a>, Refusal> {
         if !version.has_properties() {
-            return Ok((Properties::EMPTY, Seen::NONE));
+            return Ok(Properties::EMPTY);
         }
         let start = *self;
         let length = self.variable()? as usize;
         if length == 0 {
-            return Ok((Properties::EMPTY, Seen::NONE));
+            return Ok(Properties::EMPTY);
         }
         let bytes = self.take(length).map_err(|_| start.refuse(Rule::PropertyLength))?;
-        let seen = property::check(Self { rest: bytes, end: self.offset() }, host, sender)?;
-        Ok((Properties { bytes }, seen))
+        match Held::by(bytes) {
+            Some(held) if held.legal_in(host, sender) => Ok(Properties::checked(bytes, held)),
+            _ => Err(property::blame(Self { rest: bytes, end: self.offset() }, host, sender)),
+        }
+    }
+}
+
+/// The rule that a string with this flaw breaks; `wildcard` is the one about wildcards.
+#[cold]
+pub(super) const fn rule(flaw: Flaw, wildcard: Rule) -> Rule {
+    match flaw {
+        Flaw::NotUtf8 => Rule::InvalidUtf8,
+        Flaw::Nul => Rule::NulInString,
+        Flaw::Wildcard => wildcard,
     }
 }

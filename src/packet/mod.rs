@@ -8,18 +8,23 @@
 
 mod ack;
 mod connect;
+mod held;
+mod properties;
 mod property;
 mod publish;
 mod reason;
 mod subscribe;
+pub(crate) mod text;
 
 use std::fmt;
 use std::num::NonZeroU16;
 
 pub use ack::{Ack, Auth, Disconnect, ReasonCodes, SubAck, UnsubAck};
 pub use connect::{ConnAck, Connect, Will};
-pub(crate) use property::put_variable;
-pub use property::{Host, Properties, PropertiesIter, Property, PropertyBuf, PropertyId, PropertyType};
+pub(crate) use held::Held;
+pub(crate) use properties::put_variable;
+pub use properties::{Properties, PropertiesIter, PropertyBuf};
+pub use property::{Host, Property, PropertyId, PropertyType};
 pub use publish::Publish;
 pub use reason::ReasonCode;
 pub use subscribe::{

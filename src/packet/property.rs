@@ -1,9 +1,8 @@
-//! Properties of MQTT 5.0 (2.2.2): what each is, where it may stand, and lists of them in wire form.
+//! Properties of MQTT 5.0 (2.2.2): what each is, and where it may stand.
 
 use std::fmt;
 
-use super::subscribe::{put_binary, put_string};
-use super::{PacketType, Side};
+use super::{PacketType, Side, text};
 
 /// How the value of a property is encoded (2.2.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +27,17 @@ pub enum Host {
 }
 
 impl Host {
-    /// Its bit in the masks of the table: the packet type's number, or 0 for the will.
-    const fn bit(self) -> u16 {
+    /// Its number: the packet type's, or 0 for the will.
+    pub(super) const fn number(self) -> usize {
         match self {
-            Self::Packet(packet) => 1 << packet as u16,
-            Self::Will => 1,
+            Self::Packet(packet) => packet as usize,
+            Self::Will => 0,
         }
+    }
+
+    /// Its bit in the masks of the table.
+    const fn bit(self) -> u16 {
+        1 << self.number()
     }
 }
 
@@ -339,6 +343,20 @@ impl PropertyId {
         }
     }
 
+    /// Whether its value, where that is a number, is in range. A payload format indicator above 1 is: the standard gives it
+    /// no meaning but does not forbid it.
+    #[inline]
+    pub const fn allows(self, number: u32) -> bool {
+        match self.property_type() {
+            PropertyType::Byte => number <= 1 || matches!(self, Self::PayloadFormatIndicator),
+            PropertyType::VariableByteInteger => number != 0,
+            PropertyType::TwoByteInteger | PropertyType::FourByteInteger => {
+                number != 0 || !matches!(self, Self::ReceiveMaximum | Self::TopicAlias | Self::MaximumPacketSize)
+            }
+            PropertyType::Utf8String | PropertyType::BinaryData | PropertyType::Utf8StringPair => true,
+        }
+    }
+
     /// Its bit in a set of properties seen.
     #[inline]
     pub const fn bit(self) -> u64 {
@@ -386,6 +404,42 @@ pub enum Property<'a> {
 }
 
 impl Property<'_> {
+    /// Whether its value is one that it may have: a number in range, a string without U+0000, a response topic without
+    /// wildcards.
+    pub fn is_legal(&self) -> bool {
+        let id = self.id();
+        match *self {
+            Self::PayloadFormatIndicator(value)
+            | Self::RequestProblemInformation(value)
+            | Self::RequestResponseInformation(value)
+            | Self::MaximumQoS(value)
+            | Self::RetainAvailable(value)
+            | Self::WildcardSubscriptionAvailable(value)
+            | Self::SubscriptionIdentifierAvailable(value)
+            | Self::SharedSubscriptionAvailable(value) => id.allows(u32::from(value)),
+            Self::ServerKeepAlive(value)
+            | Self::ReceiveMaximum(value)
+            | Self::TopicAliasMaximum(value)
+            | Self::TopicAlias(value) => id.allows(u32::from(value)),
+            Self::MessageExpiryInterval(value)
+            | Self::SubscriptionIdentifier(value)
+            | Self::SessionExpiryInterval(value)
+            | Self::WillDelayInterval(value)
+            | Self::MaximumPacketSize(value) => id.allows(value),
+            Self::ResponseTopic(value) => text::topic_flaw(value.as_bytes()).is_none(),
+            Self::ContentType(value)
+            | Self::AssignedClientIdentifier(value)
+            | Self::AuthenticationMethod(value)
+            | Self::ResponseInformation(value)
+            | Self::ServerReference(value)
+            | Self::ReasonString(value) => text::string_flaw(value.as_bytes()).is_none(),
+            Self::CorrelationData(_) | Self::AuthenticationData(_) => true,
+            Self::UserProperty(name, value) => {
+                [name, value].iter().all(|text| text::string_flaw(text.as_bytes()).is_none())
+            }
+        }
+    }
+
     /// Which one it is.
     pub const fn id(&self) -> PropertyId {
         match self {
@@ -418,282 +472,4 @@ impl Property<'_> {
             Self::SharedSubscriptionAvailable(..) => PropertyId::SharedSubscriptionAvailable,
         }
     }
-}
-
-/// Properties in wire form, without the length in front of them.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Properties<'a> {
-    pub(crate) bytes: &'a [u8],
-}
-
-impl<'a> Properties<'a> {
-    /// None at all.
-    pub const EMPTY: Self = Self { bytes: &[] };
-
-    /// The wire form.
-    #[inline]
-    pub const fn as_bytes(self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// Whether there are none.
-    #[inline]
-    pub const fn is_empty(self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Each property, in order.
-    #[inline]
-    pub const fn iter(self) -> PropertiesIter<'a> {
-        PropertiesIter { rest: self.bytes }
-    }
-
-    /// Name and value of each user property, in order.
-    pub fn user_properties(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.iter().filter_map(|property| match property {
-            Property::UserProperty(name, value) => Some((name, value)),
-            _ => None,
-        })
-    }
-
-    /// Each subscription identifier, in order.
-    pub fn subscription_identifiers(self) -> impl Iterator<Item = u32> + 'a {
-        self.iter().filter_map(|property| match property {
-            Property::SubscriptionIdentifier(id) => Some(id),
-            _ => None,
-        })
-    }
-}
-
-impl fmt::Debug for Properties<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl<'a> IntoIterator for Properties<'a> {
-    type Item = Property<'a>;
-    type IntoIter = PropertiesIter<'a>;
-
-    fn into_iter(self) -> PropertiesIter<'a> {
-        self.iter()
-    }
-}
-
-macro_rules! getters {
-    ($($name:ident $variant:ident $value:ty),* $(,)?) => {
-        impl<'a> Properties<'a> {
-            $(
-                #[doc = concat!("The value of ", stringify!($variant), ", where it is present.")]
-                pub fn $name(self) -> Option<$value> {
-                    self.iter().find_map(|property| match property {
-                        Property::$variant(value) => Some(value),
-                        _ => None,
-                    })
-                }
-            )*
-        }
-    };
-}
-
-getters! {
-    payload_format_indicator PayloadFormatIndicator u8,
-    message_expiry_interval MessageExpiryInterval u32,
-    content_type ContentType &'a str,
-    response_topic ResponseTopic &'a str,
-    correlation_data CorrelationData &'a [u8],
-    session_expiry_interval SessionExpiryInterval u32,
-    assigned_client_identifier AssignedClientIdentifier &'a str,
-    server_keep_alive ServerKeepAlive u16,
-    authentication_method AuthenticationMethod &'a str,
-    authentication_data AuthenticationData &'a [u8],
-    request_problem_information RequestProblemInformation u8,
-    will_delay_interval WillDelayInterval u32,
-    request_response_information RequestResponseInformation u8,
-    response_information ResponseInformation &'a str,
-    server_reference ServerReference &'a str,
-    reason_string ReasonString &'a str,
-    receive_maximum ReceiveMaximum u16,
-    topic_alias_maximum TopicAliasMaximum u16,
-    topic_alias TopicAlias u16,
-    maximum_qos MaximumQoS u8,
-    retain_available RetainAvailable u8,
-    maximum_packet_size MaximumPacketSize u32,
-    wildcard_subscription_available WildcardSubscriptionAvailable u8,
-    subscription_identifier_available SubscriptionIdentifierAvailable u8,
-    shared_subscription_available SharedSubscriptionAvailable u8,
-}
-
-/// Reads properties one by one; ends early on bytes that are none, which decoded packets never hold.
-#[derive(Clone, Debug)]
-pub struct PropertiesIter<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> PropertiesIter<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(byte)
-    }
-
-    fn two(&mut self) -> Option<u16> {
-        let (bytes, rest) = self.rest.split_first_chunk::<2>()?;
-        self.rest = rest;
-        Some(u16::from_be_bytes(*bytes))
-    }
-
-    fn four(&mut self) -> Option<u32> {
-        let (bytes, rest) = self.rest.split_first_chunk::<4>()?;
-        self.rest = rest;
-        Some(u32::from_be_bytes(*bytes))
-    }
-
-    fn variable(&mut self) -> Option<u32> {
-        let mut value = 0;
-        for shift in [0, 7, 14, 21] {
-            let byte = self.byte()?;
-            value |= u32::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn binary(&mut self) -> Option<&'a [u8]> {
-        let length = usize::from(self.two()?);
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(bytes)
-    }
-
-    fn string(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.binary()?).ok()
-    }
-}
-
-impl<'a> Iterator for PropertiesIter<'a> {
-    type Item = Property<'a>;
-
-    fn next(&mut self) -> Option<Property<'a>> {
-        Some(match PropertyId::from_u8(self.byte()?)? {
-            PropertyId::PayloadFormatIndicator => Property::PayloadFormatIndicator(self.byte()?),
-            PropertyId::MessageExpiryInterval => Property::MessageExpiryInterval(self.four()?),
-            PropertyId::ContentType => Property::ContentType(self.string()?),
-            PropertyId::ResponseTopic => Property::ResponseTopic(self.string()?),
-            PropertyId::CorrelationData => Property::CorrelationData(self.binary()?),
-            PropertyId::SubscriptionIdentifier => Property::SubscriptionIdentifier(self.variable()?),
-            PropertyId::SessionExpiryInterval => Property::SessionExpiryInterval(self.four()?),
-            PropertyId::AssignedClientIdentifier => Property::AssignedClientIdentifier(self.string()?),
-            PropertyId::ServerKeepAlive => Property::ServerKeepAlive(self.two()?),
-            PropertyId::AuthenticationMethod => Property::AuthenticationMethod(self.string()?),
-            PropertyId::AuthenticationData => Property::AuthenticationData(self.binary()?),
-            PropertyId::RequestProblemInformation => Property::RequestProblemInformation(self.byte()?),
-            PropertyId::WillDelayInterval => Property::WillDelayInterval(self.four()?),
-            PropertyId::RequestResponseInformation => Property::RequestResponseInformation(self.byte()?),
-            PropertyId::ResponseInformation => Property::ResponseInformation(self.string()?),
-            PropertyId::ServerReference => Property::ServerReference(self.string()?),
-            PropertyId::ReasonString => Property::ReasonString(self.string()?),
-            PropertyId::ReceiveMaximum => Property::ReceiveMaximum(self.two()?),
-            PropertyId::TopicAliasMaximum => Property::TopicAliasMaximum(self.two()?),
-            PropertyId::TopicAlias => Property::TopicAlias(self.two()?),
-            PropertyId::MaximumQoS => Property::MaximumQoS(self.byte()?),
-            PropertyId::RetainAvailable => Property::RetainAvailable(self.byte()?),
-            PropertyId::UserProperty => Property::UserProperty(self.string()?, self.string()?),
-            PropertyId::MaximumPacketSize => Property::MaximumPacketSize(self.four()?),
-            PropertyId::WildcardSubscriptionAvailable => Property::WildcardSubscriptionAvailable(self.byte()?),
-            PropertyId::SubscriptionIdentifierAvailable => Property::SubscriptionIdentifierAvailable(self.byte()?),
-            PropertyId::SharedSubscriptionAvailable => Property::SharedSubscriptionAvailable(self.byte()?),
-        })
-    }
-}
-
-/// Builds a list of properties in wire form. It checks nothing but lengths: whether the list is legal is judged where
-/// it is encoded into a packet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PropertyBuf {
-    bytes: Vec<u8>,
-}
-
-impl PropertyBuf {
-    /// An empty list.
-    pub const fn new() -> Self {
-        Self { bytes: Vec::new() }
-    }
-
-    /// Adds one at the end.
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.push(property);
-        self
-    }
-
-    /// Adds one at the end. Strings and binary data are cut at 65,535 bytes, the longest the wire form can carry.
-    pub fn push(&mut self, property: Property<'_>) {
-        let out = &mut self.bytes;
-        out.push(property.id() as u8);
-        match property {
-            Property::PayloadFormatIndicator(value)
-            | Property::RequestProblemInformation(value)
-            | Property::RequestResponseInformation(value)
-            | Property::MaximumQoS(value)
-            | Property::RetainAvailable(value)
-            | Property::WildcardSubscriptionAvailable(value)
-            | Property::SubscriptionIdentifierAvailable(value)
-            | Property::SharedSubscriptionAvailable(value) => out.push(value),
-            Property::MessageExpiryInterval(value)
-            | Property::SessionExpiryInterval(value)
-            | Property::WillDelayInterval(value)
-            | Property::MaximumPacketSize(value) => out.extend_from_slice(&value.to_be_bytes()),
-            Property::ContentType(value)
-            | Property::ResponseTopic(value)
-            | Property::AssignedClientIdentifier(value)
-            | Property::AuthenticationMethod(value)
-            | Property::ResponseInformation(value)
-            | Property::ServerReference(value)
-            | Property::ReasonString(value) => put_string(out, value),
-            Property::CorrelationData(value) | Property::AuthenticationData(value) => put_binary(out, value),
-            Property::SubscriptionIdentifier(value) => put_variable(out, value),
-            Property::ServerKeepAlive(value)
-            | Property::ReceiveMaximum(value)
-            | Property::TopicAliasMaximum(value)
-            | Property::TopicAlias(value) => out.extend_from_slice(&value.to_be_bytes()),
-            Property::UserProperty(name, value) => {
-                put_string(out, name);
-                put_string(out, value);
-            }
-        }
-    }
-
-    /// Adds everything `properties` holds, in order.
-    pub fn extend(&mut self, properties: Properties<'_>) {
-        self.bytes.extend_from_slice(properties.bytes);
-    }
-
-    /// Takes everything out and keeps the memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-    }
-
-    /// The list to put into a packet.
-    pub fn view(&self) -> Properties<'_> {
-        Properties { bytes: &self.bytes }
-    }
-}
-
-impl<'a> FromIterator<Property<'a>> for PropertyBuf {
-    fn from_iter<I: IntoIterator<Item = Property<'a>>>(properties: I) -> Self {
-        properties.into_iter().fold(Self::new(), Self::with)
-    }
-}
-
-/// Appends a variable byte integer in its shortest form; values above 268,435,455 are cut to that.
-pub(crate) fn put_variable(out: &mut Vec<u8>, value: u32) {
-    let mut rest = value.min(0x0FFF_FFFF);
-    while rest > 0x7F {
-        out.push(rest as u8 & 0x7F | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }

@@ -3,43 +3,61 @@
 //! Nearly every string on the wire is plain ASCII, so that is decided eight bytes at a time, wildcards included. Only what
 //! is not plain is looked at by character, which also finds the byte to blame.
 
-use crate::violation::Rule;
+/// What can be wrong with a string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// It is not well-formed UTF-8.
+    NotUtf8,
+    /// It holds U+0000.
+    Nul,
+    /// It is a topic name, and holds a wildcard.
+    Wildcard,
+}
 
-/// A rule that a string breaks, and the index of the byte that does.
-pub(super) type Flaw = (Rule, usize);
-
-/// The string in `bytes`.
+/// The string in `bytes`, or what is wrong with it and at which byte.
 #[inline]
-pub(super) fn string(bytes: &[u8]) -> Result<&str, Flaw> {
+pub(crate) fn string(bytes: &[u8]) -> Result<&str, (Flaw, usize)> {
     match std::str::from_utf8(bytes) {
         Ok(text) if is_plain::<false>(bytes) => Ok(text),
         _ => any_string(bytes),
     }
 }
 
-/// The topic name in `bytes`, which may be empty; `wildcard` is the rule to cite if it holds one.
+/// The topic name in `bytes`, which may be empty, or what is wrong with it and at which byte.
 #[inline]
-pub(super) fn topic(bytes: &[u8], wildcard: Rule) -> Result<&str, Flaw> {
+pub(crate) fn topic(bytes: &[u8]) -> Result<&str, (Flaw, usize)> {
     match std::str::from_utf8(bytes) {
         Ok(text) if is_plain::<true>(bytes) => Ok(text),
-        _ => any_topic(bytes, wildcard),
+        _ => any_topic(bytes),
     }
 }
 
+/// What is wrong with the string in `bytes`, if anything.
+#[inline]
+pub(crate) fn string_flaw(bytes: &[u8]) -> Option<(Flaw, usize)> {
+    if is_plain::<false>(bytes) { None } else { any_string(bytes).err() }
+}
+
+/// What is wrong with the topic name in `bytes`, which may be empty, if anything.
+#[inline]
+pub(crate) fn topic_flaw(bytes: &[u8]) -> Option<(Flaw, usize)> {
+    if is_plain::<true>(bytes) { None } else { any_topic(bytes).err() }
+}
+
 #[cold]
-fn any_string(bytes: &[u8]) -> Result<&str, Flaw> {
-    let text = std::str::from_utf8(bytes).map_err(|flaw| (Rule::InvalidUtf8, flaw.valid_up_to()))?;
+fn any_string(bytes: &[u8]) -> Result<&str, (Flaw, usize)> {
+    let text = std::str::from_utf8(bytes).map_err(|flaw| (Flaw::NotUtf8, flaw.valid_up_to()))?;
     match bytes.iter().position(|&byte| byte == 0) {
-        Some(at) => Err((Rule::NulInString, at)),
+        Some(at) => Err((Flaw::Nul, at)),
         None => Ok(text),
     }
 }
 
 #[cold]
-fn any_topic(bytes: &[u8], wildcard: Rule) -> Result<&str, Flaw> {
+fn any_topic(bytes: &[u8]) -> Result<&str, (Flaw, usize)> {
     let text = any_string(bytes)?;
     match bytes.iter().position(|byte| matches!(byte, b'#' | b'+')) {
-        Some(at) => Err((wildcard, at)),
+        Some(at) => Err((Flaw::Wildcard, at)),
         None => Ok(text),
     }
 }
@@ -85,17 +103,19 @@ const fn splat(byte: u8) -> u64 {
 mod tests {
     use super::*;
 
-    fn check(bytes: impl AsRef<[u8]>, as_string: Option<Flaw>, as_topic: Option<Flaw>) {
+    fn check(bytes: impl AsRef<[u8]>, as_string: Option<(Flaw, usize)>, as_topic: Option<(Flaw, usize)>) {
         let bytes = bytes.as_ref();
+        assert_eq!(string_flaw(bytes), as_string);
+        assert_eq!(topic_flaw(bytes), as_topic);
         assert_eq!(string(bytes).err(), as_string, "{bytes:x?} as a string");
-        assert_eq!(topic(bytes, Rule::WildcardInTopic).err(), as_topic, "{bytes:x?} as a topic name");
+        assert_eq!(topic(bytes).err(), as_topic, "{bytes:x?} as a topic name");
     }
 
     #[test]
     fn strings_and_topics() {
-        let utf8 = |at| Some((Rule::InvalidUtf8, at));
-        let nul = |at| Some((Rule::NulInString, at));
-        let wildcard = |at| Some((Rule::WildcardInTopic, at));
+        let utf8 = |at| Some((Flaw::NotUtf8, at));
+        let nul = |at| Some((Flaw::Nul, at));
+        let wildcard = |at| Some((Flaw::Wildcard, at));
         check("", None, None);
         check("sensors/boiler-7/pressure", None, None);
         check("\u{FEFF}kept/ä/漢/😀", None, None);
