@@ -102,7 +102,7 @@ pub(super) struct Connect {
     insecure: bool,
 
     /// Authenticate with SCRAM-SHA-256 instead of sending the password (5.0)
-    #[arg(long, requires = "username")]
+    #[arg(long)]
     scram: bool,
 
     /// How long to wait for the server before giving up, in seconds
@@ -137,20 +137,18 @@ impl Connect {
         let carriers: Vec<Host> = own.into_iter().chain(will).chain(sends.iter().copied()).collect();
         self.properties.check(&carriers, self.protocol_version)?;
         let dialer = self.dialer()?;
-        let identity = self.identity(&dialer.url)?;
+        let mut identity = self.identity(&dialer.url)?;
+        let scram = self.scram.then(|| identity.username.take().zip(identity.password.take()));
         let options = Arc::new(Options { reconnect, send_maximum, ..self.options()? });
         let clean_start = options.clean_start;
-        let credentials = (identity.username.clone(), identity.password.clone());
         let mut client = Client::new(options, identity, seed()).context("cannot connect like this")?;
         if !clean_start {
             client = client.with_session(Session::default());
         }
-        if self.scram {
-            let (Some(username), Some(password)) = credentials else {
-                bail!("--scram needs a user name and a password: give -u and -P");
-            };
-            client =
-                client.with_authenticator(Box::new(Scram::new(username, password))).context("--scram needs -V 5.0")?;
+        if let Some(credentials) = scram {
+            let (username, password) = credentials.context("--scram proves a password: give -u and -P")?;
+            let scram = Box::new(Scram::new(username, password));
+            client = client.with_authenticator(scram).context("--scram needs -V 5.0")?;
         }
         let farewell = self.properties.of(Host::Packet(PacketType::Disconnect))?;
         Ok(Line::new(client, dialer, farewell))

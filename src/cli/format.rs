@@ -19,8 +19,8 @@ enum Piece {
 }
 
 /// The fields, as the help and error messages list them.
-pub(super) const FIELDS: &str = "%t topic, %p payload, %x payload in hexadecimal (%X in capitals), %j message as JSON, %l \
-payload length, %q QoS, %r retain flag, %d DUP flag, %U Unix time, %I time of day in UTC; of 5.0: %A topic alias, \
+pub(super) const FIELDS: &str = "%t topic, %p payload, %x payload in hexadecimal (%X in capitals), %j message as JSON, \
+%l payload length, %q QoS, %r retain flag, %d DUP flag, %U Unix time, %I time of day in UTC; of 5.0: %A topic alias, \
 %C content type, %D correlation data, %E message expiry, %F payload format, %P user properties, %R response topic, \
 %S subscription identifiers; %% a percent sign, \\n \\r \\t \\0 \\e \\a \\v \\\\";
 

@@ -22,9 +22,13 @@ use crate::topic::Topic;
 /// How many lines are read ahead of the network.
 const LINES_AHEAD: usize = 64;
 
+/// What the number at the end means.
+const EXIT_CODES: &str = "Exit codes: 0 everything was sent, and acknowledged where the QoS asks for it; 2 bad options, no \
+connection, or a message refused or lost.";
+
 /// Options of `testament pub`: those of mosquitto_pub.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
 #[command(group(ArgGroup::new("source").required(true).args(["message", "file", "lines", "null", "stdin"])))]
 pub(super) struct Publish {
     #[command(flatten)]

@@ -22,9 +22,13 @@ use crate::packet::{
 };
 use crate::topic::{Filter, Topic};
 
+/// What the number at the end means.
+const EXIT_CODES: &str = "Exit codes: 0 done or interrupted; 1 the time of -W ran out before the messages of -C had come; \
+2 bad options, no connection, or a subscription refused.";
+
 /// Options of `testament sub`: those of mosquitto_sub.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = format!("Fields of -F: {FIELDS}.\n\n{EXIT_CODES}"))]
 pub(super) struct Subscribe {
     #[command(flatten)]
     connect: Connect,
@@ -61,8 +65,8 @@ pub(super) struct Subscribe {
     #[arg(short = 'v', long, conflicts_with = "format")]
     verbose: bool,
 
-    /// Print each message in this format: %t topic, %p payload, %q QoS, %r retain flag, .. (all: --help)
-    #[arg(short = 'F', long, value_name = "FORMAT", long_help = FIELDS)]
+    /// Print each message in this format, such as '%t %p'; the fields are below
+    #[arg(short = 'F', long, value_name = "FORMAT")]
     format: Option<Format>,
 
     /// Do not end each message with a new line

@@ -3,7 +3,7 @@
 //!
 //! Nothing here waits for a subscriber to be ready: it subscribes in a lasting session, leaves, and fetches afterwards.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output as Finished, Stdio};
@@ -286,8 +286,14 @@ fn an_interrupt_takes_leave_and_a_kill_leaves_the_will() {
 
 /// The reference broker as a process, and its port.
 fn reference(words: &[&str]) -> (Process, u16) {
+    reference_at(0, words)
+}
+
+/// The same on a given port.
+fn reference_at(port: u16, words: &[&str]) -> (Process, u16) {
     let mut command = Command::new(TESTAMENT);
-    let mut process = Process::spawn(command.args(["serve", "--listen", "mqtt://127.0.0.1:0"]).args(words));
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let mut process = Process::spawn(command.args(["serve", "--listen", &url]).args(words));
     let line = process.stdout().lines().next().unwrap().unwrap();
     let port = line.rsplit_once(':').unwrap().1.parse().unwrap();
     (process, port)
@@ -297,6 +303,25 @@ fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
     let file = folder.join(name);
     std::fs::write(&file, text).unwrap();
     file
+}
+
+#[test]
+fn a_subscriber_comes_back_to_a_server_that_comes_back() {
+    let (broker, port) = reference(&[]);
+    fine(&run(TESTAMENT, port, "pub -r -t news -m old", ""));
+    let mut command = Command::new(TESTAMENT);
+    let mut reader = Process::spawn(command.args(["sub", "-h", "127.0.0.1", "-p", &port.to_string(), "-t", "news"]));
+    let mut lines = reader.stdout().lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "old");
+    drop(broker);
+    let (_broker, port) = reference_at(port, &[]);
+    fine(&run(TESTAMENT, port, "pub -r -t news -m new", ""));
+    assert_eq!(lines.next().unwrap().unwrap(), "new");
+    reader.signal(Signal::SIGINT);
+    let mut told = String::new();
+    reader.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.contains("connecting again"), "{told}");
+    assert_eq!(reader.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -331,6 +356,16 @@ fn scram_proves_the_password_without_sending_it() {
     fine(&run(TESTAMENT, port, "pub --scram -u anna -P sesame -q 1 -t a -m x", ""));
     refused(&run(TESTAMENT, port, "pub --scram -u anna -P wrong -t a -m x", ""), "connection refused: 0x8");
     refused(&run(TESTAMENT, port, "pub --scram -u anna -P sesame -V 3.1.1 -t a -m x", ""), "needs -V 5.0");
+    refused(&run(TESTAMENT, port, "pub --scram -u anna -t a -m x", ""), "give -u and -P");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let words = ["pub", "-h", "127.0.0.1", "-p", &port, "--scram", "-u", "anna", "-P", "sesame", "-t", "a", "-m", "x"];
+    let _process = Process::spawn(Command::new(TESTAMENT).args(words));
+    let mut connect = [0; 1024];
+    let length = listener.accept().unwrap().0.read(&mut connect).unwrap();
+    let shown = String::from_utf8_lossy(&connect[..length]).into_owned();
+    assert!(shown.contains("SCRAM-SHA-256") && !shown.contains("sesame"), "{shown}");
 }
 
 #[test]
