@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use clap::Args;
 use harness::case::Case;
-use harness::catalogue::{Basis, Coverage, Observed, Requirement, closest};
+use harness::catalogue::{Actor, Basis, Coverage, Observed, Requirement, closest};
 
 use super::text::{print, wrap};
 use crate::catalogue::catalogue;
@@ -43,7 +43,7 @@ fn explain_requirement(requirement: &Requirement) -> String {
     let Requirement { id, section, level, actor, .. } = requirement;
     let cases: Vec<_> = suite::cases().filter(|case| case.covers.contains(&id.as_str())).collect();
     let whom = match actor {
-        harness::catalogue::Actor::Both => "client and server".into(),
+        Actor::Both => "client and server".into(),
         one => one.to_string(),
     };
     let mut out = format!("{id}\n");

@@ -21,8 +21,8 @@ pub(super) struct List {
     #[arg(long, value_name = "VERSION")]
     protocol: Option<Version>,
     /// Only what holds this text in its id or its sentence
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    filter: String,
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
     /// Print JSON, in the form that docs/command-line.md gives
     #[arg(long)]
     json: bool,
@@ -90,8 +90,8 @@ impl List {
     }
 
     fn wants(&self, versions: &[&str], texts: [&str; 2]) -> bool {
-        self.protocol.is_none_or(|wanted| versions.contains(&wanted.as_str()))
-            && texts.iter().any(|text| text.to_lowercase().contains(&self.filter.to_lowercase()))
+        let holds = |wanted: &String| texts.iter().any(|text| text.to_lowercase().contains(&wanted.to_lowercase()));
+        self.protocol.is_none_or(|wanted| versions.contains(&wanted.as_str())) && self.filter.as_ref().is_none_or(holds)
     }
 
     fn cases(&self) -> Vec<CaseRow> {
