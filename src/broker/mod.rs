@@ -1,7 +1,7 @@
 //! The sans-IO reference broker, for MQTT 3.1, 3.1.1 and 5.0 alike.
 //!
-//! Reading order: [`behaviour`], what can be turned; `connection`, from bytes to packets and to the close; `connect` with
-//! [`auth`] and [`passwords`], up to CONNACK; `publish` and `subscribe`, what a client can do, under a [`policy`];
+//! Reading order: [`behaviour`], what can be turned; `connection`, from bytes to packets and to the close; `connect` and
+//! `authenticate`, with [`auth`] and [`passwords`], up to CONNACK; `publish` and `subscribe`, what a client can do, under a [`policy`];
 //! `route`, from a message to sessions by way of `subscriptions` and `retained`; `delivery`, from a session to its
 //! connection; `will`, how connections and sessions end; `session`, `message`, `output`, `timers` and `sys`, what these
 //! stand on.
@@ -10,6 +10,7 @@
 //! the client shares.
 
 pub mod auth;
+mod authenticate;
 pub mod behaviour;
 mod connect;
 mod connection;
