@@ -29,6 +29,7 @@ mod unsubscribe;
 mod websocket;
 pub mod websocket_stream;
 mod will;
+mod will_delay;
 pub mod words;
 
 use harness::case::{Case, Played};
@@ -49,6 +50,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     unsubscribe::CASES,
     retain::CASES,
     will::CASES,
+    will_delay::CASES,
     session::CASES,
     shared::CASES,
     alias::CASES,

@@ -2,15 +2,17 @@
 
 use harness::case::{Case, Deviation, Outcome, Stop};
 
-use super::expect::{accepted, rejected, suback};
+use super::expect::{accepted, answered, rejected, suback};
 use super::script::{Script, publish, subscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step, deviates};
+use crate::forge::{Forged, field};
 use crate::packet::{
     PacketType::PubAck,
     Property::{
         ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
     },
+    PropertyId,
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode,
 };
@@ -24,6 +26,8 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt5:4.3.1-1",
             "mqtt5:3.3.1-2",
             "mqtt5:3.3.2-3",
+            "mqtt5:2.2.1-2",
+            "mqtt311:2.3.1-5",
             "mqtt311:3.3.4-1",
             "mqtt311:4.3.1-1",
             "mqtt311:3.3.1-2",
@@ -42,10 +46,15 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt5:ext-199",
             "mqtt5:ext-200",
             "mqtt311:1.5.3-3",
+            "mqtt5:3.3.2-1",
+            "mqtt311:3.3.2-1",
             "mqtt311:ext-002",
             "mqtt311:ext-005",
             "mqtt311:ext-097",
         ]),
+    Case::new("publish/topic-may-have-many-levels", topic_may_have_many_levels)
+        .claim("a topic name and a filter may have a hundred levels")
+        .covers(&["mqtt5:ext-201", "mqtt311:ext-098"]),
     Case::new("publish/topic-is-compared-exactly", topic_is_compared_exactly)
         .claim("a subscription does not match a topic that differs in case, blanks, slashes, U+FEFF or composition")
         .covers(&[
@@ -59,13 +68,16 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         ]),
     Case::new("publish/wildcard-in-topic-is-refused", wildcard_in_topic_is_refused)
         .claim("a PUBLISH whose topic name holds a wildcard character is refused")
-        .covers(&["mqtt5:3.3.2-2", "mqtt5:4.7.0-1", "mqtt311:3.3.2-2", "mqtt311:4.7.1-1"]),
+        .covers(&["mqtt5:3.3.2-2", "mqtt5:4.7.0-1", "mqtt311:3.3.2-2", "mqtt311:4.7.1-1", "mqtt311:4.8.0-1"]),
     Case::new("publish/reaches-every-subscriber", reaches_every_subscriber)
         .claim("a message reaches everyone who subscribed to its topic, the publisher included, and nobody else")
         .covers(&["mqtt5:4.5.0-1", "mqtt311:4.5.0-1", "mqtt311:ext-062"]),
     Case::new("publish/is-acknowledged-without-subscribers", is_acknowledged_without_subscribers)
         .claim("a message that nobody subscribed to is acknowledged like any other")
         .covers(&["mqtt5:4.3.2-4", "mqtt5:ext-122", "mqtt311:ext-064"]),
+    Case::new("publish/forbidden-message-is-answered", forbidden_message_is_answered)
+        .claim("a message that its publisher may not send is acknowledged, or ends the connection")
+        .covers(&["mqtt5:ext-130", "mqtt5:3.3.4-1", "mqtt311:3.3.5-2", "mqtt31:diff-020"]),
     Case::new("publish/identifiers-are-the-servers-own", identifiers_are_the_servers_own)
         .claim("deliveries have packet identifiers of the server's choice, however the publishers number theirs")
         .covers(&["mqtt5:2.2.1-4", "mqtt5:ext-013", "mqtt311:2.3.1-4", "mqtt311:ext-015"]),
@@ -74,7 +86,17 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"]),
     Case::new("publish/properties-arrive-unchanged", properties_arrive_unchanged)
         .claim("payload format, content type, response topic and correlation data arrive as they were sent")
-        .covers(&["mqtt5:3.3.2-4", "mqtt5:3.3.2-15", "mqtt5:3.3.2-16", "mqtt5:3.3.2-20"]),
+        .covers(&[
+            "mqtt5:3.3.2-4",
+            "mqtt5:3.3.2-15",
+            "mqtt5:3.3.2-16",
+            "mqtt5:3.3.2-20",
+            "mqtt5:ext-014",
+            "mqtt5:ext-220",
+        ]),
+    Case::new("publish/wildcard-in-response-topic-is-not-passed-on", wildcard_in_response_topic)
+        .claim("a response topic with a wildcard character reaches no subscriber")
+        .covers(&["mqtt5:3.3.2-14"]),
     Case::new("publish/user-properties-arrive-in-order", user_properties_arrive_in_order)
         .claim("user properties arrive unchanged and in order, repeated names and empty strings included")
         .covers(&["mqtt5:3.3.2-17", "mqtt5:3.3.2-18", "mqtt5:1.5.4-3"]),
@@ -142,6 +164,14 @@ fn topic_arrives_unchanged(t: &Testbed) -> Outcome {
         reader.leave()?;
     }
     Ok(())
+}
+
+fn topic_may_have_many_levels(t: &Testbed) -> Outcome {
+    let deep = ["level"; 100].join("/");
+    let reader = t.join("reader")?;
+    reader.subscribe(&deep, AtMostOnce)?;
+    t.join("writer")?.publish(publish(&deep, "found"))?;
+    reader.hears(["found"])
 }
 
 /// The near misses are sent first, so that the exact topic is the fence.
@@ -213,6 +243,15 @@ fn is_acknowledged_without_subscribers(t: &Testbed) -> Outcome {
     reader.hears(["open"])
 }
 
+/// Before 5.0 an acknowledgement tells nothing; in 5.0 it may tell that the message was not accepted.
+fn forbidden_message_is_answered(t: &Testbed) -> Outcome {
+    t.needs(Capability::ForbiddenTopic)?;
+    t.needs(Capability::QoS1)?;
+    let writer = t.join("writer")?;
+    writer.send(publish(t.supports().forbidden_topic.as_deref().unwrap_or_default(), "x").exact().at_least_once(7))?;
+    writer.refused_by(answered(PubAck, 7), &[ReasonCode::NotAuthorized])
+}
+
 /// Two publishers choose one number; both messages wait for the reader's PUBACK at the same time.
 fn identifiers_are_the_servers_own(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
@@ -255,7 +294,7 @@ fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("order", AtMostOnce)?;
     let writer = t.join("writer")?;
-    for correlation in [&b"\x00\xff\xc0\x80 17"[..], b"", &[7; 300]] {
+    for correlation in [&b"\x00\xff\xc0\x80 17"[..], b"", &[7; 65_535]] {
         let sent = [
             ("mqtt5:3.3.2-4", PayloadFormatIndicator(1)),
             ("mqtt5:3.3.2-20", ContentType("text/\u{feff}plain")),
@@ -272,6 +311,27 @@ fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// No reaction is prescribed, so a server that passes it on is told in a remark. No encoder writes such a topic and no
+/// decoder takes it, so it is forged and known by the clause; the fence comes from another connection, for this one may
+/// be closed.
+fn wildcard_in_response_topic(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("order", AtMostOnce)?;
+    let legal = publish("order", "tea").wire(t)?;
+    let property = [&[PropertyId::ResponseTopic as u8][..], &field(b"answers/#")].concat();
+    t.join("writer")?.send_raw(&Forged::from_frame(&legal).properties(&property).bytes())?;
+    let other = t.join("other")?;
+    other.ping()?;
+    other.publish(publish("order", "fence"))?;
+    match reader.delivery("the fence") {
+        Err(Stop::Deviation(passed_on)) if passed_on.clause == Some("mqtt5:3.3.2-14") => {
+            t.remark(None, "no message with a wildcard in its response topic", passed_on.came);
+            Ok(())
+        }
+        first => first.and_then(|first| t.judge(first.text() == "fence", "the fence", || first.words.clone())),
+    }
 }
 
 /// A server may have user properties of its own to add, so only those that were sent are compared.

@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.3.1-11"]),
     Case::new("retain/outlives-its-session", outlives_its_session)
         .claim("a stored message stays when the session of its publisher ends")
-        .covers(&["mqtt5:ext-120", "mqtt311:3.1.2-7"]),
+        .covers(&["mqtt5:ext-120", "mqtt311:3.1.2-7", "mqtt311:ext-060"]),
     Case::new("retain/one-per-topic", one_per_topic)
         .claim("each topic stores its own message, and a filter with a wildcard brings those of all it matches")
         .covers(&["mqtt5:3.3.1-5", "mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"]),

@@ -42,7 +42,14 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.2.2-3", "mqtt311:3.2.2-2"]),
     Case::new("session/subscriptions-are-kept", subscriptions_are_kept)
         .claim("subscriptions are kept in the session, however the connection ended and whenever they were made")
-        .covers(&["mqtt5:3.1.2-5", "mqtt5:3.1.2-23", "mqtt311:3.1.2-4", "mqtt311:ext-031", "mqtt31:diff-029"]),
+        .covers(&[
+            "mqtt5:3.1.2-5",
+            "mqtt5:3.1.2-23",
+            "mqtt311:3.1.2-4",
+            "mqtt311:4.1.0-1",
+            "mqtt311:ext-031",
+            "mqtt31:diff-029",
+        ]),
     Case::new("session/messages-wait", messages_wait)
         .claim("messages at QoS 1 and 2 wait for an absent subscriber and come, in order, on its return")
         .covers(&[
@@ -87,6 +94,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("session/does-not-expire-while-connected", does_not_expire_while_connected)
         .claim("a connection that lasts longer than the session expiry interval keeps its session")
         .covers(&["mqtt5:4.1.0-1"]),
+    Case::new("session/longest-expiry-lasts", longest_expiry_lasts)
+        .claim("a session expiry interval of 4,294,967,295 is taken for a session that never ends")
+        .covers(&["mqtt5:ext-074"]),
     Case::new("session/last-expiry-counts", last_expiry_counts)
         .claim("the session expiry interval in force is that of the last connection, where absent is 0")
         .covers(&["mqtt5:ext-076", "mqtt5:ext-073"]),
@@ -336,6 +346,15 @@ fn does_not_expire_while_connected(t: &Testbed) -> Outcome {
     reader.hears(["open"])?;
     reader.vanish()?;
     lasts(t, "reader", 1, true).map(drop)
+}
+
+/// No time passes: a server that reckons the end of the session may overflow at once.
+fn longest_expiry_lasts(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    lasts(t, "reader", u32::MAX, false)?.vanish()?;
+    let reader = lasts(t, "reader", u32::MAX, true)?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    reader.hears(["open"])
 }
 
 fn last_expiry_counts(t: &Testbed) -> Outcome {

@@ -28,6 +28,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:3.8.4-2",
             "mqtt311:2.3.1-7",
         ]),
+    Case::new("subscribe/holds-from-suback-on", holds_from_suback_on)
+        .claim("a message that is sent after SUBACK has come reaches the subscriber")
+        .covers(&["mqtt5:ext-158"]),
+    Case::new("subscribe/wildcards-are-granted", wildcards_are_granted)
+        .claim("filters with wildcards are granted and bring messages")
+        .covers(&["mqtt311:ext-070", "mqtt311:3.8.3-2"]),
     Case::new("subscribe/one-code-per-filter", one_code_per_filter)
         .claim("SUBACK has one code per filter, in the order of the filters, none above what was asked for")
         .covers(&[
@@ -101,6 +107,36 @@ fn suback_has_the_identifier(t: &Testbed) -> Outcome {
         writer.publish(publish(&format!("door/{id}"), id.to_string()))?;
     }
     reader.hears_all(ids.map(|id| id.to_string()))
+}
+
+fn holds_from_suback_on(t: &Testbed) -> Outcome {
+    let (reader, writer) = (t.join("reader")?, t.join("writer")?);
+    for number in 1..=20 {
+        let topic = format!("door/{number}");
+        reader.subscribe(&topic, AtMostOnce)?;
+        writer.publish(publish(&topic, &topic))?;
+    }
+    reader.hears_all((1..=20).map(|number| format!("door/{number}")))
+}
+
+/// A server without wildcards must refuse them, and should have them.
+fn wildcards_are_granted(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    let writer = t.join("writer")?;
+    for (id, filter) in [(1, "door/+"), (2, "gate/#")] {
+        reader.send(subscribe(id).to(filter, AtMostOnce))?;
+        let came = reader.expect(suback(id, &[Some(0)]).or(suback(id, &[None])))?;
+        if matches!(came.packet.packet(), Packet::SubAck(suback) if suback.reasons.iter().any(ReasonCode::is_error)) {
+            t.remark(Some("mqtt311:ext-070"), format!("{filter:?} granted"), "a refusal");
+            continue;
+        }
+        let topic = filter.replace(['+', '#'], "1");
+        writer.publish(publish(&topic, &topic))?;
+        reader.hears([topic])?;
+    }
+    reader.subscribe("bell", AtMostOnce)?;
+    writer.publish(publish("bell", "rings"))?;
+    reader.hears(["rings"])
 }
 
 /// A server may grant less than was asked for, so the order shows in what exceeds a request: the requests ascend.

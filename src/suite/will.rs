@@ -1,5 +1,5 @@
-//! Wills (3.1.2.5 to 3.1.2.7 of both standards, will properties 3.1.3.2 of 5.0). What keep alive has to do with them is in
-//! [`super::keep_alive`].
+//! Wills (3.1.2.5 to 3.1.2.7 of both standards, will properties 3.1.3.2 of 5.0). Those with a delay are in
+//! [`super::will_delay`], and what keep alive has to do with them in [`super::keep_alive`].
 //!
 //! "mortal" has the will and "watcher" waits for it. That a will does not come is shown by one that does: a later
 //! connection's, on the same topic.
@@ -7,18 +7,16 @@
 use std::time::Duration;
 
 use harness::case::{Case, Outcome, Stop};
-use harness::time::Instant;
 
-use super::expect::welcome;
 use super::peer::Peer;
 use super::script::{ConnectScript, Script, WillScript, disconnect, publish, will};
 use super::supports::Capability;
-use super::testbed::{Testbed, deviates};
-use crate::forge::Forged;
+use super::testbed::Testbed;
+use crate::forge::{Forged, field, frame};
 use crate::packet::{
     Property::{
-        ContentType, CorrelationData, MessageExpiryInterval, PayloadFormatIndicator, ResponseTopic,
-        SessionExpiryInterval, UserProperty, WillDelayInterval,
+        ContentType, CorrelationData, MessageExpiryInterval, PayloadFormatIndicator, ResponseTopic, UserProperty,
+        WillDelayInterval,
     },
     QoS::{self, AtLeastOnce, AtMostOnce},
     ReasonCode, Version,
@@ -30,6 +28,9 @@ pub(super) const CASES: &[Case<Testbed>] =
         Case::new("will/published-when-the-connection-breaks", published_when_the_connection_breaks)
             .claim("the will is published when the connection ends without DISCONNECT, by its close or its reset")
             .covers(&["mqtt5:3.1.2-7", "mqtt5:3.1.2-8", "mqtt5:ext-090", "mqtt311:3.1.2-8", "mqtt311:ext-032"]),
+        Case::new("will/published-promptly", published_promptly)
+            .claim("a will without delay is published within two seconds of the end of the connection")
+            .covers(&["mqtt5:ext-098", "mqtt311:ext-033"]),
         Case::new("will/published-after-a-malformed-packet", published_after_a_malformed_packet)
             .claim("the will is published when the server ends the connection because of a malformed packet")
             .covers(&["mqtt5:ext-097", "mqtt5:3.1.2-8", "mqtt311:ext-032"]),
@@ -72,37 +73,19 @@ pub(super) const CASES: &[Case<Testbed>] =
         Case::new("will/properties-are-published", properties_are_published)
             .claim("the properties of a will are published with it, user properties in order, the will delay left out")
             .covers(&["mqtt5:ext-100", "mqtt5:3.1.3-10"]),
+        Case::new("will/refused-connection-has-none", refused_connection_has_none)
+            .claim("the will of a CONNECT that was refused is never published")
+            .covers(&["mqtt311:ext-034"]),
         Case::new("will/takeover-of-a-clean-session-publishes", takeover_of_a_clean_session)
             .claim("the will is published when another connection of the same client takes over from a clean session")
             .covers(&["mqtt5:ext-088", "mqtt311:ext-039"]),
         Case::new("will/takeover-of-a-lasting-session-publishes", takeover_of_a_lasting_session)
             .claim("the will is published when another connection of the same client takes over a session that goes on")
             .covers(&["mqtt5:ext-088", "mqtt311:ext-039"]),
-        Case::new("will/delay-is-waited-out", delay_is_waited_out)
-            .claim("a will with a delay is published when the delay has passed, not before")
-            .covers(&["mqtt5:3.1.2-8"]),
-        Case::new("will/reconnecting-cancels-a-delayed-one", reconnecting_cancels)
-            .claim("a will with a delay is not published if the session is resumed before the delay has passed")
-            .covers(&["mqtt5:3.1.3-9", "mqtt5:3.1.2-8"]),
-        Case::new("will/clean-start-publishes-a-delayed-one", clean_start_publishes)
-            .claim("a clean start ends the old session, and so publishes its will before the delay has passed")
-            .covers(&["mqtt5:ext-093"]),
-        Case::new("will/session-end-publishes-a-delayed-one", session_end_publishes)
-            .claim("a will whose delay is longer than the session expiry is published when the session ends")
-            .covers(&["mqtt5:ext-091", "mqtt5:3.1.2-8"]),
-        Case::new("will/without-session-expiry-a-delay-is-void", without_session_expiry)
-            .claim("with session expiry 0 a will with a delay is published at the end of the connection")
-            .covers(&["mqtt5:ext-092"]),
-        Case::new("will/disconnect-may-end-the-session", disconnect_may_end_the_session)
-            .claim("DISCONNECT with reason code 0x04 and session expiry 0 publishes a delayed will at once")
-            .covers(&["mqtt5:ext-094"]),
-        Case::new("will/message-expiry-starts-when-published", message_expiry_starts_when_published)
-            .claim("the message expiry of a will does not run while the will is delayed")
-            .covers(&["mqtt5:ext-101"]),
     ];
 
 /// One who waits for wills on "grave", at QoS 0.
-fn watch(t: &Testbed) -> Result<Peer<'_>, Stop> {
+pub(super) fn watch(t: &Testbed) -> Result<Peer<'_>, Stop> {
     t.needs(Capability::Wills)?;
     let watcher = t.join("watcher")?;
     watcher.subscribe("grave", AtMostOnce)?;
@@ -110,12 +93,12 @@ fn watch(t: &Testbed) -> Result<Peer<'_>, Stop> {
 }
 
 /// One who has this will.
-fn mortal<'t>(t: &'t Testbed, connect: ConnectScript, will: WillScript) -> Result<Peer<'t>, Stop> {
+pub(super) fn mortal<'t>(t: &'t Testbed, connect: ConnectScript, will: WillScript) -> Result<Peer<'t>, Stop> {
     t.join_with("mortal", &connect.will(will))
 }
 
 /// The next message is the will of somebody else who dies now.
-fn next_is_anothers(t: &Testbed, watcher: &Peer<'_>) -> Outcome {
+pub(super) fn next_is_anothers(t: &Testbed, watcher: &Peer<'_>) -> Outcome {
     t.join_with("other", &t.connect("other").will(will("grave", "another's")))?.vanish()?;
     watcher.hears(["another's"])
 }
@@ -126,6 +109,16 @@ fn published_when_the_connection_breaks(t: &Testbed) -> Outcome {
     watcher.hears(["closed"])?;
     mortal(t, t.connect("mortal"), will("grave", "reset"))?.reset();
     watcher.hears(["reset"])
+}
+
+fn published_promptly(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+    let ended = t.now();
+    mortal.vanish()?;
+    let came = watcher.delivery("the will within two seconds")?;
+    let after = came.at.since(ended);
+    t.judge(after < Duration::from_secs(2), "the will within two seconds", || format!("the will after {after:?}"))
 }
 
 /// A PUBLISH at QoS 3, for which every version asks the server to close.
@@ -311,6 +304,24 @@ fn properties_are_published(t: &Testbed) -> Outcome {
     t.judge(all, format!("{sent:?} and user properties {users:?}"), || came.words.clone())
 }
 
+/// A lasting session without a client identifier, which every server refuses; no encoder asks for it, so it is forged.
+fn refused_connection_has_none(t: &Testbed) -> Outcome {
+    let watcher = watch(t)?;
+    let version = t.version();
+    let (will_flag, keep_alive) = (0b100, 60);
+    let body = [
+        field(version.protocol_name().as_bytes()),
+        vec![version.level(), will_flag, 0, keep_alive],
+        field(b""),
+        field(t.topic("grave").as_bytes()),
+        field(b"of nobody"),
+    ];
+    let nobody = t.dial("nobody")?;
+    nobody.send_raw(&frame(0x10, &body.concat()))?;
+    nobody.turned_away(&[ReasonCode::ClientIdentifierNotValid])?;
+    next_is_anothers(t, &watcher)
+}
+
 fn takeover_of_a_clean_session(t: &Testbed) -> Outcome {
     let watcher = watch(t)?;
     for connect in [t.connect("mortal"), t.connect_persistent("mortal", false)] {
@@ -334,96 +345,4 @@ fn takeover_of_a_lasting_session(t: &Testbed) -> Outcome {
         new.leave()?;
     }
     Ok(())
-}
-
-/// One who has a will with this delay and a session that lasts this long, in seconds.
-fn delayed(t: &Testbed, delay: u32, expiry: u32) -> Result<Peer<'_>, Stop> {
-    let connect = t.connect("mortal").with(SessionExpiryInterval(expiry));
-    mortal(t, connect, will("grave", "gone").with(WillDelayInterval(delay)))
-}
-
-/// The will comes no earlier than this many seconds after `ended`; later than two more is remarked.
-fn comes_after(t: &Testbed, watcher: &Peer<'_>, ended: Instant, seconds: u64) -> Outcome {
-    let due = ended + Duration::from_secs(seconds);
-    let expected = format!("the will {seconds} s after the end of the connection");
-    let came = watcher.delivery_by(&expected, due + t.timing().answer.max(Duration::from_secs(10)))?;
-    let after = came.at.since(ended);
-    if came.text() != "gone" || came.at < due {
-        return Err(deviates(expected, format!("{} after {after:?}", came.words)));
-    }
-    if after > Duration::from_secs(seconds + 2) {
-        t.remark(Some("mqtt5:ext-098"), expected, format!("the will after {after:?}"));
-    }
-    Ok(())
-}
-
-fn delay_is_waited_out(t: &Testbed) -> Outcome {
-    t.needs(Capability::Sessions)?;
-    let watcher = watch(t)?;
-    let mortal = delayed(t, 2, 300)?;
-    let ended = t.now();
-    mortal.vanish()?;
-    comes_after(t, &watcher, ended, 2)
-}
-
-fn reconnecting_cancels(t: &Testbed) -> Outcome {
-    t.needs(Capability::Sessions)?;
-    let watcher = watch(t)?;
-    let mortal = delayed(t, 2, 300)?;
-    // Not every server calls a session present that has no subscription.
-    mortal.subscribe("life", AtMostOnce)?;
-    let ended = t.now();
-    mortal.vanish()?;
-    let resumed = t.resume("mortal")?;
-    if t.now().since(ended) > Duration::from_secs(1) {
-        return Err(Stop::Inconclusive("reconnecting took longer than half of the will delay".into()));
-    }
-    t.sleep(Duration::from_secs(3));
-    next_is_anothers(t, &watcher)?;
-    resumed.ping()
-}
-
-fn clean_start_publishes(t: &Testbed) -> Outcome {
-    t.needs(Capability::Sessions)?;
-    let watcher = watch(t)?;
-    delayed(t, 300, 300)?.vanish()?;
-    let new = t.dial("mortal")?;
-    new.send(t.connect("mortal"))?;
-    new.expect(welcome(Some(false)))?;
-    watcher.hears(["gone"])
-}
-
-fn session_end_publishes(t: &Testbed) -> Outcome {
-    t.needs(Capability::Sessions)?;
-    let watcher = watch(t)?;
-    let mortal = delayed(t, 300, 1)?;
-    let ended = t.now();
-    mortal.vanish()?;
-    comes_after(t, &watcher, ended, 1)
-}
-
-fn without_session_expiry(t: &Testbed) -> Outcome {
-    let watcher = watch(t)?;
-    delayed(t, 300, 0)?.vanish()?;
-    watcher.hears(["gone"])
-}
-
-fn disconnect_may_end_the_session(t: &Testbed) -> Outcome {
-    t.needs(Capability::Sessions)?;
-    let watcher = watch(t)?;
-    let mortal = delayed(t, 300, 300)?;
-    mortal.send(disconnect().because(ReasonCode::DisconnectWithWillMessage).with(SessionExpiryInterval(0)))?;
-    mortal.vanish()?;
-    watcher.hears(["gone"])
-}
-
-fn message_expiry_starts_when_published(t: &Testbed) -> Outcome {
-    t.needs(Capability::Sessions)?;
-    let watcher = watch(t)?;
-    let connect = t.connect("mortal").with(SessionExpiryInterval(300));
-    let script = will("grave", "gone").with(WillDelayInterval(2)).with(MessageExpiryInterval(60));
-    mortal(t, connect, script)?.vanish()?;
-    let came = watcher.delivery_by("the delayed will", t.now() + t.timing().answer + Duration::from_secs(5))?;
-    let left = came.properties.view().message_expiry_interval();
-    t.judge(matches!(left, Some(59 | 60)), "message expiry interval 60, or 59 after rounding", || came.words.clone())
 }
