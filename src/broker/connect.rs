@@ -27,20 +27,25 @@ impl Broker {
         }
     }
 
-    /// A first packet that is no legal CONNECT. Only where its version is plain is there an answer before the close:
-    /// 0x01 for a level that is not served, and in 5.0 the reason.
+    /// A first packet that is no legal CONNECT. There is an answer before the close where a version has one: 0x01 or 0x84
+    /// to a level that does not exist, and in 5.0 the reason.
     fn handle_bad_first(&mut self, conn: ConnId, frame: &[u8], refusal: Refusal) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        if refusal.rule() == Rule::UnsupportedProtocolLevel {
-            // A level from the future has no known form of CONNACK. That of 3.1.1 is a MUST where 3.1.1 is served
-            // (mqtt311:3.1.2-2), that of 5.0 is a MAY (mqtt5:3.1.2-2).
-            let only_v5 = !self.settings.behaviour.serves(Version::V311);
-            connection.version = if only_v5 { Version::V5 } else { Version::V311 };
-            return self.reject(conn, refusal.rule());
-        }
-        let is_v5 = frame.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8)
-            && (2..=5).any(|header| frame.get(header..).is_some_and(|body| body.starts_with(b"\0\x04MQTT\x05")));
-        if is_v5 { self.reject(conn, refusal.rule()) } else { self.refuse(conn, refusal) }
+        let mut probe = frame.to_vec();
+        let has_answer = match (refusal.rule(), probe.get_mut(refusal.offset())) {
+            (Rule::UnsupportedProtocolLevel, Some(level)) => {
+                // The answer has the form of 5.0 if the CONNECT has it too.
+                *level = Version::V5.level();
+                let is_v5 = decode(&probe, Version::V5, Side::Client).is_ok();
+                connection.version = if is_v5 { Version::V5 } else { Version::V311 };
+                true
+            }
+            _ => {
+                probe.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8)
+                    && (2..=5).any(|body| probe.get(body..).is_some_and(|body| body.starts_with(b"\0\x04MQTT\x05")))
+            }
+        };
+        if has_answer { self.reject(conn, refusal.rule()) } else { self.refuse(conn, refusal) }
     }
 
     fn handle_connect(&mut self, conn: ConnId, frame: &[u8], connect: &Connect<'_>) {

@@ -80,7 +80,8 @@ fn raw_connect(name: &str, level: u8, flags: u8) -> Vec<u8> {
 fn a_bad_connect_is_answered_as_its_version_allows() {
     let check = |bytes: &[u8], expect: &[u8]| {
         let mut rig = Rig::new(Behaviour { reason_strings: false, ..Behaviour::default() });
-        let client = if bytes.get(8) == Some(&5) { rig.open() } else { rig.open_raw() };
+        let client =
+            if bytes.get(8).is_some_and(|&level| level == 5 || level == 99) { rig.open() } else { rig.open_raw() };
         rig.bytes(client, bytes);
         assert_eq!(rig.clients[&client].raw, expect, "{bytes:02x?}");
         assert!(rig.clients[&client].closed, "{bytes:02x?}");
@@ -88,6 +89,9 @@ fn a_bad_connect_is_answered_as_its_version_allows() {
     // A level nobody serves.
     check(&raw_connect("MQTT", 6, 2), &[0x20, 2, 0, 1]);
     check(&raw_connect("MQIsdp", 2, 2), &[0x20, 2, 0, 1]);
+    let mut future = raw_connect("MQTT", 5, 2);
+    future[8] = 99;
+    check(&future, &[0x20, 3, 0, 0x84, 0]);
     // A name nobody knows.
     check(&raw_connect("MQTX", 4, 2), &[]);
     // The reserved flag: silence in 3.1.1, a reason in 5.0.
