@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use testament::catalogue::catalogue;
+
 /// Law 3: what the judge must not name although it lies in an earlier layer.
 const JUDGE: (&str, [&str; 4]) = ("suite", ["flow", "session", "client", "broker"]);
 /// All that code which is judged, or shared with it, may name of the harness.
@@ -202,6 +204,39 @@ fn every_ron_file_parses() {
     for (path, text) in files("", ".ron") {
         if let Err(error) = ron::from_str::<ron::Value>(&text) {
             panic!("{}:{error}", path.display());
+        }
+    }
+}
+
+/// Whether a word is a requirement id, as far as its form goes: `mqtt5:3.1.2-22`.
+fn is_id(word: &str) -> bool {
+    word.split_once(':').is_some_and(|(spec, number)| spec.starts_with("mqtt") && number.contains('-'))
+}
+
+#[test]
+fn every_requirement_cited_is_in_the_catalogue() {
+    let mut cited = 0;
+    for (path, text) in files("src", ".rs").into_iter().chain(files("docs", ".md")).chain(files("", "README.md")) {
+        let text = text.split("mod tests {").next().unwrap_or_default();
+        let words =
+            text.split(|c: char| !c.is_alphanumeric() && !":.-".contains(c)).map(|word| word.trim_matches(['.', ':']));
+        for id in words.filter(|word| is_id(word)) {
+            assert!(catalogue().get(id).is_some(), "{} cites {id}", path.display());
+            cited += 1;
+        }
+    }
+    assert!(cited > catalogue().iter().len(), "only {cited} citations were found");
+}
+
+/// Every link of a page to a file of ours leads to one.
+#[test]
+fn no_page_links_to_nothing() {
+    for (path, text) in files("", ".md") {
+        let folder = root().join(&path);
+        let folder = folder.parent().expect("a folder");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let there = link.starts_with("http") || folder.join(link.split('#').next().unwrap_or(link)).exists();
+            assert!(there, "{} links to {link}", path.display());
         }
     }
 }
