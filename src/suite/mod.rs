@@ -73,3 +73,8 @@ pub fn play(case: &Case<Testbed>, setting: Setting, world: Box<dyn World>) -> Pl
     let outcome = guarded(|| (case.play)(&testbed));
     testbed.finish(outcome)
 }
+
+/// The worked example in there compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/write-a-case.md")]
+mod write_a_case {}
