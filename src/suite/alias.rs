@@ -221,28 +221,26 @@ fn none_unless_allowed(t: &Testbed) -> Outcome {
     Ok(())
 }
 
+/// The first message may set an alias, which the second may then use.
 fn resent_message_has_its_topic(t: &Testbed) -> Outcome {
     t.needs(Sessions)?;
     let connect = |clean| t.connect_persistent("reader", clean).with(TopicAliasMaximum(5));
     let reader = t.join_with("reader", &connect(true))?;
     reader.subscribe("door", AtLeastOnce)?;
     let writer = t.join("writer")?;
-    for payload in ["one", "two"] {
-        writer.publish(publish("door", payload).at(AtLeastOnce, 0))?;
-        reader.delivery("a message to leave without PUBACK")?;
-    }
+    writer.publish(publish("door", "one").at(AtLeastOnce, 0))?;
+    reader.hears(["one"])?;
+    writer.publish(publish("door", "two").at(AtLeastOnce, 0))?;
+    as_step("the first delivery", reader.delivery("a message to leave without PUBACK"))?;
     reader.vanish()?;
 
     let reader = t.dial("reader")?;
     reader.send(connect(false))?;
     as_step("resuming the session", reader.expect(welcome(Some(true))))?;
-    for payload in ["one", "two"] {
-        let delivery = reader.delivery("the messages without PUBACK again")?;
-        t.judge(
-            delivery.topic == "door" && delivery.text() == payload,
-            format!("message {payload:?} again, with its topic or an alias set on this connection"),
-            || delivery.words.clone(),
-        )?;
-    }
-    Ok(())
+    let delivery = reader.delivery("the message without PUBACK again")?;
+    t.judge(
+        delivery.topic == "door" && delivery.text() == "two",
+        "the message again, with its topic or an alias set on this connection",
+        || delivery.words.clone(),
+    )
 }

@@ -9,10 +9,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
 use super::bad_connect::{listed, turned_away};
-use super::expect::{Expected, welcome};
+use super::expect::{Expected, accepted, answered, rejected, welcome};
 use super::peer::Peer;
-use super::script::{Script, auth};
-use super::supports::Capability::Scram;
+use super::script::{Script, auth, publish, pubrel, subscribe};
+use super::supports::Capability::{ForbiddenTopic, QoS1, QoS2, Scram};
 use super::testbed::{Login, Testbed, as_step};
 use crate::forge::{Forged, frame};
 use crate::packet::Property::{AuthenticationData, AuthenticationMethod};
@@ -20,7 +20,13 @@ use crate::packet::ReasonCode::{
     BadAuthenticationMethod, BadUserNameOrPassword, ContinueAuthentication, MalformedPacket, NotAuthorized,
     ProtocolError, ReAuthenticate, Success,
 };
-use crate::packet::{Packet, Properties, ReasonCode};
+use crate::packet::{
+    Packet,
+    PacketType::{PubAck, PubComp, PubRec},
+    Properties,
+    QoS::AtMostOnce,
+    ReasonCode, Version,
+};
 
 /// The cases of this chapter.
 pub(super) const CASES: &[Case<Testbed>] = &[
@@ -33,6 +39,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("auth/refused-client-takes-nothing-over", refused_client_takes_nothing_over)
         .claim("a client that is turned away for its password does not end the connection of the one it names")
         .covers(&["mqtt5:3.1.4-2", "mqtt311:ext-021"]),
+    Case::new("auth/forbidden-publish", forbidden_publish)
+        .claim("a message to a topic its sender may not publish to is not delivered; it is acknowledged or ends the connection")
+        .covers(&["mqtt5:ext-130", "mqtt5:ext-142", "mqtt5:3.4.2-1", "mqtt311:3.3.5-2", "mqtt31:diff-020"]),
+    Case::new("auth/identifier-is-free-after-refusal", identifier_is_free_after_refusal)
+        .claim("after PUBREC with an error code a PUBLISH with the same packet identifier is a new message")
+        .covers(&["mqtt5:4.3.3-9", "mqtt5:ext-143", "mqtt5:3.5.2-1", "mqtt5:ext-230"]),
     Case::new("auth/unknown-method-is-refused", unknown_method_is_refused)
         .claim("a client that asks for an authentication method the server does not have is turned away")
         .covers(&["mqtt5:4.12.0-1", "mqtt5:3.2.2-7"]),
@@ -119,6 +131,45 @@ fn refused_client_takes_nothing_over(t: &Testbed) -> Outcome {
     thief.send(t.connect("client").login(Some(&username), Some(b"not the password")))?;
     thief.turned_away(DENIED)?;
     client.still_served()
+}
+
+fn forbidden_topic(t: &Testbed) -> Result<String, Stop> {
+    t.needs(ForbiddenTopic)?;
+    t.supports().forbidden_topic.clone().ok_or_else(|| Stop::Skip(format!("needs {}", ForbiddenTopic.words())))
+}
+
+/// 3.1 has only the acknowledgement. A message passed on would reach the reader before "fence".
+fn forbidden_publish(t: &Testbed) -> Outcome {
+    t.needs(QoS1)?;
+    let topic = forbidden_topic(t)?;
+    let reader = t.join("reader")?;
+    reader.hear_everything()?;
+    reader.subscribe_with(subscribe(1).to_exactly(&topic, AtMostOnce).to("door", AtMostOnce))?;
+    let writer = t.join("writer")?;
+    writer.send(publish(&topic, "forbidden").exact().at_least_once(1))?;
+    match writer.expect(answered(PubAck, 1)) {
+        Err(Stop::Deviation(_)) if t.version() != Version::V31 => drop(writer.closes_by(t.now() + t.timing().grace)?),
+        other => drop(other?),
+    }
+    t.join("other")?.publish(publish("door", "fence"))?;
+    reader.hears(["fence"])
+}
+
+fn identifier_is_free_after_refusal(t: &Testbed) -> Outcome {
+    t.needs(QoS2)?;
+    let topic = forbidden_topic(t)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish(&topic, "forbidden").exact().exactly_once(7))?;
+    if let Err(Stop::Deviation(_)) = writer.expect(rejected(PubRec, 7)) {
+        return Err(Stop::Skip("needs a target that refuses a message by PUBREC".into()));
+    }
+    writer.send(publish("door", "open").exactly_once(7))?;
+    writer.expect(accepted(PubRec, 7))?;
+    writer.send(pubrel(7))?;
+    writer.expect(accepted(PubComp, 7))?;
+    reader.hears(["open"])
 }
 
 fn unknown_method_is_refused(t: &Testbed) -> Outcome {

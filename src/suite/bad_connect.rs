@@ -7,10 +7,10 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 use super::expect::Expected;
 use super::script::{ConnectScript, PingReq, Script, publish, subscribe, will};
 use super::supports::Capability::Wills;
-use super::testbed::Testbed;
+use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, field};
 use crate::packet::Property::{
-    self, MaximumPacketSize, PayloadFormatIndicator, ReceiveMaximum, RequestProblemInformation,
+    self, MaximumPacketSize, MessageExpiryInterval, PayloadFormatIndicator, ReceiveMaximum, RequestProblemInformation,
     RequestResponseInformation, SessionExpiryInterval, TopicAlias, TopicAliasMaximum, WillDelayInterval,
 };
 use crate::packet::ReasonCode::{
@@ -86,10 +86,29 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     .covers(&["mqtt5:3.1.4-1", "mqtt311:ext-023"]),
     Case::new("connect/identifier-not-utf8", identifier_not_utf8)
         .claim("a client identifier that is not well-formed UTF-8, or holds U+0000, is turned away")
-        .covers(&["mqtt5:1.5.4-1", "mqtt5:1.5.4-2", "mqtt5:3.1.3-4", "mqtt311:1.5.3-1", "mqtt311:1.5.3-2"]),
+        .covers(&[
+            "mqtt5:1.5.4-1",
+            "mqtt5:1.5.4-2",
+            "mqtt5:3.1.3-4",
+            "mqtt311:1.5.3-1",
+            "mqtt311:1.5.3-2",
+            "mqtt311:3.1.3-4",
+        ]),
     Case::new("connect/user-name-not-utf8", user_name_not_utf8)
         .claim("a user name that is not well-formed UTF-8 is turned away")
-        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.1.3-12", "mqtt311:1.5.3-1"]),
+        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.1.3-12", "mqtt311:1.5.3-1", "mqtt311:3.1.3-11"]),
+    Case::new("connect/will-topic-not-utf8", will_topic_not_utf8)
+        .claim("a will topic that is not well-formed UTF-8 is turned away")
+        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.1.3-11", "mqtt311:1.5.3-1", "mqtt311:3.1.3-10"]),
+    Case::new("connect/will-properties-without-will", |t| {
+        turned_away(t, [Forged::from_frame(&stranger(t).wire(t)?).append(&[0])])
+    })
+    .claim("a CONNECT with will properties but no will is turned away")
+    .covers(&["mqtt5:ext-086", "mqtt5:3.1.4-1"]),
+    Case::new("connect/refused-will-is-not-published", refused_will_is_not_published)
+        .claim("the will of a CONNECT that is refused is never published")
+        .covers(&["mqtt311:ext-034"])
+        .exact_names(),
     Case::new("connect/repeated-property", repeated_property)
         .claim("a CONNECT with one property twice is turned away")
         .covers(&[
@@ -106,7 +125,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:ext-020", "mqtt5:3.1.4-1"]),
     Case::new("connect/misplaced-will-property", misplaced_will_property)
         .claim("a CONNECT whose will has a property that wills do not have, or one twice, is turned away")
-        .covers(&["mqtt5:ext-021", "mqtt5:ext-046", "mqtt5:3.1.4-1"]),
+        .covers(&["mqtt5:ext-021", "mqtt5:ext-034", "mqtt5:ext-035", "mqtt5:ext-046", "mqtt5:3.1.4-1"]),
     Case::new("connect/unknown-property", unknown_property)
         .claim("a CONNECT with a property that does not exist is turned away")
         .covers(&["mqtt5:ext-016", "mqtt5:3.1.4-1"]),
@@ -216,7 +235,7 @@ fn unsupported_protocol_level(t: &Testbed) -> Outcome {
 }
 
 /// CONNACK that refuses with this code and session present 0.
-fn refusal(reason: ReasonCode) -> Expected {
+pub(super) fn refusal(reason: ReasonCode) -> Expected {
     Expected::new(
         format!("CONNACK {reason}, session present 0"),
         move |packet| matches!(packet, Packet::ConnAck(connack) if connack.reason == reason && !connack.session_present),
@@ -319,6 +338,26 @@ fn user_name_not_utf8(t: &Testbed) -> Outcome {
     turned_away(t, NOT_UTF8.map(|bad| spoilt(connect.clone(), 0, bad)))
 }
 
+/// The will topic comes before the empty payload of the will.
+fn will_topic_not_utf8(t: &Testbed) -> Outcome {
+    t.needs(Wills)?;
+    let connect = stranger(t).will(will("spoilt", "")).wire(t)?;
+    turned_away(t, NOT_UTF8.map(|bad| spoilt(connect.clone(), 2, bad)))
+}
+
+/// Refused for its empty identifier.
+fn refused_will_is_not_published(t: &Testbed) -> Outcome {
+    t.needs(Wills)?;
+    let watcher = t.join("watcher")?;
+    watcher.subscribe("gone", AtMostOnce)?;
+    let client = t.dial("nameless")?;
+    client.send(t.connect("nameless").client_id("").clean(false).will(will("gone", "nameless")))?;
+    as_step("being refused", client.expect(refusal(ClientIdentifierNotValid)))?;
+    client.closes_by(t.now() + t.timing().answer)?;
+    t.join("writer")?.publish(publish("gone", "fence"))?;
+    watcher.hears(["fence"])
+}
+
 /// Each CONNECT with exactly these properties is turned away.
 pub(super) fn properties(t: &Testbed, lists: &[&[Property<'_>]]) -> Outcome {
     let good = Forged::from_frame(&t.connect("bad").wire(t)?);
@@ -349,8 +388,13 @@ fn misplaced_will_property(t: &Testbed) -> Outcome {
     let connect = t.connect("bad").will(will("gone", "bad"));
     t.join_with("good", &connect)?.leave()?;
     let good = Forged::from_frame(&connect.wire(t)?);
-    let lists: [&[Property<'_>]; 3] =
-        [&[TopicAlias(1)], &[ReceiveMaximum(10)], &[WillDelayInterval(0), WillDelayInterval(0)]];
+    let lists: [&[Property<'_>]; 5] = [
+        &[TopicAlias(1)],
+        &[ReceiveMaximum(10)],
+        &[WillDelayInterval(0), WillDelayInterval(0)],
+        &[PayloadFormatIndicator(0), PayloadFormatIndicator(0)],
+        &[MessageExpiryInterval(60), MessageExpiryInterval(60)],
+    ];
     turned_away(t, lists.map(|list| good.clone().will_properties(listed(list).view().as_bytes())))
 }
 

@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"]),
     Case::new("connect/takeover-ends-the-older-connection", takeover_ends_the_older_connection)
         .claim("a CONNECT with the identifier of a connected client ends the older connection")
-        .covers(&["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013"]),
+        .covers(&["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt311:ext-105", "mqtt31:diff-013"]),
     Case::new("connect/takeover-is-explained", takeover_is_explained)
         .claim("a client that is taken over is told so by DISCONNECT 0x8E")
         .covers(&["mqtt5:ext-225"]),

@@ -2,14 +2,14 @@
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::{accepted, pingresp, suback, welcome};
+use super::expect::{accepted, answered, pingresp, suback, unsuback, welcome};
 use super::peer::Peer;
-use super::script::{PingReq, PublishScript, Script, puback, pubcomp, publish, pubrec, subscribe};
+use super::script::{PingReq, PublishScript, Script, puback, pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
 use super::supports::Capability::{self, QoS1, QoS2, Sessions};
-use super::testbed::{Testbed, as_step};
+use super::testbed::{Came, Testbed, as_step};
 use crate::packet::Property::{MaximumPacketSize, ReceiveMaximum};
 use crate::packet::{
-    PacketType::{PubAck, PubRec, PubRel},
+    PacketType::{PubAck, PubComp, PubRec, PubRel},
     QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode,
 };
@@ -46,6 +46,25 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("flow-control/too-large-counts-as-delivered", too_large_counts_as_delivered)
         .claim("a message too large for one client is acknowledged, reaches the others, and holds up nothing")
         .covers(&["mqtt5:3.1.2-25"]),
+    Case::new("flow-control/acknowledgements-fit", acknowledgements_fit)
+        .claim("no acknowledgement is larger than the client's maximum packet size, whatever the server would like to say")
+        .covers(&[
+            "mqtt5:3.1.2-24",
+            "mqtt5:3.2.2-19",
+            "mqtt5:3.2.2-20",
+            "mqtt5:3.4.2-2",
+            "mqtt5:3.4.2-3",
+            "mqtt5:3.5.2-2",
+            "mqtt5:3.5.2-3",
+            "mqtt5:3.6.2-2",
+            "mqtt5:3.6.2-3",
+            "mqtt5:3.7.2-2",
+            "mqtt5:3.7.2-3",
+            "mqtt5:3.9.2-1",
+            "mqtt5:3.9.2-2",
+            "mqtt5:3.11.2-1",
+            "mqtt5:3.11.2-2",
+        ]),
     Case::new("flow-control/no-packet-size-no-limit", no_packet_size_no_limit)
         .claim("a client that names no maximum packet size gets large messages")
         .covers(&["mqtt5:ext-078"]),
@@ -230,6 +249,37 @@ fn too_large_counts_as_delivered(t: &Testbed) -> Outcome {
     writer.publish(publish("door", "short").at(AtLeastOnce, 0))?;
     small.hears(["short"])?;
     large.hears([long.as_str(), "short"])
+}
+
+/// What has an error to report, or nobody to deliver to, has most to say.
+fn acknowledgements_fit(t: &Testbed) -> Outcome {
+    const LIMIT: usize = 40;
+    let fits = |came: Came| {
+        let size = came.packet.as_bytes().len();
+        t.judge(size <= LIMIT, format!("a packet of at most {LIMIT} bytes"), || format!("one of {size} bytes"))
+    };
+    t.needs(QoS2)?;
+    let client = t.dial("client")?;
+    client.send(t.connect("client").with(MaximumPacketSize(LIMIT as u32)))?;
+    fits(client.expect(welcome(None))?)?;
+    client.send(subscribe(1).to("d", ExactlyOnce))?;
+    fits(client.expect(suback(1, &[Some(2)]))?)?;
+    client.send(unsubscribe(2, ["w"]))?;
+    fits(client.expect(unsuback(2, 1))?)?;
+    client.send(publish("w", "").at_least_once(3))?;
+    fits(client.expect(answered(PubAck, 3))?)?;
+    if let Some(forbidden) = &t.supports().forbidden_topic {
+        client.send(publish(forbidden, "").exact().at_least_once(4))?;
+        fits(client.expect(answered(PubAck, 4))?)?;
+    }
+    client.send(publish("w", "").exactly_once(5))?;
+    fits(client.expect(answered(PubRec, 5))?)?;
+    client.send(pubrel(5))?;
+    fits(client.expect(answered(PubComp, 5))?)?;
+    t.join("writer")?.publish(publish("d", "").at(ExactlyOnce, 0))?;
+    let delivery = client.delivery("a small message")?;
+    client.send(pubrec(delivery.id))?;
+    fits(client.expect(answered(PubRel, delivery.id))?)
 }
 
 fn no_packet_size_no_limit(t: &Testbed) -> Outcome {

@@ -13,11 +13,11 @@ use super::script::{
     AckScript, PublishScript, Script, SubscribeScript, disconnect, puback, pubcomp, publish, pubrec, pubrel, subscribe,
     unsubscribe, will,
 };
-use super::supports::Capability::{QoS1, QoS2, Wills};
+use super::supports::Capability::{QoS1, QoS2, TopicAliases, Wills};
 use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, frame};
 use crate::packet::Property::{
-    self, ContentType, CorrelationData, ReceiveMaximum, ResponseTopic, SubscriptionIdentifier,
+    self, ContentType, CorrelationData, ReceiveMaximum, ResponseTopic, SubscriptionIdentifier, TopicAlias,
 };
 use crate::packet::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::packet::{
@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     // The fixed header.
     Case::new("malformed/reserved-packet-type", reserved_packet_type)
         .claim("a packet of type 0, before 5.0 also one of type 15, ends the connection")
-        .covers(&["mqtt5:ext-003", "mqtt311:ext-006"]),
+        .covers(&["mqtt5:ext-003", "mqtt311:ext-006", "mqtt311:4.8.0-1"]),
     Case::new("malformed/length-of-five-bytes", |t| refused(t, [b"\xC0\x80\x80\x80\x80\x01".into()]))
         .claim("a remaining length of more than four bytes ends the connection")
         .covers(&["mqtt5:ext-001", "mqtt311:ext-011"]),
@@ -85,10 +85,10 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     .covers(&["mqtt5:1.5.4-2", "mqtt5:4.7.3-2", "mqtt311:1.5.3-2", "mqtt311:4.7.3-2"]),
     Case::new("malformed/filter-not-utf8", |t| spoilt_string(t, subscribe(1).to("spoilt", AtMostOnce), 1, &NOT_UTF8))
         .claim("a topic filter that is not well-formed UTF-8 ends the connection, and SUBSCRIBE is not answered")
-        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.8.3-1", "mqtt311:1.5.3-1"]),
+        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.8.3-1", "mqtt311:1.5.3-1", "mqtt311:3.8.3-1"]),
     Case::new("malformed/filter-to-leave-not-utf8", |t| spoilt_string(t, unsubscribe(1, ["spoilt"]), 0, &NOT_UTF8))
         .claim("a topic filter that is not well-formed UTF-8 ends the connection, and UNSUBSCRIBE is not answered")
-        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.10.3-1", "mqtt311:1.5.3-1"]),
+        .covers(&["mqtt5:1.5.4-1", "mqtt5:3.10.3-1", "mqtt311:1.5.3-1", "mqtt311:3.10.3-1"]),
     Case::new("malformed/null-in-filter", |t| spoilt_string(t, subscribe(1).to("spoilt", AtMostOnce), 1, &[b"spo\0t"]))
         .claim("a topic filter with U+0000 ends the connection")
         .covers(&["mqtt5:1.5.4-2", "mqtt5:4.7.3-2", "mqtt311:1.5.3-2", "mqtt311:4.7.3-2"]),
@@ -127,6 +127,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     })
     .claim("an UNSUBSCRIBE without a topic filter ends the connection and is not answered")
     .covers(&["mqtt5:3.10.3-2", "mqtt311:3.10.3-2"]),
+    Case::new("malformed/acknowledgement-of-the-wrong-kind", acknowledgement_of_the_wrong_kind)
+        .claim("a PUBREC for a message at QoS 1 does not acknowledge it: it is sent again on the resumed session")
+        .covers(&["mqtt5:ext-139", "mqtt311:ext-085"]),
     Case::new("malformed/acknowledgement-cut-short", |t| refused(t, [frame(0x40, b""), frame(0x40, &[1])]))
         .claim("a PUBACK without a whole packet identifier ends the connection")
         .covers(&["mqtt5:ext-131", "mqtt311:ext-013"]),
@@ -157,6 +160,13 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("malformed/length-of-properties", length_of_properties)
         .claim("a property length that is missing, too long, or cuts a property in two ends the connection")
         .covers(&["mqtt5:ext-018", "mqtt5:ext-017", "mqtt5:ext-001", "mqtt5:2.2.2-1"]),
+    Case::new("malformed/repeated-topic-alias", |t: &Testbed| {
+        t.needs(TopicAliases(2))?;
+        let twice = listed(&[TopicAlias(1), TopicAlias(2)]);
+        refused(t, [forged(t, publish("door", "open"))?.properties(twice.view().as_bytes()).bytes()])
+    })
+    .claim("a PUBLISH with two topic aliases ends the connection")
+    .covers(&["mqtt5:ext-053"]),
     // What follows from it.
     Case::new("malformed/is-explained", is_explained)
         .claim("a client that sends what is no packet is told so by DISCONNECT")
@@ -290,6 +300,20 @@ fn publish_with_identifier_0(t: &Testbed) -> Outcome {
 
 fn to_nowhere(t: &Testbed) -> Vec<u8> {
     frame(0x30, if t.v5() { b"\0\0\0open" } else { b"\0\0open" })
+}
+
+/// Whether the server closes or passes it over is left open.
+fn acknowledgement_of_the_wrong_kind(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    let first = as_step("the delivery", reader.delivery("a message to acknowledge wrongly"))?;
+    reader.send(pubrec(first.id))?;
+    let reader = reader.drop_and_resume()?;
+    let again = reader.delivery("the message again, with DUP 1")?;
+    t.judge(again.id == first.id && again.dup && again.text() == "open", "the message again, with DUP 1", || {
+        again.words.clone()
+    })
 }
 
 fn acknowledgement_with_more(t: &Testbed) -> Outcome {

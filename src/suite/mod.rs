@@ -8,10 +8,12 @@ mod alias;
 mod auth;
 mod bad_connect;
 mod connect;
+mod disconnect;
 pub mod expect;
 mod expiry;
 mod flow_control;
 mod keep_alive;
+mod limits;
 mod malformed;
 pub mod peer;
 pub mod probe;
@@ -48,6 +50,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     qos2::CASES,
     subscribe::CASES,
     unsubscribe::CASES,
+    disconnect::CASES,
     retain::CASES,
     will::CASES,
     will_delay::CASES,
@@ -56,6 +59,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     alias::CASES,
     flow_control::CASES,
     expiry::CASES,
+    limits::CASES,
     auth::CASES,
     malformed::CASES,
     websocket::CASES,

@@ -6,9 +6,10 @@ use harness::case::Stop;
 use harness::world::World;
 
 use super::expect::welcome;
+use super::script::disconnect;
 use super::supports::Supports;
 use super::testbed::{Setting, Testbed};
-use crate::packet::Packet;
+use crate::packet::{Packet, Property};
 
 /// What a first look showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +29,14 @@ pub fn probe(setting: Setting, world: Box<dyn World>) -> Result<Probed, Stop> {
     let testbed = Testbed::new(setting, world);
     let peer = testbed.dial("probe")?;
     let asked = testbed.now();
-    peer.send(testbed.connect("probe"))?;
+    // A server that keeps no sessions says so only to those who ask for one.
+    peer.send(testbed.connect("probe").with(Property::SessionExpiryInterval(300)))?;
     let came = peer.expect(welcome(None))?;
     let supports = match came.packet.packet() {
         Packet::ConnAck(connack) => supports.announced(version, &connack),
         _ => supports,
     };
-    peer.leave()?;
+    peer.send(disconnect().with(Property::SessionExpiryInterval(0)))?;
+    peer.vanish()?;
     Ok(Probed { supports, round_trip: came.at.since(asked) })
 }

@@ -129,6 +129,7 @@ pub fn upgrade<'t>(testbed: &'t Testbed, role: &str, protocols: &str) -> Result<
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocols}\r\n\r\n"
     );
     testbed.send_below(peer.conn(), request.as_bytes());
+    testbed.record(peer.conn(), Passed::Sent(request.into_bytes()));
     let deadline = testbed.now() + testbed.timing().answer;
     loop {
         if let Some(head) = testbed.stream(peer.conn(), |stream| stream.head.clone())? {
@@ -166,6 +167,8 @@ impl Peer<'_> {
     /// Sends one WebSocket frame as it is.
     pub fn send_frame(&self, opcode: Opcode, last: bool, payload: &[u8]) {
         self.testbed().send_below(self.conn(), &frame(opcode, last, payload));
+        let end = if last { "" } else { ", more to follow" };
+        self.note(&format!("sends a WebSocket frame ({opcode:?}{end}) with {} bytes", payload.len()));
     }
 
     /// The opcodes of the frames that have come, in order.

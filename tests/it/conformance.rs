@@ -57,6 +57,14 @@ const MISSING: &[&str] = &[
     "needs a server keep alive of 10 s or less",
     "needs a version that lets clients send before CONNACK",
     "needs client publishes to $ topics",
+    "needs a target that refuses long client identifiers",
+    "needs a target that requires a user name",
+    "needs a target without QoS 2",
+    "needs a target without retained messages",
+    "needs a target without shared subscriptions",
+    "needs a target without subscription identifiers",
+    "needs a target without wildcard subscriptions",
+    "needs a version whose SUBACK can refuse",
 ];
 
 #[test]
