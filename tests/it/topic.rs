@@ -23,7 +23,15 @@ fn oracle(filter: &str, topic: &str) -> bool {
 
 /// Few names, so that levels meet; the empty one among them, and names that are the beginning of others.
 fn level() -> impl Strategy<Value = &'static str> {
-    prop_oneof![Just(""), Just("a"), Just("aa"), Just("b"), Just("$a"), Just("é")]
+    prop_oneof![
+        Just(""),
+        Just("a"),
+        Just("aa"),
+        Just("b"),
+        Just("$a"),
+        Just("é"),
+        Just("longer-than-a-label-in-a-node")
+    ]
 }
 
 fn topic() -> impl Strategy<Value = String> {
