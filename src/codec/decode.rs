@@ -38,22 +38,22 @@ pub fn decode(frame: &[u8], version: Version, sender: Side) -> Result<Packet<'_>
         return Err(misframed(frame, header + remaining, number));
     }
     if number == PacketType::Publish as u8 {
-        return publish(body, flags, version, sender).map(Packet::Publish);
+        return publish(body, flags, version, sender);
     }
     let packet = packet_type(number, flags, version, sender)?;
     let host = Host::Packet(packet);
     match packet {
-        PacketType::Publish => publish(body, flags, version, sender).map(Packet::Publish),
-        PacketType::PubAck => ack(body, packet, version, sender).map(Packet::PubAck),
-        PacketType::PubRec => ack(body, packet, version, sender).map(Packet::PubRec),
-        PacketType::PubRel => ack(body, packet, version, sender).map(Packet::PubRel),
-        PacketType::PubComp => ack(body, packet, version, sender).map(Packet::PubComp),
-        PacketType::Connect => connect(body, flags, minimal).map(Packet::Connect),
-        PacketType::ConnAck => connack(body, version).map(Packet::ConnAck),
-        PacketType::Subscribe => subscribe(body, version).map(Packet::Subscribe),
-        PacketType::SubAck => suback(body, version).map(Packet::SubAck),
-        PacketType::Unsubscribe => unsubscribe(body, version).map(Packet::Unsubscribe),
-        PacketType::UnsubAck => unsuback(body, version).map(Packet::UnsubAck),
+        PacketType::Publish => publish(body, flags, version, sender),
+        PacketType::PubAck => ack(body, packet, version, sender, Packet::PubAck),
+        PacketType::PubRec => ack(body, packet, version, sender, Packet::PubRec),
+        PacketType::PubRel => ack(body, packet, version, sender, Packet::PubRel),
+        PacketType::PubComp => ack(body, packet, version, sender, Packet::PubComp),
+        PacketType::Connect => connect(body, flags, minimal),
+        PacketType::ConnAck => connack(body, version),
+        PacketType::Subscribe => subscribe(body, version),
+        PacketType::SubAck => suback(body, version),
+        PacketType::Unsubscribe => unsubscribe(body, version),
+        PacketType::UnsubAck => unsuback(body, version),
         PacketType::PingReq => end(body, packet).map(|()| Packet::PingReq),
         PacketType::PingResp => end(body, packet).map(|()| Packet::PingResp),
         PacketType::Disconnect => {
@@ -112,7 +112,7 @@ fn end(body: Reader<'_>, packet: PacketType) -> Result<(), Refusal> {
 }
 
 #[inline]
-fn publish(mut body: Reader<'_>, flags: u8, version: Version, sender: Side) -> Result<Publish<'_>, Refusal> {
+fn publish(mut body: Reader<'_>, flags: u8, version: Version, sender: Side) -> Result<Packet<'_>, Refusal> {
     let Some(qos) = QoS::from_u8(flags >> 1 & 3) else {
         return Err(Rule::PublishQosThree.into());
     };
@@ -134,20 +134,34 @@ fn publish(mut body: Reader<'_>, flags: u8, version: Version, sender: Side) -> R
     if topic.is_empty() && !properties.holds(PropertyId::TopicAlias) {
         return Err(start.refuse(Rule::EmptyTopic));
     }
-    Ok(Publish { dup, qos, retain: flags & 1 != 0, topic, packet_id, properties, payload: body.remainder() })
+    Ok(Packet::Publish(Publish {
+        dup,
+        qos,
+        retain: flags & 1 != 0,
+        topic,
+        packet_id,
+        properties,
+        payload: body.remainder(),
+    }))
 }
 
 #[inline]
-fn ack(mut body: Reader<'_>, packet: PacketType, version: Version, sender: Side) -> Result<Ack<'_>, Refusal> {
+fn ack<'a>(
+    mut body: Reader<'a>,
+    packet: PacketType,
+    version: Version,
+    sender: Side,
+    make: impl FnOnce(Ack<'a>) -> Packet<'a>,
+) -> Result<Packet<'a>, Refusal> {
     if body.len() < 2 {
         return Err(body.refuse(Rule::TooShort(packet)));
     }
     let packet_id = body.packet_id(packet)?;
     if body.is_empty() {
-        return Ok(Ack::success(packet_id));
+        return Ok(make(Ack::success(packet_id)));
     }
     let (reason, properties) = reason_and_properties(body, Host::Packet(packet), version, sender)?;
-    Ok(Ack { packet_id, reason, properties })
+    Ok(make(Ack { packet_id, reason, properties }))
 }
 
 /// The end of an acknowledgement, and all of DISCONNECT and AUTH: a reason code and properties, both of which may be
@@ -185,7 +199,7 @@ fn reason_and_properties(
     Ok((reason, properties))
 }
 
-fn connect(mut body: Reader<'_>, header_flags: u8, minimal: bool) -> Result<Connect<'_>, Refusal> {
+fn connect(mut body: Reader<'_>, header_flags: u8, minimal: bool) -> Result<Packet<'_>, Refusal> {
     let sender = Side::Client;
     let start = body;
     let name = body.string()?;
@@ -268,10 +282,10 @@ fn connect(mut body: Reader<'_>, header_flags: u8, minimal: bool) -> Result<Conn
         }
     };
     end(body, PacketType::Connect)?;
-    Ok(Connect { version, clean_start, keep_alive, client_id, will, username, password, properties })
+    Ok(Packet::Connect(Connect { version, clean_start, keep_alive, client_id, will, username, password, properties }))
 }
 
-fn connack(mut body: Reader<'_>, version: Version) -> Result<ConnAck<'_>, Refusal> {
+fn connack(mut body: Reader<'_>, version: Version) -> Result<Packet<'_>, Refusal> {
     let packet = PacketType::ConnAck;
     if body.len() < 2 {
         return Err(body.refuse(Rule::TooShort(packet)));
@@ -300,10 +314,10 @@ fn connack(mut body: Reader<'_>, version: Version) -> Result<ConnAck<'_>, Refusa
     }
     let properties = body.properties(Host::Packet(packet), version, Side::Server)?;
     end(body, packet)?;
-    Ok(ConnAck { session_present, reason, properties })
+    Ok(Packet::ConnAck(ConnAck { session_present, reason, properties }))
 }
 
-fn subscribe(mut body: Reader<'_>, version: Version) -> Result<Subscribe<'_>, Refusal> {
+fn subscribe(mut body: Reader<'_>, version: Version) -> Result<Packet<'_>, Refusal> {
     let packet = PacketType::Subscribe;
     let packet_id = body.packet_id(packet)?;
     let properties = body.properties(Host::Packet(packet), version, Side::Client)?;
@@ -319,7 +333,7 @@ fn subscribe(mut body: Reader<'_>, version: Version) -> Result<Subscribe<'_>, Re
         let start = list;
         options(list.byte()?, version).map_err(|rule| start.refuse(rule))?;
     }
-    Ok(Subscribe { packet_id, properties, subscriptions: Subscriptions { bytes: body.remainder() } })
+    Ok(Packet::Subscribe(Subscribe { packet_id, properties, subscriptions: Subscriptions { bytes: body.remainder() } }))
 }
 
 /// Checks the options of one subscription. 3.1 does not forbid reserved bits, but gives nothing to read out of them.
@@ -337,20 +351,20 @@ fn options(byte: u8, version: Version) -> Result<(), Rule> {
     Ok(())
 }
 
-fn suback(mut body: Reader<'_>, version: Version) -> Result<SubAck<'_>, Refusal> {
+fn suback(mut body: Reader<'_>, version: Version) -> Result<Packet<'_>, Refusal> {
     let (packet_id, properties) = acknowledged(&mut body, PacketType::SubAck, version)?;
     let reasons = codes(&mut body, PacketType::SubAck, version)?;
-    Ok(SubAck { packet_id, properties, reasons })
+    Ok(Packet::SubAck(SubAck { packet_id, properties, reasons }))
 }
 
-fn unsuback(mut body: Reader<'_>, version: Version) -> Result<UnsubAck<'_>, Refusal> {
+fn unsuback(mut body: Reader<'_>, version: Version) -> Result<Packet<'_>, Refusal> {
     let (packet_id, properties) = acknowledged(&mut body, PacketType::UnsubAck, version)?;
     let reasons = match version {
         Version::V5 => codes(&mut body, PacketType::UnsubAck, version)?,
         _ => ReasonCodes::EMPTY,
     };
     end(body, PacketType::UnsubAck)?;
-    Ok(UnsubAck { packet_id, properties, reasons })
+    Ok(Packet::UnsubAck(UnsubAck { packet_id, properties, reasons }))
 }
 
 /// What SUBACK and UNSUBACK begin with.
@@ -385,7 +399,7 @@ fn codes<'a>(body: &mut Reader<'a>, packet: PacketType, version: Version) -> Res
     }
 }
 
-fn unsubscribe(mut body: Reader<'_>, version: Version) -> Result<Unsubscribe<'_>, Refusal> {
+fn unsubscribe(mut body: Reader<'_>, version: Version) -> Result<Packet<'_>, Refusal> {
     let packet = PacketType::Unsubscribe;
     let packet_id = body.packet_id(packet)?;
     let properties = body.properties(Host::Packet(packet), version, Side::Client)?;
@@ -396,5 +410,5 @@ fn unsubscribe(mut body: Reader<'_>, version: Version) -> Result<Unsubscribe<'_>
     while !list.is_empty() {
         list.string()?;
     }
-    Ok(Unsubscribe { packet_id, properties, filters: Filters { bytes: body.remainder() } })
+    Ok(Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters: Filters { bytes: body.remainder() } }))
 }
