@@ -71,6 +71,8 @@ fn is_plain<const TOPIC: bool>(bytes: &[u8]) -> bool {
             odd |= odd_bytes::<TOPIC>(u64::from_ne_bytes(*word));
         }
         odd |= odd_bytes::<TOPIC>(u64::from_ne_bytes(*last));
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        odd = odd_bytes::<TOPIC>(u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last)));
     } else {
         for &byte in bytes {
             odd |= odd_bytes::<TOPIC>(u64::from_ne_bytes([byte; 8]));
