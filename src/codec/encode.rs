@@ -4,6 +4,7 @@
 use crate::packet::text;
 use crate::packet::{
     Connect, Host, Packet, PacketId, PacketType, Properties, PropertyId, Publish, QoS, ReasonCode, Side, Version,
+    put_variable,
 };
 use crate::violation::{Misuse, Rule};
 
@@ -221,15 +222,7 @@ trait Sink {
     }
 
     /// A variable byte integer in its shortest form.
-    #[inline]
-    fn variable(&mut self, value: usize) {
-        let mut rest = value;
-        while rest > 0x7F {
-            self.byte(rest as u8 & 0x7F | 0x80);
-            rest >>= 7;
-        }
-        self.byte(rest as u8);
-    }
+    fn variable(&mut self, value: usize);
 
     /// Properties behind their length; nothing before 5.0.
     fn properties(&mut self, properties: Properties<'_>, version: Version) {
@@ -244,6 +237,11 @@ impl Sink for Vec<u8> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn variable(&mut self, value: usize) {
+        put_variable(self, value as u32);
     }
 }
 
@@ -263,6 +261,10 @@ impl Sink for Length {
     fn field(&mut self, bytes: &[u8]) {
         self.field_too_long |= bytes.len() > usize::from(u16::MAX);
         self.bytes += 2 + bytes.len();
+    }
+
+    fn variable(&mut self, value: usize) {
+        self.bytes += variable_len(value);
     }
 }
 

@@ -141,3 +141,28 @@ impl Framer {
         Ok(self.lent.then_some(&self.partial))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds a publication with a payload of this many bytes in two chunks, and then another packet.
+    fn check(payload: usize, kept: bool) {
+        let bytes = crate::forge::frame(0x30, &[b"\0\x01t", vec![0; payload].as_slice()].concat());
+        let (mut first, mut second) = bytes.split_at(7);
+        let mut framer = Framer::new();
+        assert_eq!(framer.next(&mut first, MAX_FRAME), Ok(None));
+        assert_eq!(framer.buffered(), 7);
+        assert_eq!(framer.next(&mut second, MAX_FRAME), Ok(Some(&bytes[..])));
+        assert_eq!(framer.buffered(), 0);
+        assert_eq!(framer.next(&mut &b"\xC0\0"[..], MAX_FRAME), Ok(Some(&b"\xC0\0"[..])));
+        assert_eq!(framer.partial.capacity() > 0, kept, "{payload} bytes of payload");
+    }
+
+    #[test]
+    fn a_large_buffer_is_given_back() {
+        check(10, true);
+        check(KEPT - 10, true);
+        check(2 * KEPT, false);
+    }
+}

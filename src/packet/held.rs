@@ -158,3 +158,50 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     *rest = after;
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Property, PropertyBuf};
+
+    /// However a list comes about, the same is known of it.
+    fn check(list: &[Property<'_>], expect: [(Host, Side, bool); 2]) {
+        let pushed: PropertyBuf = list.iter().copied().collect();
+        let mut extended = PropertyBuf::new();
+        for &property in list {
+            extended.extend(PropertyBuf::new().with(property).view());
+        }
+        for built in [&pushed, &extended] {
+            assert_eq!(built.view().held(), Held::by(built.view().as_bytes()), "{list:?}");
+            for (host, sender, legal) in expect {
+                assert_eq!(built.view().legal_in(host, sender), legal, "{list:?} in {host:?} from {sender:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lists() {
+        const PUBLISH: Host = Host::Packet(PacketType::Publish);
+        const SUBSCRIBE: Host = Host::Packet(PacketType::Subscribe);
+        const CONNECT: Host = Host::Packet(PacketType::Connect);
+        const AUTH: Host = Host::Packet(PacketType::Auth);
+        let identifier = Property::SubscriptionIdentifier(1);
+        let user = Property::UserProperty("k", "v");
+        let expiry = Property::MessageExpiryInterval(1);
+        let data = Property::AuthenticationData(b"d");
+        let method = Property::AuthenticationMethod("m");
+        check(&[], [(PUBLISH, Side::Client, true), (Host::Will, Side::Client, true)]);
+        check(&[identifier], [(PUBLISH, Side::Client, false), (PUBLISH, Side::Server, true)]);
+        check(&[identifier], [(SUBSCRIBE, Side::Client, true), (SUBSCRIBE, Side::Server, false)]);
+        check(&[identifier, identifier], [(SUBSCRIBE, Side::Client, false), (PUBLISH, Side::Server, true)]);
+        check(&[user, expiry, user], [(PUBLISH, Side::Client, true), (Host::Will, Side::Client, true)]);
+        check(&[expiry, user, expiry], [(PUBLISH, Side::Client, false), (Host::Will, Side::Client, false)]);
+        check(&[Property::TopicAlias(1)], [(PUBLISH, Side::Client, true), (Host::Will, Side::Client, false)]);
+        check(&[Property::TopicAlias(0)], [(PUBLISH, Side::Client, false), (PUBLISH, Side::Server, false)]);
+        check(&[Property::ResponseTopic("a/+")], [(PUBLISH, Side::Client, false), (PUBLISH, Side::Server, false)]);
+        check(&[Property::ContentType("a/+")], [(PUBLISH, Side::Client, true), (PUBLISH, Side::Server, true)]);
+        check(&[Property::ContentType("\0")], [(PUBLISH, Side::Client, false), (PUBLISH, Side::Server, false)]);
+        check(&[data], [(CONNECT, Side::Client, false), (AUTH, Side::Client, true)]);
+        check(&[data, method], [(CONNECT, Side::Client, true), (AUTH, Side::Server, true)]);
+    }
+}

@@ -335,6 +335,7 @@ impl<'a> FromIterator<Property<'a>> for PropertyBuf {
 }
 
 /// Appends a variable byte integer in its shortest form; values above 268,435,455 are cut to that.
+#[inline]
 pub(crate) fn put_variable(out: &mut Vec<u8>, value: u32) {
     let mut rest = value.min(0x0FFF_FFFF);
     while rest > 0x7F {

@@ -396,3 +396,18 @@ fn what_no_packet_can_say_is_misuse() {
     let wrong_side = Misuse::Illegal(Rule::PropertyFromWrongSide(PropertyId::SessionExpiryInterval));
     check(Packet::Disconnect(disconnect), V5, wrong_side);
 }
+
+#[test]
+fn every_rule_cites_what_binds() {
+    let catalogue = testament::catalogue::catalogue();
+    for rule in Rule::all() {
+        for version in Version::ALL {
+            let clause = rule.clause(version);
+            // What an older version lacks, only 5.0 has a clause about.
+            let binding = if clause.starts_with("mqtt5:") { V5 } else { version };
+            assert!(catalogue.binds(clause, binding), "{rule:?} cites {clause} under {version}");
+        }
+        assert!(rule.clause(V5).starts_with("mqtt5:"), "{rule:?}");
+        assert!(rule.reason().is_error(), "{rule:?}");
+    }
+}
