@@ -6,7 +6,7 @@ use harness::node::ConnId;
 use harness::time::Instant;
 
 use crate::codec::frame::Framer;
-use crate::flow::{Alias, AliasesIn, AliasesOut, Outbound};
+use crate::flow::{Alias, AliasError, AliasesIn, AliasesOut, Outbound};
 use crate::packet::{Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, Version};
 
 use super::event::Awaited;
@@ -23,6 +23,13 @@ pub(super) struct Request {
     /// How many filters it has.
     pub(super) filters: usize,
     pub(super) token: Token,
+}
+
+/// Topic aliases of both directions.
+#[derive(Debug)]
+struct Aliases {
+    theirs: AliasesIn,
+    ours: AliasesOut,
 }
 
 /// How far a connection has come.
@@ -48,8 +55,8 @@ pub(super) struct Live {
     pub(super) reauthenticating: bool,
     pub(super) granted: Granted,
     pub(super) framer: Framer,
-    pub(super) aliases_in: AliasesIn,
-    aliases_out: AliasesOut,
+    /// `None` where neither side offered any.
+    aliases: Option<Box<Aliases>>,
     pub(super) requests: Vec<Request>,
     /// How many bytes the driver will still take before it counts as slow.
     pub(super) room: usize,
@@ -83,8 +90,7 @@ impl Live {
             reauthenticating: false,
             granted: Granted::unlimited(options),
             framer: Framer::default(),
-            aliases_in: AliasesIn::new(options.topic_alias_maximum),
-            aliases_out: AliasesOut::default(),
+            aliases: None,
             requests: Vec::new(),
             room,
             sent: now,
@@ -137,9 +143,19 @@ impl Live {
 
     /// The server said what it allows.
     pub(super) fn establish(&mut self, now: Instant, granted: Granted, options: &Options) {
-        self.aliases_out = AliasesOut::new(granted.topic_alias_maximum.min(options.topic_aliases));
+        let (theirs, ours) = (options.topic_alias_maximum, granted.topic_alias_maximum.min(options.topic_aliases));
+        self.aliases = (self.version.has_properties() && theirs.max(ours) > 0)
+            .then(|| Box::new(Aliases { theirs: AliasesIn::new(theirs), ours: AliasesOut::new(ours) }));
         self.granted = granted;
         self.stage = Stage::Up(now);
+    }
+
+    /// The topic that a PUBLISH of the server's with this topic and alias is about.
+    ///
+    /// # Errors
+    /// [`AliasError`]
+    pub(super) fn resolve<'a>(&'a mut self, topic: &'a str, alias: u16) -> Result<&'a str, AliasError> {
+        self.aliases.as_mut().ok_or(AliasError::OutOfRange)?.theirs.resolve(topic, alias)
     }
 
     /// Bytes came in.
@@ -218,7 +234,8 @@ impl Live {
     /// # Errors
     /// As [`Live::put`].
     pub(super) fn put_publish(&mut self, wire: &mut Wire, now: Instant, publish: &Publish<'_>) -> Result<(), Misuse> {
-        let (topic, alias) = match self.aliases_out.alias(publish.topic) {
+        let alias = self.aliases.as_ref().map_or(Alias::None, |aliases| aliases.ours.alias(publish.topic));
+        let (topic, alias) = match alias {
             Alias::None => return self.put(wire, now, &Packet::Publish(*publish)),
             Alias::New(alias) => (publish.topic, alias),
             Alias::Known(alias) => ("", alias),
@@ -228,7 +245,9 @@ impl Live {
         if self.put(wire, now, &short).is_err() {
             return self.put(wire, now, &Packet::Publish(*publish));
         }
-        self.aliases_out.bind(publish.topic);
+        if let Some(aliases) = &mut self.aliases {
+            aliases.ours.bind(publish.topic);
+        }
         Ok(())
     }
 }

@@ -188,6 +188,10 @@ impl Client {
             live.pause(self.now, false);
             self.wire.pause(false);
         }
+        if self.events.is_empty() {
+            // An idle client holds no memory for events to come.
+            self.events = VecDeque::new();
+        }
         event
     }
 

@@ -171,7 +171,7 @@ impl Client {
     fn handle_publish(&mut self, live: &mut Live, publish: &Publish<'_>) -> Result<(), Why> {
         let topic = match publish.properties.topic_alias() {
             None => publish.topic,
-            Some(alias) => live.aliases_in.resolve(publish.topic, alias).map_err(|error| match error {
+            Some(alias) => live.resolve(publish.topic, alias).map_err(|error| match error {
                 AliasError::OutOfRange => Rule::TopicAliasTooLarge(Side::Server),
                 AliasError::Unknown => Rule::TopicAliasUnknown,
             })?,

@@ -8,9 +8,6 @@ use crate::violation::Rule;
 
 use super::Misuse;
 
-/// A buffer larger than this is given back once it is sent, so that a million idle clients hold none.
-const KEPT: usize = 512;
-
 /// Outputs not yet polled. Bytes go to one connection at a time: the current one, or the one that was just left.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -109,9 +106,7 @@ impl Wire {
 
     fn forget(&mut self) {
         self.lent = false;
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT {
-            self.bytes = Vec::new();
-        }
+        // Given back to the allocator, so that a million idle clients hold no buffers.
+        self.bytes = Vec::new();
     }
 }
