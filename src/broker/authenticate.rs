@@ -30,6 +30,9 @@ impl Broker {
         if let Some(username) = connect.username
             && !passwords.is_empty()
         {
+            if self.asked.len() >= self.settings.behaviour.limits.password_checks {
+                return self.turn_away(conn, ReasonCode::ServerBusy, "too many passwords are being checked");
+            }
             let work = passwords.check(username, connect.password.unwrap_or_default());
             let Ok(kept) = PacketBuf::decode(frame, connect.version, Side::Client) else { return };
             let ticket = Ticket(self.next_ticket);

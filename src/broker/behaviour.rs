@@ -87,6 +87,11 @@ pub struct Limits {
     /// Messages at QoS 0 that wait for one slow connection, or session ([`Behaviour::queues_qos_0`]). What comes when it
     /// is full is dropped for it.
     pub queued_qos_0: usize,
+    /// Bytes of messages that wait in one session; a message counts in each session it waits in. What comes when it is full
+    /// is dropped for that session.
+    pub queued_bytes: usize,
+    /// Passwords that are being checked at one time. A client that needs one more is refused: 0x89, or 0x03 before 5.0.
+    pub password_checks: usize,
     /// Bytes of answers a connection may leave unread beyond what its driver takes, before reading from it stops.
     pub unread: u32,
     /// Time from the connection to a complete CONNECT, and for an authentication. Then it is closed.
@@ -134,6 +139,8 @@ impl Default for Limits {
             retained: 1_000_000,
             queued: 100_000,
             queued_qos_0: 1_000,
+            queued_bytes: 64 * 1024 * 1024,
+            password_checks: 1_000,
             unread: 64 * 1024,
             connect_timeout: 10,
             report_interval: 10,

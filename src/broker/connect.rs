@@ -92,6 +92,14 @@ impl Broker {
         self.refuse(conn, rule);
     }
 
+    /// Refuses a CONNECT that is as it should be, because of a limit. Before 5.0 there is but one code for that.
+    pub(super) fn turn_away(&mut self, conn: ConnId, reason: ReasonCode, words: &str) {
+        let v5 = self.connections.get(conn).is_some_and(|connection| connection.version == Version::V5);
+        self.say_no(conn, if v5 { reason } else { ReasonCode::ServerUnavailable }, words);
+        self.outbox.note(Some(conn), format_args!("closed: {words}"));
+        self.hang_up(conn);
+    }
+
     /// Sends CONNACK with an error, unless CONNACK was sent. Where the version has no such code nothing is sent (3.2.2-6
     /// of 3.1.1).
     fn say_no(&mut self, conn: ConnId, reason: ReasonCode, words: &str) {
@@ -113,12 +121,7 @@ impl Broker {
             return self.reject(conn, Rule::NotAuthorized);
         }
         if self.sessions.find(client_id).is_none() && self.sessions.len() >= self.settings.behaviour.limits.sessions {
-            let reason = match connect.version {
-                Version::V5 => ReasonCode::QuotaExceeded,
-                _ => ReasonCode::ServerUnavailable,
-            };
-            self.say_no(conn, reason, "there are too many sessions");
-            return self.hang_up(conn);
+            return self.turn_away(conn, ReasonCode::QuotaExceeded, "there are too many sessions");
         }
         let old = self.sessions.find(client_id).and_then(|id| self.sessions.get(id)?.conn);
         if let Some(old) = old {

@@ -100,39 +100,30 @@ impl Broker {
         let Self { sessions, connections, outbox, writer, counters, settings, now, .. } = self;
         let Some(session) = sessions.get_mut(id) else { return };
         let connection = session.conn.and_then(|conn| Some((conn, connections.get_mut(conn)?)));
-        let connected = connection.is_some();
-        let limits = &settings.behaviour.limits;
-        if delivery.qos == QoS::AtMostOnce {
-            match connection {
-                Some((conn, connection)) if connection.room > 0 && session.waiting_qos_0.is_empty() => {
+        let at_most_once = delivery.qos == QoS::AtMostOnce;
+        let waits = match connection {
+            Some((conn, connection)) if connection.room > 0 && session.is_clear(delivery.qos) => {
+                if at_most_once {
                     counters.sent += u64::from(writer.send(outbox, (conn, connection), &delivery, None, *now));
+                    return;
                 }
-                _ if (connected || settings.behaviour.queues_qos_0)
-                    && session.waiting_qos_0.len() < limits.queued_qos_0 =>
-                {
-                    session.waiting_qos_0.push_back(delivery.to_pending());
-                }
-                _ => counters.dropped += 1,
-            }
-            return;
-        }
-        match connection {
-            Some((conn, connection)) if connection.room > 0 && session.flow.waiting.is_empty() => {
                 match session.flow.outbound.send(delivery.qos, delivery.to_pending()) {
                     Ok(packet_id) => {
-                        let attempt = Some((packet_id, false));
-                        if writer.send(outbox, (conn, connection), &delivery, attempt, *now) {
+                        if writer.send(outbox, (conn, connection), &delivery, Some((packet_id, false)), *now) {
                             counters.sent += 1;
                         } else {
                             session.flow.outbound.forget(packet_id);
                         }
+                        return;
                     }
-                    Err(_) if limits.queued == 0 => counters.dropped += 1,
-                    Err(pending) => session.flow.waiting.push_back(pending),
+                    Err(pending) => Some(pending),
                 }
             }
-            _ if session.flow.waiting.len() < limits.queued => session.flow.waiting.push_back(delivery.to_pending()),
-            _ => counters.dropped += 1,
+            None if at_most_once && !settings.behaviour.queues_qos_0 => None,
+            _ => Some(delivery.to_pending()),
+        };
+        if !waits.is_some_and(|pending| session.wait(pending, &settings.behaviour.limits)) {
+            counters.dropped += 1;
         }
     }
 
@@ -142,44 +133,36 @@ impl Broker {
         let Some(conn) = self.sessions.get(id).and_then(|session| session.conn) else { return };
         let Self { sessions, connections, outbox, writer, counters, now, .. } = self;
         let (Some(session), Some(connection)) = (sessions.get_mut(id), connections.get_mut(conn)) else { return };
-        let flow = &mut session.flow;
-        while connection.room > 0 || flow.outbound.peek_repeat().is_none() {
-            match flow.outbound.next_repeat() {
+        while connection.room > 0 || session.flow.outbound.peek_repeat().is_none() {
+            match session.flow.outbound.next_repeat() {
                 Some(Repeat::Release(packet_id)) => {
                     connection.send(outbox, conn, &Packet::PubRel(Ack::success(packet_id)));
                 }
                 Some(Repeat::Publish(packet_id, pending)) => {
                     let attempt = Some((packet_id, true));
                     if !writer.send(outbox, (conn, connection), &pending.delivery(), attempt, *now) {
-                        flow.outbound.forget(packet_id);
+                        session.flow.outbound.forget(packet_id);
                     }
                 }
                 None => break,
             }
         }
-        while connection.room > 0 && flow.outbound.is_ready() {
-            let Some(pending) = flow.waiting.pop_front() else { break };
+        while connection.room > 0 && session.flow.outbound.is_ready() {
+            let Some(pending) = session.next_waiting(false) else { break };
             if pending.message().is_expired(*now) {
                 continue;
             }
-            let delivery = pending.delivery();
-            let Ok(packet_id) = flow.outbound.send(pending.qos, pending.clone()) else { break };
-            if writer.send(outbox, (conn, connection), &delivery, Some((packet_id, false)), *now) {
+            let Ok(packet_id) = session.flow.outbound.send(pending.qos, pending.clone()) else { break };
+            if writer.send(outbox, (conn, connection), &pending.delivery(), Some((packet_id, false)), *now) {
                 counters.sent += 1;
             } else {
-                flow.outbound.forget(packet_id);
+                session.flow.outbound.forget(packet_id);
             }
         }
         while connection.room > 0 {
-            let Some(pending) = session.waiting_qos_0.pop_front() else { break };
+            let Some(pending) = session.next_waiting(true) else { break };
             if !pending.message().is_expired(*now) {
                 counters.sent += u64::from(writer.send(outbox, (conn, connection), &pending.delivery(), None, *now));
-            }
-        }
-        // A burst is over: an idle session keeps no memory for the next.
-        for queue in [&mut session.flow.waiting, &mut session.waiting_qos_0] {
-            if queue.is_empty() && queue.capacity() > 64 {
-                queue.shrink_to_fit();
             }
         }
     }

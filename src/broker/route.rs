@@ -5,6 +5,7 @@ use super::behaviour::Overlap;
 use super::message::{Delivery, Draft, Message};
 use super::session::SessionId;
 use super::subscriptions::{GroupId, Readiness, Subscriber};
+use crate::packet::QoS;
 
 /// Memory that is used for one message after the other.
 #[derive(Debug, Default)]
@@ -72,7 +73,7 @@ impl Broker {
             let Some(connection) = session.conn.and_then(|conn| self.connections.get(conn)) else {
                 return Readiness::Away;
             };
-            let flows = session.flow.waiting.is_empty() && session.flow.outbound.is_ready();
+            let flows = session.is_clear(QoS::AtLeastOnce) && session.flow.outbound.is_ready();
             if flows && connection.room > 0 { Readiness::Ready } else { Readiness::Busy }
         };
         let Some(member) = self.subscriptions.next_in(group, readiness) else { return };

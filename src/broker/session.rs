@@ -7,9 +7,11 @@ use harness::node::ConnId;
 use harness::time::Instant;
 use slab::Slab;
 
+use super::behaviour::Limits;
 use super::message::Pending;
 use super::subscriptions::Place;
 use super::will::Will;
+use crate::packet::QoS;
 use crate::session::Session;
 
 /// Names a session; used again after its end.
@@ -25,7 +27,9 @@ pub(super) struct ClientSession {
     /// Handshakes, and messages at QoS 1 and 2 that wait.
     pub(super) flow: Session<Pending>,
     /// Messages at QoS 0 that wait.
-    pub(super) waiting_qos_0: VecDeque<Pending>,
+    waiting_qos_0: VecDeque<Pending>,
+    /// How many bytes wait, at any QoS.
+    waiting_bytes: usize,
     pub(super) subscriptions: Vec<Place>,
     /// What is to be published if the connection ends badly; with `will_due`, what is about to be.
     pub(super) will: Option<Box<Will>>,
@@ -36,6 +40,43 @@ pub(super) struct ClientSession {
     /// When it ends. Only without a connection.
     pub(super) ends: Option<Instant>,
     pub(super) alarm: Option<Instant>,
+}
+
+impl ClientSession {
+    /// Whether a new message at this QoS would overtake none that waits.
+    #[inline]
+    pub(super) fn is_clear(&self, qos: QoS) -> bool {
+        let queue = if qos == QoS::AtMostOnce { &self.waiting_qos_0 } else { &self.flow.waiting };
+        queue.is_empty()
+    }
+
+    /// Lets a copy wait; tells whether there was room for it.
+    pub(super) fn wait(&mut self, pending: Pending, limits: &Limits) -> bool {
+        let (queue, most) = if pending.qos == QoS::AtMostOnce {
+            (&mut self.waiting_qos_0, limits.queued_qos_0)
+        } else {
+            (&mut self.flow.waiting, limits.queued)
+        };
+        let bytes = self.waiting_bytes + pending.message().bytes().len();
+        let has_room = queue.len() < most && bytes <= limits.queued_bytes;
+        if has_room {
+            self.waiting_bytes = bytes;
+            queue.push_back(pending);
+        }
+        has_room
+    }
+
+    /// Takes out what has waited longest at QoS 0, or at QoS 1 and 2.
+    pub(super) fn next_waiting(&mut self, at_most_once: bool) -> Option<Pending> {
+        let queue = if at_most_once { &mut self.waiting_qos_0 } else { &mut self.flow.waiting };
+        let pending = queue.pop_front()?;
+        if queue.is_empty() && queue.capacity() > 64 {
+            // A burst is over: an idle session keeps no memory for the next.
+            *queue = VecDeque::new();
+        }
+        self.waiting_bytes -= pending.message().bytes().len();
+        Some(pending)
+    }
 }
 
 /// The session expiry that never comes (3.1.2.11.2 of 5.0).
@@ -67,6 +108,7 @@ impl Sessions {
             conn: None,
             flow: Session::default(),
             waiting_qos_0: VecDeque::new(),
+            waiting_bytes: 0,
             subscriptions: Vec::new(),
             will: None,
             expiry: 0,

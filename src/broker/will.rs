@@ -42,7 +42,7 @@ impl Broker {
             return self.end_session(id);
         }
         if !self.settings.behaviour.queues_qos_0 {
-            session.waiting_qos_0.clear();
+            while session.next_waiting(true).is_some() {}
         }
         session.ends = (session.expiry != FOR_EVER).then(|| self.now + Duration::from_secs(session.expiry.into()));
         session.will_due = session.will.as_ref().map(|will| self.now + will.delay());
@@ -81,9 +81,11 @@ impl Broker {
             self.publish_will(&will, None);
         }
         let unfinished = session.flow.outbound.drain().filter(|&(qos, _)| qos != QoS::ExactlyOnce);
-        let unfinished: Vec<_> = unfinished.map(|(_, pending)| pending).collect();
-        let waiting = session.flow.waiting.drain(..).chain(session.waiting_qos_0.drain(..));
-        for pending in unfinished.into_iter().chain(waiting) {
+        let mut left: Vec<_> = unfinished.map(|(_, pending)| pending).collect();
+        for at_most_once in [false, true] {
+            left.extend(std::iter::from_fn(|| session.next_waiting(at_most_once)));
+        }
+        for pending in left {
             if let Some(group) = pending.via
                 && !pending.message().is_expired(self.now)
             {

@@ -81,6 +81,25 @@ fn nothing_is_handled_while_a_password_is_checked() {
 }
 
 #[test]
+fn no_more_passwords_are_checked_at_once_than_the_limit() {
+    use testament::broker::behaviour::Limits;
+    let limits = Limits { password_checks: 1, ..Limits::default() };
+    let behaviour = Behaviour { limits, ..Behaviour::default() };
+    let mut rig = Rig::with(Settings { behaviour, passwords: users(), ..Settings::default() });
+    rig.stalls = true;
+    let one = rig.connect(as_user(v5("one"), "anna", "open"));
+    let two = rig.connect(as_user(v5("two"), "anna", "open"));
+    rig.expect(two, &["connack 89 0", "closed"]);
+    let three = rig.connect(as_user(hello(Version::V311, "three"), "anna", "open"));
+    rig.expect(three, &["connack 88 0", "closed"]);
+    rig.answer();
+    rig.expect(one, &["connack 00 0"]);
+    let four = rig.connect(as_user(v5("four"), "anna", "open"));
+    rig.answer();
+    rig.expect(four, &["connack 00 0"]);
+}
+
+#[test]
 fn rules_refuse_as_the_version_allows() {
     let rule = |act, filter: &str| Rule {
         effect: Effect::Deny,

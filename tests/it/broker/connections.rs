@@ -327,6 +327,19 @@ fn limits_are_kept_on_both_sides_of_the_boundary() {
     }
     let reader = rig.connect(v5("reader").resume());
     rig.expect(reader, &["connack 00 1", "publish a=1 q1 #1", "publish a=2 q1 #2"]);
+
+    // A message of 60 bytes takes some more than that, but not twice as much.
+    let mut rig = limited(Limits { queued_bytes: 120, ..Limits::default() });
+    let reader = rig.join(v5("reader").properties(&lasting));
+    rig.subscribe(reader, "a", plain(1));
+    rig.drop_connection(reader);
+    let writer = rig.join(v5("writer"));
+    for number in 1..=2 {
+        rig.publish(writer, "a", &number.to_string().repeat(60), 1, number);
+        rig.publish(writer, "a", "", 1, number);
+    }
+    let reader = rig.connect(v5("reader").resume());
+    assert_eq!(rig.came(reader).len(), 4, "CONNACK, the first long one, and both short ones");
 }
 
 #[test]
