@@ -2,13 +2,16 @@
 
 mod broker;
 mod catalogue;
+#[cfg(feature = "net")]
 mod cli;
 mod client;
 mod codec;
 mod conformance;
+#[cfg(feature = "net")]
 mod foreign;
 mod hollow;
 mod net;
+#[cfg(feature = "net")]
 mod serve;
 mod tidy;
 mod tools;
