@@ -32,7 +32,7 @@ use crate::packet::{
 pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("auth/wrong-password-is-refused", wrong_password_is_refused)
         .claim("a client with a wrong password is turned away")
-        .covers(&["mqtt5:3.1.4-2", "mqtt5:ext-182", "mqtt311:ext-020"]),
+        .covers(&["mqtt5:3.1.4-2", "mqtt5:ext-182", "mqtt311:ext-020", "mqtt311:3.2.2-6"]),
     Case::new("auth/missing-login-is-refused", missing_login_is_refused)
         .claim("where user names are required a client without one is turned away")
         .covers(&["mqtt5:3.1.4-2", "mqtt5:ext-182", "mqtt311:ext-020"]),
@@ -47,7 +47,10 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:4.3.3-9", "mqtt5:ext-143", "mqtt5:3.5.2-1", "mqtt5:ext-230"]),
     Case::new("auth/unknown-method-is-refused", unknown_method_is_refused)
         .claim("a client that asks for an authentication method the server does not have is turned away")
-        .covers(&["mqtt5:4.12.0-1", "mqtt5:3.2.2-7"]),
+        .covers(&["mqtt5:4.12.0-1", "mqtt5:3.2.2-7", "mqtt5:3.2.2-8", "mqtt5:ext-141"]),
+    Case::new("auth/refusal-does-not-speak-of-the-session", refusal_does_not_speak_of_the_session)
+        .claim("a CONNACK that refuses has session present 0, also where there is a session, and leaves that session alone")
+        .covers(&["mqtt5:3.2.2-6"]),
     Case::new("auth/data-without-method", data_without_method)
         .claim("a CONNECT with authentication data but no authentication method is turned away")
         .covers(&["mqtt5:ext-079"]),
@@ -65,7 +68,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.15.1-1"]),
     Case::new("auth/scram-succeeds", scram_succeeds)
         .claim("SCRAM-SHA-256: a challenge by AUTH 0x18, and CONNACK with the method and the server's own proof")
-        .covers(&["mqtt5:4.12.0-2", "mqtt5:4.12.0-5", "mqtt5:ext-180"]),
+        .covers(&["mqtt5:4.12.0-2", "mqtt5:4.12.0-5", "mqtt5:ext-180", "mqtt5:ext-033"]),
     Case::new("auth/scram-wrong-password", scram_wrong_password)
         .claim("SCRAM-SHA-256: a wrong proof is turned away, without DISCONNECT")
         .covers(&["mqtt5:4.12.0-4", "mqtt5:3.14.0-1"]),
@@ -80,7 +83,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:ext-185"]),
     Case::new("auth/scram-again", scram_again)
         .claim("a client can authenticate again: AUTH 0x19, a challenge, and AUTH 0x00, while the connection serves on")
-        .covers(&["mqtt5:ext-183", "mqtt5:4.12.0-5", "mqtt5:3.2.0-2"]),
+        .covers(&["mqtt5:ext-183", "mqtt5:ext-149", "mqtt5:4.12.0-5", "mqtt5:3.2.0-2"]),
     Case::new("auth/scram-again-with-wrong-password", scram_again_with_wrong_password)
         .claim("a client that fails to authenticate again is disconnected")
         .covers(&["mqtt5:4.12.1-2"]),
@@ -177,6 +180,17 @@ fn unknown_method_is_refused(t: &Testbed) -> Outcome {
     let client = t.dial("bad")?;
     client.send(t.connect("bad").with(AuthenticationMethod("no-such-method")).with(AuthenticationData(b"hello")))?;
     client.turned_away(&[BadAuthenticationMethod, NotAuthorized])
+}
+
+/// The codec refuses a CONNACK that says both, names the clause, and so ends the play.
+fn refusal_does_not_speak_of_the_session(t: &Testbed) -> Outcome {
+    t.join_persistent("client")?.vanish()?;
+    let client = t.dial("client")?;
+    client.send(t.connect_persistent("client", false).with(AuthenticationMethod("no-such-method")))?;
+    client.turned_away(&[BadAuthenticationMethod, NotAuthorized])?;
+    let client = t.dial("client")?;
+    client.send(t.connect_persistent("client", false))?;
+    client.expect(welcome(Some(true))).map(drop)
 }
 
 fn data_without_method(t: &Testbed) -> Outcome {

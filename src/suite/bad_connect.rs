@@ -14,8 +14,8 @@ use crate::packet::Property::{
     RequestResponseInformation, SessionExpiryInterval, TopicAlias, TopicAliasMaximum, WillDelayInterval,
 };
 use crate::packet::ReasonCode::{
-    BadUserNameOrPassword, ClientIdentifierNotValid, MalformedPacket, NotAuthorized, ProtocolError, SessionTakenOver,
-    Success, UnsupportedProtocolVersion,
+    BadUserNameOrPassword, ClientIdentifierNotValid, MalformedPacket, NotAuthorized, ProtocolError, ServerUnavailable,
+    SessionTakenOver, Success, UnsupportedProtocolVersion,
 };
 use crate::packet::{Packet, PropertyBuf, QoS::AtMostOnce, ReasonCode, Version};
 
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .claim(
             "an empty client identifier is refused with return code 2: in 3.1 always, in 3.1.1 without clean session",
         )
-        .covers(&["mqtt311:3.1.3-8", "mqtt311:3.2.2-5", "mqtt311:3.2.2-4", "mqtt31:diff-005"])
+        .covers(&["mqtt311:3.1.3-8", "mqtt311:3.2.2-5", "mqtt311:3.2.2-4", "mqtt31:diff-005", "mqtt31:diff-018"])
         .exact_names(),
     Case::new("connect/will-qos-without-will", will_qos_without_will)
         .claim("a CONNECT with a will QoS but no will is turned away")
@@ -105,6 +105,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     })
     .claim("a CONNECT with will properties but no will is turned away")
     .covers(&["mqtt5:ext-086", "mqtt5:3.1.4-1"]),
+    Case::new("connect/wildcard-in-will-topic", wildcard_in_will_topic)
+        .claim("a CONNECT with a wildcard in its will topic is turned away")
+        .covers(&["mqtt311:ext-038"]),
     Case::new("connect/refused-will-is-not-published", refused_will_is_not_published)
         .claim("the will of a CONNECT that is refused is never published")
         .covers(&["mqtt311:ext-034"])
@@ -343,6 +346,19 @@ fn will_topic_not_utf8(t: &Testbed) -> Outcome {
     t.needs(Wills)?;
     let connect = stranger(t).will(will("spoilt", "")).wire(t)?;
     turned_away(t, NOT_UTF8.map(|bad| spoilt(connect.clone(), 2, bad)))
+}
+
+/// Whether with a return code, and which, is left open.
+fn wildcard_in_will_topic(t: &Testbed) -> Outcome {
+    t.needs(Wills)?;
+    t.join_with("good", &t.connect("good").will(will("gone/x", "good")))?.leave()?;
+    let connect = stranger(t).will(will("gone/x", "")).wire(t)?;
+    for bad in [b"#", b"+"] {
+        let client = t.dial("bad")?;
+        client.send_raw(&spoilt(connect.clone(), 2, bad).bytes())?;
+        client.turned_away(&[ClientIdentifierNotValid, ServerUnavailable, BadUserNameOrPassword, NotAuthorized])?;
+    }
+    Ok(())
 }
 
 /// Refused for its empty identifier.

@@ -5,8 +5,8 @@ use harness::case::{Case, Outcome, Stop};
 
 use super::expect::{Expected, goodbye, pingresp, suback, unsuback, welcome};
 use super::peer::Peer;
-use super::script::{ConnectScript, PingReq, Script, publish, subscribe, unsubscribe};
-use super::supports::Capability::{AssignedIdentifiers, Sessions};
+use super::script::{ConnectScript, PingReq, Script, publish, subscribe, unsubscribe, will};
+use super::supports::Capability::{AssignedIdentifiers, Sessions, Wills};
 use super::testbed::{Testbed, as_step};
 use crate::packet::Property::{
     MaximumPacketSize, ReceiveMaximum, RequestProblemInformation, RequestResponseInformation, SessionExpiryInterval,
@@ -27,6 +27,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:ext-048",
             "mqtt31:diff-001",
         ]),
+    Case::new("connect/fields-are-read-in-order", fields_are_read_in_order)
+        .claim("each field of a full CONNECT is taken for what it is: identifier, will topic, will message, login")
+        .covers(&["mqtt311:3.1.3-1", "mqtt5:3.1.2-7"]),
     Case::new("connect/session-present", session_present)
         .claim("session present says whether the server resumes a session of this client identifier")
         .covers(&[
@@ -75,6 +78,15 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .claim("the properties of CONNACK are among those it may have, once each, with legal values")
         .covers(&[
             "mqtt5:ext-022",
+            "mqtt5:ext-041",
+            "mqtt5:ext-042",
+            "mqtt5:ext-048",
+            "mqtt5:ext-049",
+            "mqtt5:ext-054",
+            "mqtt5:ext-055",
+            "mqtt5:ext-057",
+            "mqtt5:ext-058",
+            "mqtt5:ext-059",
             "mqtt5:ext-064",
             "mqtt5:ext-065",
             "mqtt5:ext-066",
@@ -109,6 +121,18 @@ fn accepted(t: &Testbed) -> Outcome {
     client.send(t.connect("client"))?;
     client.expect(welcome(Some(false)))?;
     client.still_served()
+}
+
+fn fields_are_read_in_order(t: &Testbed) -> Outcome {
+    t.needs(Wills)?;
+    let watcher = t.join("watcher")?;
+    watcher.subscribe("gone", AtMostOnce)?;
+    let client = t.dial("client")?;
+    client.send(t.connect("client").will(will("gone", "client")))?;
+    client.expect(welcome(Some(false)))?;
+    client.still_served()?;
+    client.vanish()?;
+    watcher.hears(["client"])
 }
 
 /// A session is there even if nothing was ever subscribed in it.

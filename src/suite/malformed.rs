@@ -127,9 +127,6 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     })
     .claim("an UNSUBSCRIBE without a topic filter ends the connection and is not answered")
     .covers(&["mqtt5:3.10.3-2", "mqtt311:3.10.3-2"]),
-    Case::new("malformed/acknowledgement-of-the-wrong-kind", acknowledgement_of_the_wrong_kind)
-        .claim("a PUBREC for a message at QoS 1 does not acknowledge it: it is sent again on the resumed session")
-        .covers(&["mqtt5:ext-139", "mqtt311:ext-085"]),
     Case::new("malformed/acknowledgement-cut-short", |t| refused(t, [frame(0x40, b""), frame(0x40, &[1])]))
         .claim("a PUBACK without a whole packet identifier ends the connection")
         .covers(&["mqtt5:ext-131", "mqtt311:ext-013"]),
@@ -300,20 +297,6 @@ fn publish_with_identifier_0(t: &Testbed) -> Outcome {
 
 fn to_nowhere(t: &Testbed) -> Vec<u8> {
     frame(0x30, if t.v5() { b"\0\0\0open" } else { b"\0\0open" })
-}
-
-/// Whether the server closes or passes it over is left open.
-fn acknowledgement_of_the_wrong_kind(t: &Testbed) -> Outcome {
-    let reader = t.join_persistent("reader")?;
-    reader.subscribe("door", AtLeastOnce)?;
-    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
-    let first = as_step("the delivery", reader.delivery("a message to acknowledge wrongly"))?;
-    reader.send(pubrec(first.id))?;
-    let reader = reader.drop_and_resume()?;
-    let again = reader.delivery("the message again, with DUP 1")?;
-    t.judge(again.id == first.id && again.dup && again.text() == "open", "the message again, with DUP 1", || {
-        again.words.clone()
-    })
 }
 
 fn acknowledgement_with_more(t: &Testbed) -> Outcome {

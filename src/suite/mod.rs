@@ -4,6 +4,7 @@
 //! chapter holds the cases. The suite judges: it never names the reference broker, the reference client or `flow`.
 //! Packets are read by the codec, which golden bytes and an independent dissector judge in turn.
 
+mod acks;
 mod alias;
 mod auth;
 mod bad_connect;
@@ -48,6 +49,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     publish::CASES,
     qos1::CASES,
     qos2::CASES,
+    acks::CASES,
     subscribe::CASES,
     unsubscribe::CASES,
     disconnect::CASES,

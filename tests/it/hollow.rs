@@ -30,6 +30,7 @@ const ACKNOWLEDGED: &[&str] = &[
     "keep-alive/pings-are-answered-when-off",
     "keep-alive/longest-is-accepted",
     "qos2/unknown-pubrel-is-completed",
+    "acks/pubrec-for-nothing",
 ];
 
 fn passes(emptiness: Emptiness) -> Vec<&'static str> {

@@ -1,0 +1,176 @@
+//! The acknowledgements themselves: their forms (3.4 to 3.7 of 5.0), and those that belong to nothing. What they do for a
+//! message is in the chapters of QoS 1 and QoS 2.
+
+use harness::case::{Case, Outcome};
+
+use super::expect::{Expected, accepted, answered, suback, unsuback};
+use super::script::{pubcomp, publish, pubrec, subscribe, unsubscribe};
+use super::testbed::{Testbed, as_step};
+use crate::forge::frame;
+use crate::packet::Property::ReceiveMaximum;
+use crate::packet::{
+    Packet,
+    PacketType::{PubAck, PubComp, PubRec, PubRel},
+    QoS::{AtLeastOnce, ExactlyOnce},
+    ReasonCode,
+};
+
+/// The cases of this chapter.
+pub(super) const CASES: &[Case<Testbed>] = &[
+    Case::new("acks/of-the-server-are-well-formed", of_the_server_are_well_formed)
+        .claim("what the server sends in the course of a session is well-formed, and its codes are those of its packet")
+        .covers(&[
+            "mqtt5:1.5.5-1",
+            "mqtt5:2.1.3-1",
+            "mqtt5:2.2.2-1",
+            "mqtt5:3.6.2-1",
+            "mqtt5:3.7.2-1",
+            "mqtt5:ext-029",
+            "mqtt5:ext-031",
+            "mqtt5:ext-050",
+            "mqtt5:ext-136",
+            "mqtt5:ext-144",
+            "mqtt5:ext-145",
+            "mqtt5:ext-146",
+            "mqtt5:ext-147",
+            "mqtt311:2.2.2-1",
+            "mqtt31:diff-022",
+        ]),
+    Case::new("acks/every-form-of-pubrec", every_form_of_pubrec)
+        .claim("PUBREC with remaining length 2, 3 or 4 is answered by PUBREL")
+        .covers(&["mqtt5:ext-132"]),
+    Case::new("acks/every-form-of-pubrel", every_form_of_pubrel)
+        .claim("PUBREL with remaining length 2, 3 or 4 is answered by PUBCOMP")
+        .covers(&["mqtt5:ext-133"]),
+    Case::new("acks/every-form-of-pubcomp", every_form_of_pubcomp)
+        .claim("PUBCOMP with remaining length 2, 3 or 4 makes room for the next message")
+        .covers(&["mqtt5:ext-134"]),
+    Case::new("acks/of-the-wrong-kind", of_the_wrong_kind)
+        .claim("a PUBREC for a message at QoS 1 does not acknowledge it: it is sent again on the resumed session")
+        .covers(&["mqtt5:ext-139", "mqtt311:ext-085"]),
+    Case::new("acks/pubrec-for-nothing", pubrec_for_nothing)
+        .claim("a PUBREC for an identifier that is not in use is answered by PUBREL, in 5.0 with reason code 0x92")
+        .covers(&["mqtt5:ext-137", "mqtt311:ext-083"]),
+    Case::new("acks/puback-for-nothing", puback_for_nothing)
+        .claim("a PUBACK or PUBCOMP for an identifier that is not in use has no effect")
+        .covers(&["mqtt311:ext-084"]),
+    Case::new("acks/with-identifier-0", with_identifier_0)
+        .claim("an acknowledgement with packet identifier 0 ends the connection")
+        .covers(&["mqtt311:ext-017"]),
+];
+
+/// The codec judges each packet, names the clause it breaks, and so ends the play.
+fn of_the_server_are_well_formed(t: &Testbed) -> Outcome {
+    let client = t.join("client")?;
+    client.subscribe("door", ExactlyOnce)?;
+    for qos in [AtLeastOnce, ExactlyOnce] {
+        client.publish(publish("nobody", "hears").at(qos, 0))?;
+        t.join("writer")?.publish(publish("door", "open").at(qos, 0))?;
+        client.hears(["open"])?;
+    }
+    client.send(subscribe(1).to("window", AtLeastOnce))?;
+    client.expect(suback(1, &[Some(1)]))?;
+    client.send(unsubscribe(2, ["window", "never"]))?;
+    client.expect(unsuback(2, 2))?;
+    client.still_served()
+}
+
+/// This acknowledgement in its three forms: with nothing, with a reason code, with an empty list of properties, too.
+fn forms(first: u8, id: u16) -> [Vec<u8>; 3] {
+    let [high, low] = id.to_be_bytes();
+    [frame(first, &[high, low]), frame(first, &[high, low, 0]), frame(first, &[high, low, 0, 0])]
+}
+
+fn every_form_of_pubrec(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let writer = t.join("writer")?;
+    for form in 0..3 {
+        writer.publish(publish("door", "open").at(ExactlyOnce, 0))?;
+        let id = as_step("the delivery", reader.delivery("a message to acknowledge"))?.id;
+        reader.send_raw(&forms(0x50, id)[form])?;
+        reader.expect(accepted(PubRel, id))?;
+        reader.send(pubcomp(id))?;
+    }
+    reader.still_served()
+}
+
+fn every_form_of_pubrel(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let writer = t.join("writer")?;
+    for form in forms(0x62, 7) {
+        writer.send(publish("door", "open").exactly_once(7))?;
+        as_step("publishing", writer.expect(accepted(PubRec, 7)))?;
+        writer.send_raw(&form)?;
+        writer.expect(accepted(PubComp, 7))?;
+    }
+    reader.hears(["open"; 3])
+}
+
+fn every_form_of_pubcomp(t: &Testbed) -> Outcome {
+    let reader = t.join_with("reader", &t.connect("reader").with(ReceiveMaximum(1)))?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let writer = t.join("writer")?;
+    for _ in 0..=3 {
+        writer.publish(publish("door", "open").at(ExactlyOnce, 0))?;
+    }
+    for form in 0..3 {
+        let id = reader.delivery("the next message")?.id;
+        reader.send(pubrec(id))?;
+        reader.expect(accepted(PubRel, id))?;
+        reader.send_raw(&forms(0x70, id)[form])?;
+    }
+    reader.hears(["open"])
+}
+
+/// Whether the server closes or passes it over is left open.
+fn of_the_wrong_kind(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    let first = as_step("the delivery", reader.delivery("a message to acknowledge wrongly"))?;
+    reader.send(pubrec(first.id))?;
+    let reader = reader.drop_and_resume()?;
+    let again = reader.delivery("the message again, with DUP 1")?;
+    let same = again.id == first.id && again.dup && again.text() == "open";
+    t.judge(same, "the message again, with DUP 1", || again.words.clone())
+}
+
+fn pubrec_for_nothing(t: &Testbed) -> Outcome {
+    let client = t.join("client")?;
+    client.ping()?;
+    client.send(pubrec(999))?;
+    let expected = if t.v5() {
+        Expected::new("PUBREL for packet identifier 999 with reason code 0x92", |packet| {
+            matches!(packet, Packet::PubRel(ack)
+                if ack.packet_id.get() == 999 && ack.reason == ReasonCode::PacketIdentifierNotFound)
+        })
+    } else {
+        answered(PubRel, 999)
+    };
+    client.expect(expected).map(drop)
+}
+
+/// A message that gets through shows that the server goes on.
+fn puback_for_nothing(t: &Testbed) -> Outcome {
+    let client = t.join("client")?;
+    client.subscribe("door", AtLeastOnce)?;
+    for first in [0x40, 0x70] {
+        client.send_raw(&frame(first, &999_u16.to_be_bytes()))?;
+        client.send(publish("door", "open").at_least_once(1))?;
+        client.expect(accepted(PubAck, 1))?;
+        client.hears(["open"])?;
+    }
+    Ok(())
+}
+
+fn with_identifier_0(t: &Testbed) -> Outcome {
+    for first in [0x40, 0x50, 0x62, 0x70] {
+        let client = t.join("client")?;
+        client.ping()?;
+        client.send_raw(&frame(first, &[0, 0]))?;
+        client.refused(&[])?;
+    }
+    Ok(())
+}
