@@ -293,6 +293,9 @@ impl Client {
             }
             waiting.pop_front();
         }
+        if waiting.is_empty() {
+            waiting.shrink_to_fit();
+        }
     }
 
     /// Gives up the connection, or the attempt at one.

@@ -42,13 +42,14 @@ impl Process {
     }
 }
 
-/// A running Mosquitto with a plain, a WebSocket, a TLS and a locked listener.
+/// A running Mosquitto with a listener for each scheme, and one that lets nobody in.
 struct Mosquitto {
     _process: Process,
     folder: Papers,
     plain: u16,
     web: u16,
     tls: u16,
+    secure_web: u16,
     locked: u16,
 }
 
@@ -59,8 +60,8 @@ impl Mosquitto {
             return None;
         }
         // Held until all are known, so that they differ.
-        let free = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [plain, web, tls, locked] = free.each_ref().map(|socket| socket.local_addr().unwrap().port());
+        let free = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [plain, web, tls, secure_web, locked] = free.each_ref().map(|socket| socket.local_addr().unwrap().port());
         drop(free);
         let folder = Papers::new();
         let [ca, cert, key] =
@@ -71,15 +72,17 @@ impl Mosquitto {
              listener {web} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n\
              listener {tls} 127.0.0.1\nallow_anonymous true\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n\
              require_certificate true\n\
+             listener {secure_web} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n\
+             certfile {cert}\nkeyfile {key}\n\
              listener {locked} 127.0.0.1\nallow_anonymous false\n",
         );
         let file = folder.file("mosquitto.conf");
         std::fs::write(&file, config).unwrap();
         let process = Process::spawn(Command::new("mosquitto").arg("-c").arg(&file));
-        for port in [plain, web, tls, locked] {
+        for port in [plain, web, tls, secure_web, locked] {
             await_port(port);
         }
-        Some(Self { _process: process, folder, plain, web, tls, locked })
+        Some(Self { _process: process, folder, plain, web, tls, secure_web, locked })
     }
 
     fn file(&self, name: &str) -> String {
@@ -233,8 +236,11 @@ fn every_transport_carries_the_same() {
     let secure = ["--cafile", &ca, "--cert", &cert, "--key", &key, "-m", "mqtts"];
     send(&[&["-L", &format!("mqtts://localhost:{tls}/t")], secure.as_slice()].concat());
     send(&[&["-h", "localhost", "-p", &tls.to_string(), "-t", "t"], secure.as_slice()].concat());
-    let heard = fine(&run(TESTAMENT, broker.plain, &format!("{session} -C 4 -W 10"), ""));
-    assert_eq!(heard, "mqtt\nws\nmqtts\nmqtts\n");
+    let url = format!("wss://localhost:{}", broker.secure_web);
+    send(&["-L", &url, "--cafile", &ca, "-t", "t", "-m", "wss"]);
+    send(&["-L", &url, "--insecure", "-t", "t", "-m", "wss"]);
+    let heard = fine(&run(TESTAMENT, broker.plain, &format!("{session} -C 6 -W 10"), ""));
+    assert_eq!(heard, "mqtt\nws\nmqtts\nmqtts\nwss\nwss\n");
 
     let mut command = Command::new(TESTAMENT);
     command.args(["pub", "-L", &format!("mqtts://localhost:{tls}/t"), "-m", "x", "--cafile", &broker.file("spy.pem")]);

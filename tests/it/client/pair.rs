@@ -64,14 +64,26 @@ struct World {
 }
 
 impl World {
-    fn new(version: Version) -> Self {
+    /// `tight`: quotas of two messages each way, and a topic alias for the one topic there is.
+    fn new(version: Version, tight: bool) -> Self {
         let client = |name, seed| {
-            let options = Options { keep_alive: 0, ..lasting(version) };
+            let mut options = Options { keep_alive: 0, ..lasting(version) };
+            if tight {
+                options.receive_maximum = NonZeroU16::new(2).unwrap();
+                options.send_maximum = NonZeroU16::new(2).unwrap();
+                options.topic_alias_maximum = 1;
+            }
             Client::new(Arc::new(options), Identity::named(name), seed).unwrap()
         };
+        let mut settings = Settings::default();
+        if tight {
+            settings.behaviour.receive_maximum = 2;
+            settings.behaviour.send_maximum = 2;
+            settings.behaviour.topic_alias_maximum = 1;
+        }
         let mut world = Self {
             now: Instant::ZERO,
-            broker: Broker::new(Settings::default(), Rng::stream(1, "broker")),
+            broker: Broker::new(settings, Rng::stream(1, "broker")),
             clients: [client("publisher", 1), client("subscriber", 2)],
             links: Vec::new(),
             subscribed: false,
@@ -272,8 +284,8 @@ impl World {
     }
 }
 
-fn check(version: Version, steps: &[Step]) {
-    let mut world = World::new(version);
+fn check(version: Version, tight: bool, steps: &[Step]) {
+    let mut world = World::new(version, tight);
     for step in steps {
         world.play(step);
     }
@@ -299,9 +311,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn cuts_lose_and_double_nothing(steps in prop::collection::vec(step(), 1..120)) {
+    fn cuts_lose_and_double_nothing(tight: bool, steps in prop::collection::vec(step(), 1..120)) {
         for version in [V311, V5] {
-            check(version, &steps);
+            check(version, tight, &steps);
         }
     }
 }
@@ -310,6 +322,7 @@ proptest! {
 fn without_cuts_everything_arrives_once() {
     let steps: Vec<Step> = QoS::ALL.into_iter().cycle().take(300).map(Step::Publish).collect();
     for version in Version::ALL {
-        check(version, &steps);
+        check(version, false, &steps);
+        check(version, true, &steps);
     }
 }
