@@ -28,6 +28,7 @@ mod shared;
 mod subscribe;
 pub mod supports;
 pub mod testbed;
+mod topic_name;
 mod unsubscribe;
 mod websocket;
 pub mod websocket_stream;
@@ -47,6 +48,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     bad_connect::CASES,
     keep_alive::CASES,
     publish::CASES,
+    topic_name::CASES,
     qos1::CASES,
     qos2::CASES,
     acks::CASES,

@@ -235,16 +235,16 @@ impl<'t> Peer<'t> {
     }
 
     /// The target must refuse in one of two ways: by this answer, on a connection that goes on, or by ending the
-    /// connection as in [`Peer::refused`].
+    /// connection as in [`Peer::refused`]. Hands out the answer, or nothing where the connection ended.
     ///
     /// # Errors
     /// [`Stop::Deviation`] if it does neither.
-    pub fn refused_by(&self, answer: Expected, reasons: &[ReasonCode]) -> Outcome {
+    pub fn refused_by(&self, answer: Expected, reasons: &[ReasonCode]) -> Result<Option<Came>, Stop> {
         let fits = |conn: &mut Conn| conn.answers.front().map(|came| (answer.accepts)(&came.packet.packet()));
         if self.next(self.patience(), fits)? == Ok(true) {
-            return self.expect(answer).map(drop);
+            return self.expect(answer).map(Some);
         }
-        self.refused(reasons).map_err(|stop| match stop {
+        self.refused(reasons).map(|()| None).map_err(|stop| match stop {
             Stop::Deviation(deviation) => {
                 deviates(format!("{} or {}", answer.words, deviation.expected), deviation.came)
             }

@@ -91,6 +91,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("session/expiry-begins-anew-at-each-close", expiry_begins_anew)
         .claim("the session expiry runs from the end of a connection, and reconnecting stops it")
         .covers(&["mqtt5:ext-189", "mqtt5:3.1.2-23"]),
+    Case::new("session/lasts-as-long-as-its-connection", lasts_as_long_as_its_connection)
+        .claim("a session, even one begun clean, does not end while its connection stands")
+        .covers(&["mqtt311:4.1.0-2"]),
     Case::new("session/does-not-expire-while-connected", does_not_expire_while_connected)
         .claim("a connection that lasts longer than the session expiry interval keeps its session")
         .covers(&["mqtt5:4.1.0-1"]),
@@ -336,6 +339,15 @@ fn expiry_begins_anew(t: &Testbed) -> Outcome {
         lasts(t, "reader", 3, true)?.vanish()?;
     }
     Ok(())
+}
+
+fn lasts_as_long_as_its_connection(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    t.sleep(Duration::from_secs(2));
+    reader.ping()?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    reader.hears(["open"])
 }
 
 fn does_not_expire_while_connected(t: &Testbed) -> Outcome {
