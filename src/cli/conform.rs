@@ -210,6 +210,7 @@ impl Conform {
         for &version in asked {
             let mut setting = Setting {
                 version,
+                route: venue.route.clone(),
                 token: venue.token.clone(),
                 number: u16::MAX,
                 timing: self.timing(Duration::from_millis(50)),

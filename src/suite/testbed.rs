@@ -18,7 +18,7 @@ use super::expect::welcome;
 use super::peer::Peer;
 use super::script::{ConnectScript, PublishScript, disconnect, publish};
 use super::supports::{Capability, Supports};
-use super::websocket_stream::Stream;
+use super::websocket_stream::{self, Stream};
 use crate::codec::{PacketBuf, frame};
 use crate::packet::{Packet, Property, Side, Version};
 use crate::violation::Refusal;
@@ -28,6 +28,8 @@ use crate::violation::Refusal;
 pub struct Setting {
     /// The protocol version to speak.
     pub version: Version,
+    /// How to reach the target.
+    pub route: Route,
     /// Distinguishes this run from any other on the same target: 1 to 6 letters and digits.
     pub token: String,
     /// Distinguishes this play from any other of the same run.
@@ -40,6 +42,24 @@ pub struct Setting {
     pub login: Option<Login>,
     /// Whether the target serves this play alone and is thrown away after it, so that nothing need be cleaned up.
     pub disposable: bool,
+}
+
+/// How cases reach the target that are not about the transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The listener.
+    pub endpoint: Endpoint,
+    /// Host and port, as an upgrade to WebSocket names them.
+    pub authority: String,
+    /// The resource that an upgrade to WebSocket asks for.
+    pub path: String,
+}
+
+impl Default for Route {
+    /// Plain TCP; WebSocket at `localhost` and `/mqtt`.
+    fn default() -> Self {
+        Self { endpoint: Endpoint::Tcp, authority: "localhost".to_owned(), path: "/mqtt".to_owned() }
+    }
 }
 
 /// How long to wait, scaled by the runner from the measured round trip.
@@ -165,6 +185,11 @@ impl Testbed {
         self.setting.timing
     }
 
+    /// How to reach the target.
+    pub fn route(&self) -> &Route {
+        &self.setting.route
+    }
+
     /// The credentials of the run.
     pub fn login(&self) -> Option<&Login> {
         self.setting.login.as_ref()
@@ -270,12 +295,15 @@ impl Testbed {
         Ok(Peer::new(self, id, role))
     }
 
-    /// Opens a plain TCP connection and sends nothing.
+    /// Opens a connection on the route of this play and sends no MQTT.
     ///
     /// # Errors
-    /// As [`Testbed::dial_at`].
+    /// As [`Testbed::dial_at`]; [`Stop::Inconclusive`] if an upgrade to WebSocket is refused.
     pub fn dial(&self, role: &str) -> Result<Peer<'_>, Stop> {
-        self.dial_at(role, Endpoint::Tcp)
+        match self.route().endpoint {
+            endpoint @ (Endpoint::Tcp | Endpoint::Tls) => self.dial_at(role, endpoint),
+            Endpoint::Ws | Endpoint::Wss => as_step("opening a WebSocket", websocket_stream::dial(self, role)),
+        }
     }
 
     /// Connects with this CONNECT and waits for acceptance: a step.

@@ -6,7 +6,7 @@ use harness::trace::Passed;
 use harness::world::Endpoint;
 
 use super::peer::Peer;
-use super::testbed::{Testbed, deviates};
+use super::testbed::{Route, Testbed, deviates};
 
 /// A nonce and the accept value it must bring, both from RFC 6455, 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -122,10 +122,12 @@ impl Stream {
 /// # Errors
 /// [`Stop::Skip`] where there is no WebSocket listener, [`Stop::Deviation`] if no answer comes.
 pub fn upgrade<'t>(testbed: &'t Testbed, role: &str, protocols: &str) -> Result<(Peer<'t>, String), Stop> {
-    let peer = testbed.dial_at(role, Endpoint::Ws)?;
+    let Route { endpoint, authority, path } = testbed.route();
+    let endpoint = if *endpoint == Endpoint::Wss { Endpoint::Wss } else { Endpoint::Ws };
+    let peer = testbed.dial_at(role, endpoint)?;
     testbed.upgrade(peer.conn(), Stream::upgrading())?;
     let request = format!(
-        "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocols}\r\n\r\n"
     );
     testbed.send_below(peer.conn(), request.as_bytes());

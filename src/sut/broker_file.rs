@@ -168,7 +168,7 @@ mod tests {
             assert!(said.contains(expect), "{}: {said}", change.1);
         }
         check(("x", "x"), "starts_within: 10");
-        check(("install", "instal"), "x.ron:2:20: Unexpected field named `instal`");
+        check(("install", "instal"), "x.ron:2:14: Unexpected field named `instal`");
         check(("install", "instal"), "`install`");
         check(("[\"5.0\"]", "[\"5\"]"), "x.ron:4:");
         check(("[\"5.0\"]", "[\"5\"]"), "write \"3.1\", \"3.1.1\" or \"5.0\"");

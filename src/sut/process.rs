@@ -364,3 +364,78 @@ fn fresh_dir() -> io::Result<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness::run::Target as _;
+
+    /// A broker file that runs a shell script, to which the port is `$0`.
+    fn file(script: &str, keeps: Keeps) -> BrokerFile {
+        let text = format!(
+            "(name: \"X\", install: \"build it\", version: [\"echo\", \"X,\", \"is\", \"version\", \"1.2.3;\"], \
+             start: [\"sh\", \"-c\", \"{script}\", \"{{port}}\"], protocols: [\"5.0\"], keeps: {keeps:?})"
+        );
+        BrokerFile::parse("x.ron", &text).unwrap()
+    }
+
+    /// A process that listens on its port as long as it runs: perl is part of every Debian, and of most other systems.
+    const LISTENS: &str = "exec perl -MIO::Socket::INET -e '\
+         $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => shift, Listen => 9, ReuseAddr => 1) or die; \
+         print qq(ready\\\\n); sleep 1000' $0";
+
+    #[test]
+    fn a_broker_lives_dies_and_is_revived() {
+        let process = Process::start(file(LISTENS, Keeps::Stop)).unwrap();
+        assert_eq!(process.version().as_deref(), Some("1.2.3"));
+        assert_eq!(process.check(true), Ok(()));
+        let pid = group(process.lock().broker.as_ref().unwrap());
+        killpg(pid, Signal::SIGKILL).unwrap();
+        while kill(pid, None).is_ok() && process.check(false).is_ok() {
+            std::thread::sleep(LOOK);
+        }
+        let how = process.check(false).unwrap_err();
+        assert!(how.contains("the target died: it ended with signal: 9"), "{how}");
+        process.revive().unwrap();
+        assert_eq!(process.check(true), Ok(()));
+        let dir = process.dir.clone();
+        assert!(dir.exists());
+        drop(process);
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_broker_is_restarted_only_as_far_as_it_keeps_its_state() {
+        fn check(keeps: Keeps, what: Sut, expect: Result<(), &str>) {
+            let process = Process::start(file(LISTENS, keeps)).unwrap();
+            let done = process.restart(what);
+            assert_eq!(done.map_err(|why| why.0), expect.map_err(ToOwned::to_owned));
+            let stopped = what != Sut::Start && expect.is_ok();
+            assert_eq!(process.lock().broker.is_none(), stopped, "{what:?}");
+            assert_eq!(process.accepts(LOOK), !stopped, "{what:?}");
+            // However a case leaves it, the next one finds it running.
+            assert_eq!(process.check(false), Ok(()));
+            assert!(process.accepts(ACCEPTS_WITHIN));
+        }
+        check(Keeps::Nothing, Sut::Stop, Err("a target that keeps its state over a stop"));
+        check(Keeps::Stop, Sut::Stop, Ok(()));
+        check(Keeps::Stop, Sut::Kill, Err("a target that keeps its state over a kill"));
+        check(Keeps::Kill, Sut::Kill, Ok(()));
+        check(Keeps::Kill, Sut::Start, Ok(()));
+    }
+
+    #[test]
+    fn a_broker_that_does_not_start_says_why() {
+        fn check(script: &str, starts_within: u64, expect: &str) {
+            let file = BrokerFile { starts_within, ..file(script, Keeps::Nothing) };
+            let why = Process::start(file).unwrap_err().to_string();
+            assert!(why.contains(expect), "{why}");
+        }
+        check(
+            "echo one; echo two; exit 3",
+            10,
+            "X did not start: it ended with exit status: 3, and said last: one | two",
+        );
+        check("sleep 1000", 0, "it accepted no connection within 0 s");
+    }
+}

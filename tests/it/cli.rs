@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -79,7 +80,7 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     check(&["conform", "--capabilities", "Cargo.toml"], 2, &["Cargo.toml:1:", "write (maximum_qos: 1"]);
     check(&["conform", "--username", "nobody"], 2, &["cannot judge reference", "check"]);
     // A case whose capability is missing is skipped, and then nothing was shown.
-    check(&["conform", "--case", "publish/dollar-topics-are-not-for-clients"], 2, &["no case passed", "SKIP"]);
+    check(&["conform", "--case", "keep-alive/the-servers-own-rules"], 2, &["no case passed", "SKIP"]);
 }
 
 #[test]
@@ -226,6 +227,58 @@ fn a_managed_broker_is_judged_and_gone_afterwards() {
     let version = format!("judges X {}", env!("CARGO_PKG_VERSION"));
     check(&["conform", file.to_str().unwrap(), "--filter", "qos1/"], 0, &[&version, "mqtt://127.0.0.1:", " pass"]);
     assert_eq!(left(dir.path()), [""; 0]);
+}
+
+/// `testament serve`, until dropped.
+struct Served {
+    process: Child,
+    url: String,
+}
+
+impl Served {
+    fn new(options: &[&str]) -> Self {
+        let mut process = Command::new(TESTAMENT).arg("serve").args(options).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn every_transport_leads_to_the_same_verdicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    for scheme in ["mqtt", "mqtts", "ws", "wss"] {
+        let served = Served::new(&["--listen", &format!("{scheme}://127.0.0.1:0"), "--cert", cert, "--key", key]);
+        let conform = ["conform", &served.url, "--filter", "qos1/"];
+        check(&[&conform[..], &["--cafile", cert]].concat(), 0, &[&format!("judges {}", served.url), " pass"]);
+        if ["mqtts", "wss"].contains(&scheme) {
+            check(&conform, 2, &["cannot judge", "UnknownIssuer"]);
+            check(&[&conform[..], &["--insecure"]].concat(), 0, &[" pass"]);
+        }
+    }
+}
+
+/// The gates of the suite: a broker that offers less, and says so, is judged by what it offers.
+#[test]
+fn a_broker_with_less_to_offer_is_judged_by_what_it_offers() {
+    let less = "(maximum_qos: 0, retain: false, wildcard_subscriptions: false, shared_subscriptions: false, \
+                subscription_identifiers: false, topic_alias_maximum: 0, session_expiry_maximum: Some(0), \
+                server_keep_alive: Some(5), receive_maximum: 1, maximum_packet_size: 100000)";
+    let served = Served::new(&["--listen", "mqtt://127.0.0.1:0", "--behaviour", less]);
+    check(&["conform", &served.url, "--protocol", "5.0"], 0, &["needs QoS 1", "needs retained messages", " pass"]);
 }
 
 #[test]

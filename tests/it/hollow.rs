@@ -8,7 +8,7 @@ use harness::world::Endpoint;
 use testament::hollow::{Emptiness, Hollow};
 use testament::packet::Version;
 use testament::suite::supports::Supports;
-use testament::suite::testbed::{Setting, Timing};
+use testament::suite::testbed::{Route, Setting, Timing};
 use testament::suite::{cases, play};
 
 /// Cases whose claim is about an acknowledgement alone, and so honestly true of brokers that acknowledge everything.
@@ -42,6 +42,7 @@ fn passes(emptiness: Emptiness) -> Vec<&'static str> {
             }
             let setting = Setting {
                 version,
+                route: Route::default(),
                 token: "hollow".into(),
                 number: 1,
                 timing: Timing::for_round_trip(Duration::from_millis(1)),

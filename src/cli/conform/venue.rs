@@ -22,7 +22,7 @@ use crate::net::stream::Dialer;
 use crate::net::url::Url;
 use crate::packet::Version;
 use crate::suite::supports::Supports;
-use crate::suite::testbed::Login;
+use crate::suite::testbed::{Login, Route};
 use crate::sut::broker_file::BrokerFile;
 use crate::sut::process::Process;
 use crate::sut::{Target, reference};
@@ -42,6 +42,7 @@ pub(super) struct Venue {
     pub(super) protocols: Vec<Version>,
     /// What is declared.
     pub(super) supports: Supports,
+    pub(super) route: Route,
     /// The credentials that its URL carries.
     pub(super) login: Option<Login>,
     pub(super) jobs: usize,
@@ -72,6 +73,7 @@ impl Venue {
             url: None,
             protocols: Version::ALL.to_vec(),
             supports: reference::supports(),
+            route: Route::default(),
             login: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             seed,
@@ -135,17 +137,14 @@ impl Venue {
             Login { username, password }
         });
         let shown = url.to_string();
-        let dialer = Dialer { url: url.clone(), tls };
-        let mut listeners = BTreeMap::from([(url.endpoint, dialer.clone())]);
-        if url.endpoint == Endpoint::Tls {
-            // Whoever has a TLS listener only is judged through it.
-            listeners.insert(Endpoint::Tcp, dialer);
-        }
+        let route = Route { endpoint: url.endpoint, authority: url.authority(), path: url.path.clone() };
+        let listeners = BTreeMap::from([(url.endpoint, Dialer { url, tls })]);
         Ok(Self {
             name: shown.clone(),
             version: None,
             url: Some(shown),
             supports: Supports::default(),
+            route,
             login,
             jobs: LIVE_JOBS,
             token: fresh_token(),
