@@ -368,6 +368,7 @@ mod tests {
         check(&["a/b/c/d", "a/b"], 3);
         check(&["a/b", "a"], 3);
         check(&["a/b/c/d", "a/b/+/d"], 4);
+        check(&["a/+/x"], 2);
         check(&["a/b", "a/c", "a/+"], 5);
         check(&["a/b", "ab/b"], 3);
         check(&["/", "//", "///"], 4);
