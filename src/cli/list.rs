@@ -180,6 +180,11 @@ fn brokers_as_text(rows: &[BrokerRow]) -> String {
         wrap(&mut out, 4, &format!("{}, started as `{}`", row.name, row.start.join(" ")));
         wrap(&mut out, 4, &format!("without it: {}", row.install));
     }
-    out.push_str("\nJudge one of them: testament conform NAME; any other: testament conform URL, or the path of a broker file.\n");
+    out.push('\n');
+    wrap(
+        &mut out,
+        0,
+        "Judge one of them: testament conform NAME. Any other: testament conform URL, or the path of a broker file.",
+    );
     out
 }

@@ -225,6 +225,26 @@ mod command_line {
     }
 
     #[test]
+    fn lists_have_the_fields_that_are_documented() {
+        let docs = include_str!("../../docs/command-line.md");
+        for (what, heading) in
+            [("cases", "\nA case:"), ("requirements", "\nA requirement:"), ("brokers", "\nA broker:")]
+        {
+            let table = docs.split(heading).nth(1).expect("a table").split("\n\n").nth(1).expect("its rows");
+            let mut documented: Vec<_> =
+                table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+            documented.sort_unstable();
+            let (_, text, _) = testament(&["list", what, "--json"]);
+            let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(&text).expect("objects");
+            for row in rows {
+                let mut fields: Vec<_> = row.keys().map(String::as_str).collect();
+                fields.sort_unstable();
+                assert_eq!(fields, documented, "{what}");
+            }
+        }
+    }
+
+    #[test]
     fn lists_filter_and_speak_json() {
         let (code, text, _) =
             testament(&["list", "requirements", "--json", "--protocol", "3.1", "--filter", "older connection"]);
