@@ -5,9 +5,10 @@ use std::time::Duration;
 use harness::node::ConnId;
 use harness::time::Instant;
 
-use crate::codec::frame::Framer;
+use crate::codec::{self, frame::Framer};
 use crate::flow::{Alias, AliasError, AliasesIn, AliasesOut, Outbound};
 use crate::packet::{Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, Version};
+use crate::violation::Rule;
 
 use super::event::Awaited;
 use super::message::Outgoing;
@@ -234,16 +235,21 @@ impl Live {
     /// # Errors
     /// As [`Live::put`].
     pub(super) fn put_publish(&mut self, wire: &mut Wire, now: Instant, publish: &Publish<'_>) -> Result<(), Misuse> {
+        let full = Packet::Publish(*publish);
         let alias = self.aliases.as_ref().map_or(Alias::None, |aliases| aliases.ours.alias(publish.topic));
         let (topic, alias) = match alias {
-            Alias::None => return self.put(wire, now, &Packet::Publish(*publish)),
+            Alias::None => return self.put(wire, now, &full),
             Alias::New(alias) => (publish.topic, alias),
             Alias::Known(alias) => ("", alias),
         };
+        // What fits only by its alias could not be repeated on the next connection, which knows no aliases.
+        if codec::encoded_len(&full, self.version) > self.granted.maximum_packet_size as usize {
+            return Err(Rule::PacketTooLarge.into());
+        }
         let properties = with_alias(publish.properties, alias);
         let short = Packet::Publish(Publish { topic, properties: properties.view(), ..*publish });
         if self.put(wire, now, &short).is_err() {
-            return self.put(wire, now, &Packet::Publish(*publish));
+            return self.put(wire, now, &full);
         }
         if let Some(aliases) = &mut self.aliases {
             aliases.ours.bind(publish.topic);

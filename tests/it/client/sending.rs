@@ -177,6 +177,17 @@ fn no_packet_is_larger_than_the_server_takes() {
 }
 
 #[test]
+fn what_fits_only_by_an_alias_is_not_taken() {
+    let limits = properties([Property::MaximumPacketSize(20), Property::TopicAliasMaximum(5)]);
+    let mut script = Script::up_with(options(V5), limits);
+    script.publish("a-topic", "", AtLeastOnce).unwrap();
+    script.publish("a-topic", "012345", AtLeastOnce).unwrap();
+    script.says(&["PUBLISH a-topic= q1 #1 alias 1", "PUBLISH =012345 q1 #2 alias 1"]);
+    assert_eq!(script.publish("a-topic", "0123456", AtLeastOnce), Err(breaks(Rule::PacketTooLarge)));
+    script.says(&[]);
+}
+
+#[test]
 fn a_server_that_takes_no_acknowledgement_is_left() {
     for (limit, expect) in [(5, "connected"), (4, "leaves no room for an acknowledgement")] {
         let mut script = Script::new(options(V5));
