@@ -241,26 +241,22 @@ fn no_page_links_to_nothing() {
     }
 }
 
-/// What a manifest depends on, for its code or its tests.
-fn dependencies(manifest: &str) -> BTreeSet<String> {
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "harness/Cargo.toml"];
+
+/// The names in one section of a manifest.
+fn dependencies(manifest: &str, section: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
-    let mut listing = false;
-    let names = text.lines().filter_map(|line| {
-        if line.starts_with('[') {
-            listing = ["[dependencies]", "[dev-dependencies]"].contains(&line);
-        }
-        let name = line.split([' ', '.', '=']).next().unwrap_or_default();
-        (listing && !name.is_empty() && !line.starts_with(['[', '#'])).then(|| name.to_owned())
-    });
-    names.collect()
+    let lines = text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
+    let names = lines.filter_map(|line| line.split([' ', '.', '=', '#']).next());
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// `docs/architecture.md` gives a reason for each dependency, and for nothing else.
 #[test]
 fn every_dependency_has_its_reason() {
-    let mut all = dependencies("Cargo.toml");
-    all.extend(dependencies("harness/Cargo.toml"));
-    all.remove("harness");
+    let sections = ["[dependencies]", "[dev-dependencies]"];
+    let all = MANIFESTS.into_iter().flat_map(|manifest| sections.map(|section| dependencies(manifest, section)));
+    let all: BTreeSet<_> = all.flatten().filter(|name| name != "harness").collect();
     let docs = fs::read_to_string(root().join("docs/architecture.md")).expect("the architecture");
     let table = docs.split("\n## Dependencies").nth(1).expect("a section on dependencies");
     let named = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
@@ -270,13 +266,17 @@ fn every_dependency_has_its_reason() {
 
 #[test]
 fn every_dependency_is_used() {
-    for (manifest, folders) in
-        [("Cargo.toml", ["src", "tests"]), ("harness/Cargo.toml", ["harness/src", "harness/tests"])]
-    {
-        let code: String = folders.into_iter().flat_map(|folder| files(folder, ".rs").into_values()).collect();
-        for name in dependencies(manifest) {
-            let path = format!("{}::", name.replace('-', "_"));
-            assert!(code.contains(&path), "{manifest}: `{name}` is named nowhere");
+    for manifest in MANIFESTS {
+        let folder = manifest.trim_end_matches("Cargo.toml");
+        let sources: Vec<_> = files(&format!("{folder}src"), ".rs").into_values().collect();
+        let tests: String =
+            sources.iter().cloned().chain(files(&format!("{folder}tests"), ".rs").into_values()).collect();
+        let product: String = sources.iter().map(|text| code(text)).collect();
+        for (section, code) in [("[dependencies]", product), ("[dev-dependencies]", tests)] {
+            for name in dependencies(manifest, section) {
+                let path = format!("{}::", name.replace('-', "_"));
+                assert!(code.contains(&path), "{manifest}, {section}: `{name}` is named nowhere");
+            }
         }
     }
 }
