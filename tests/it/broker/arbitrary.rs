@@ -81,7 +81,13 @@ fn play(steps: &[Step]) -> Rig {
         unread: 4,
         ..Limits::default()
     };
-    let mut rig = Rig::new(Behaviour { receive_maximum: 2, topic_alias_maximum: 2, limits, ..Behaviour::default() });
+    let mut rig = Rig::new(Behaviour {
+        receive_maximum: 2,
+        send_maximum: 2,
+        topic_alias_maximum: 2,
+        limits,
+        ..Behaviour::default()
+    });
     let mut open: Vec<u32> = Vec::new();
     for step in steps {
         let pick = |at: usize, open: &[u32]| open.get(at % open.len().max(1)).copied();
@@ -137,6 +143,7 @@ fn play(steps: &[Step]) -> Rig {
                 }
             }
         }
+        assert!(rig.clients.values().all(|client| client.unfinished.len() <= 2), "no more than the receive maximum");
         open.retain(|conn| !rig.clients[conn].closed);
     }
     rig

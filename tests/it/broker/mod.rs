@@ -7,7 +7,7 @@ mod messages;
 mod sessions;
 mod subscriptions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use harness::node::{Closed, ConnId, Input, Node, Output, Peer, Via};
@@ -37,10 +37,29 @@ struct Rig {
 struct Client {
     version: Version,
     framer: Framer,
+    /// Cuts what the client sends.
+    sent: Framer,
     came: Vec<PacketBuf>,
     raw: Vec<u8>,
+    /// Packet identifiers the broker has used on this connection and not got back.
+    unfinished: BTreeSet<PacketId>,
     closed: bool,
     paused: bool,
+}
+
+impl Client {
+    /// Notes the answers among the bytes the client sends.
+    fn sends(&mut self, bytes: &[u8]) {
+        let mut chunk = bytes;
+        while let Ok(Some(frame)) = self.sent.next(&mut chunk, u32::MAX) {
+            let Ok(packet) = PacketBuf::decode(frame, self.version, Side::Client) else { continue };
+            match packet.packet() {
+                Packet::PubAck(ack) | Packet::PubComp(ack) => self.unfinished.remove(&ack.packet_id),
+                Packet::PubRec(ack) if ack.reason.is_error() => self.unfinished.remove(&ack.packet_id),
+                _ => false,
+            };
+        }
+    }
 }
 
 const ROOM: usize = 1 << 20;
@@ -118,8 +137,10 @@ impl Rig {
         let client = Client {
             version: Version::V5,
             framer: Framer::new(),
+            sent: Framer::new(),
             came: Vec::new(),
             raw: Vec::new(),
+            unfinished: BTreeSet::new(),
             closed: false,
             paused: false,
         };
@@ -153,7 +174,11 @@ impl Rig {
                     let mut chunk = bytes.as_slice();
                     while let Some(frame) = client.framer.next(&mut chunk, u32::MAX).expect("frames") {
                         let packet = PacketBuf::decode(frame, client.version, Side::Server);
-                        client.came.push(packet.expect("a legal packet from the broker"));
+                        let packet = packet.expect("a legal packet from the broker");
+                        if let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet.packet() {
+                            assert!(client.unfinished.insert(id), "identifier {id} is in use");
+                        }
+                        client.came.push(packet);
                     }
                 }
                 Output::Pause { conn, paused } => {
@@ -184,6 +209,7 @@ impl Rig {
 
     /// Bytes from a client.
     fn bytes(&mut self, conn: u32, bytes: &[u8]) {
+        self.clients.get_mut(&conn).expect("a client").sends(bytes);
         self.feed(Input::Bytes { conn: ConnId(conn), bytes });
     }
 
