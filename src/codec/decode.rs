@@ -37,9 +37,6 @@ pub fn decode(frame: &[u8], version: Version, sender: Side) -> Result<Packet<'_>
     if body.len() != remaining || (!minimal && number != 1 && version == Version::V5) {
         return Err(misframed(frame, header + remaining, number));
     }
-    if number == PacketType::Publish as u8 {
-        return publish(body, flags, version, sender);
-    }
     let packet = packet_type(number, flags, version, sender)?;
     let host = Host::Packet(packet);
     match packet {
@@ -83,6 +80,8 @@ fn misframed(frame: &[u8], length: usize, number: u8) -> Refusal {
 #[inline]
 fn packet_type(number: u8, flags: u8, version: Version, sender: Side) -> Result<PacketType, Refusal> {
     let packet = match PacketType::from_u8(number) {
+        // Anybody may send one, and its flags say something.
+        Some(PacketType::Publish) => return Ok(PacketType::Publish),
         None => return Err(Rule::ReservedPacketType.into()),
         Some(PacketType::Auth) if version != Version::V5 => return Err(Rule::ReservedPacketType.into()),
         Some(packet) => packet,

@@ -127,9 +127,16 @@ fn head(
     }
     out.reserve(5 + remaining);
     let flags = u8::from(publish.dup) << 3 | (publish.qos as u8) << 1 | u8::from(publish.retain);
-    out.push((PacketType::Publish as u8) << 4 | flags);
-    out.variable(remaining);
-    out.put(&topic_len.to_be_bytes());
+    let first = (PacketType::Publish as u8) << 4 | flags;
+    let [high, low] = topic_len.to_be_bytes();
+    if remaining < 0x80 {
+        // Most are: one write rather than four.
+        out.put(&[first, remaining as u8, high, low]);
+    } else {
+        out.byte(first);
+        out.variable(remaining);
+        out.put(&[high, low]);
+    }
     out.put(topic);
     if let Some(id) = packet_id {
         out.put(&id.get().to_be_bytes());
