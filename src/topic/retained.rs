@@ -40,12 +40,6 @@ impl<V> RetainedTree<V> {
         self.tree[self.tree.find(Some(topic.as_str().as_bytes()))?].own.as_ref()
     }
 
-    /// The value of this topic, to change in place.
-    pub fn get_mut(&mut self, topic: Topic<'_>) -> Option<&mut V> {
-        let node = self.tree.find(Some(topic.as_str().as_bytes()))?;
-        self.tree[node].own.as_mut()
-    }
-
     /// Takes the value of this topic out.
     pub fn remove(&mut self, topic: Topic<'_>) -> Option<V> {
         self.tree.remove(Some(topic.as_str().as_bytes()), Slot::Own)

@@ -42,13 +42,6 @@ impl<V> SubscriptionTree<V> {
         self.tree[self.tree.find(path)?].value(slot).as_ref()
     }
 
-    /// The value of exactly this filter, to change in place.
-    pub fn get_mut(&mut self, filter: Filter<'_>) -> Option<&mut V> {
-        let (path, slot) = place(filter);
-        let node = self.tree.find(path)?;
-        self.tree[node].value_mut(slot).as_mut()
-    }
-
     /// Takes the value of exactly this filter out.
     pub fn remove(&mut self, filter: Filter<'_>) -> Option<V> {
         let (path, slot) = place(filter);
