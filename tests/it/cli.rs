@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use testament::hollow::{Emptiness, Hollow};
 use testament::net::host::{self, Host, Listener};
 use testament::net::url::Url;
 
+use crate::served::Served;
 use crate::tools;
 
 const TESTAMENT: &str = env!("CARGO_BIN_EXE_testament");
@@ -227,29 +227,6 @@ fn a_managed_broker_is_judged_and_gone_afterwards() {
     let version = format!("judges X {}", env!("CARGO_PKG_VERSION"));
     check(&["conform", file.to_str().unwrap(), "--filter", "qos1/"], 0, &[&version, "mqtt://127.0.0.1:", " pass"]);
     assert_eq!(left(dir.path()), [""; 0]);
-}
-
-/// `testament serve`, until dropped.
-struct Served {
-    process: Child,
-    url: String,
-}
-
-impl Served {
-    fn new(options: &[&str]) -> Self {
-        let mut process = Command::new(TESTAMENT).arg("serve").args(options).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { process, url }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
 }
 
 #[test]

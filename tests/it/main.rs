@@ -13,6 +13,7 @@ mod hollow;
 mod net;
 #[cfg(feature = "net")]
 mod serve;
+mod served;
 mod tidy;
 mod tools;
 mod topic;
