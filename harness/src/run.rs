@@ -132,12 +132,22 @@ impl Judge<'_> {
             Err(Stop::Deviation(deviation)) => Some(deviation),
             _ => None,
         };
+        let cited = &run.clauses;
         // A remark that names no requirement is about what is recommended at most, whatever else the case cites.
-        let remarked = played.remarks.iter().map(|deviation| {
-            let (level, clauses, deviation) = self.weigh(&run.clauses, deviation);
-            (if deviation.clause.is_none() { level.max(Level::Should) } else { level }, clauses, deviation)
+        let remarked = played.remarks.iter().map(|deviation| match deviation.clause {
+            Some(clause) => self.weigh(&[clause], deviation),
+            None => {
+                let (level, clauses, deviation) = self.weigh(cited, deviation);
+                (level.max(Level::Should), clauses, deviation)
+            }
         });
-        let found: Vec<_> = remarked.chain(ended.map(|deviation| self.weigh(&run.clauses, deviation))).collect();
+        // What ends the play breaks the requirement it names. If that is none of the case's own, such as that of a packet
+        // nobody may send, then what the case claims did not come about either.
+        let ended = ended.map(|deviation| match deviation.clause {
+            Some(clause) if cited.contains(&clause) => self.weigh(&[clause], deviation),
+            named => self.weigh(&cited.iter().copied().chain(named).collect::<Vec<_>>(), deviation),
+        });
+        let found: Vec<_> = remarked.chain(ended).collect();
         let worst = found.iter().map(|(level, _, _)| *level).min();
         let evidence = |level| {
             let found = found.iter().filter(|(found, _, _)| *found == level);
@@ -172,12 +182,10 @@ impl Judge<'_> {
         }
     }
 
-    /// How bad `deviation` is, and which requirements it breaks: the one it names (which need not be the case's own, such
-    /// as that of a packet nobody may send), or else the most binding ones of `cited`.
-    fn weigh<'d>(&self, cited: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
-        let candidates = deviation.clause.map_or_else(|| cited.to_vec(), |clause| vec![clause]);
-        let level = candidates.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
-        let broken = candidates.into_iter().filter(|clause| (self.level)(clause) == level).collect();
+    /// How bad `deviation` is, and which of these requirements it breaks: the most binding ones.
+    fn weigh<'d>(&self, among: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
+        let level = among.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
+        let broken = among.iter().copied().filter(|clause| (self.level)(clause) == level).collect();
         (level, broken, deviation)
     }
 
@@ -536,6 +544,7 @@ mod tests {
         // Where no clause is named, the most binding one counts; one that the case does not cite counts all the same.
         check(broke(None), &[], &["should", "must"], "fail must");
         check(broke(Some("must")), &[], &["may", "should"], "fail must");
+        check(broke(Some("should")), &[], &["may", "must"], "fail must");
         // Remarks do not end a play, and count like any deviation.
         check(Ok(()), &["should", "should"], &["must", "should"], "advise should, strict: fail should");
         check(Ok(()), &["may"], &["may"], "pass");

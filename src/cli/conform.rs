@@ -127,7 +127,9 @@ impl Conform {
         let chosen = selection::runs(&cases, settings.iter().map(|setting| setting.version))?;
         let runs: Vec<_> = chosen.into_iter().map(|chosen| self.prepare(&venue, &settings, chosen)).collect();
 
-        let dissect = |_| Box::new(Words::default()) as Box<dyn Dissect>;
+        let dissect = |protocol: &str| -> Box<dyn Dissect> {
+            Box::new(Words::of(protocol.parse().expect("runs are named after a version")))
+        };
         let judge = Judge { level: &level, dissect: &dissect, strict: self.strict };
         let clock = clock();
         let runner = Runner {

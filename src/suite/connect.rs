@@ -250,8 +250,7 @@ fn pipelined(t: &Testbed) -> Outcome {
     let bytes = packets.iter().map(|packet| packet.wire(t)).collect::<Result<Vec<_>, _>>()?.concat();
     client.send_raw(&bytes)?;
     client.expect(welcome(Some(false)))?;
-    client.expect(suback(1, &[Some(0)]))?;
-    client.expect(pingresp())?;
+    client.expect_all([suback(1, &[Some(0)]), pingresp()])?;
     client.hears(["open"])
 }
 

@@ -238,12 +238,12 @@ fn packet_size_is_kept(t: &Testbed) -> Outcome {
 
 /// Receive maximum 1: were the large message held for the client, nothing could follow it.
 fn too_large_counts_as_delivered(t: &Testbed) -> Outcome {
-    let small = t.join_with("small", &t.connect("small").with(MaximumPacketSize(200)).with(ReceiveMaximum(1)))?;
+    let small = t.join_with("small", &t.connect("small").with(MaximumPacketSize(100)).with(ReceiveMaximum(1)))?;
     small.subscribe("door", AtLeastOnce)?;
     let large = t.join("large")?;
     large.subscribe("door", AtLeastOnce)?;
     let writer = t.join("writer")?;
-    let long = "x".repeat(300);
+    let long = "x".repeat(110);
     writer.send(publish("door", &long).at_least_once(1))?;
     writer.expect(accepted(PubAck, 1))?;
     writer.publish(publish("door", "short").at(AtLeastOnce, 0))?;

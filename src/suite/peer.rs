@@ -309,11 +309,11 @@ impl<'t> Peer<'t> {
                     None => return Err(deviates(expected, words(&packet))),
                 }
             }
-            if self.with(|conn| conn.closed)?.is_some() {
-                return Ok(());
-            }
             if let Some(refusal) = self.with(|conn| conn.illegal)? {
                 return Err(self.illegal(refusal));
+            }
+            if self.with(|conn| conn.closed)?.is_some() {
+                return Ok(());
             }
             if self.testbed.pump(deadline) {
                 continue;

@@ -12,10 +12,18 @@ use crate::packet::{Ack, Packet, PacketType, Properties, Side, Version};
 /// Payloads and texts are cut to this many characters in words.
 const TEXT: usize = 48;
 
-/// The dissector of MQTT: it learns the version of a connection from its CONNECT.
-#[derive(Debug, Default)]
+/// The dissector of MQTT: it learns the version of a connection from its CONNECT, where that can be read.
+#[derive(Debug)]
 pub struct Words {
+    usual: Version,
     versions: BTreeMap<ConnId, Version>,
+}
+
+impl Words {
+    /// For connections that speak this version unless they say otherwise.
+    pub const fn of(usual: Version) -> Self {
+        Self { usual, versions: BTreeMap::new() }
+    }
 }
 
 impl Dissect for Words {
@@ -23,7 +31,7 @@ impl Dissect for Words {
         if bytes.starts_with(b"GET ") || bytes.starts_with(b"HTTP/") {
             return String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().into();
         }
-        let version = self.versions.get(&conn).copied().unwrap_or(Version::V311);
+        let version = self.versions.get(&conn).copied().unwrap_or(self.usual);
         let sender = if sent { Side::Client } else { Side::Server };
         match codec::decode(bytes, version, sender) {
             Ok(packet) => {
