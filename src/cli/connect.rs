@@ -2,14 +2,14 @@
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgAction, Args};
 use harness::world::Endpoint;
 
-use crate::client::{Authenticator, Client, Identity, Options, Reconnect, Session, Will};
+use crate::client::{Authenticator, Client, Identity, Options, Reconnect, Reply, Session, Will};
 use crate::net::stream::Dialer;
 use crate::net::tls::{self, Trust};
 use crate::net::url::{Url, default_port};
@@ -293,14 +293,29 @@ pub(super) fn qos(text: &str) -> Result<QoS, String> {
 struct Scram {
     username: Box<str>,
     password: Box<[u8]>,
-    exchange: scram::Client,
+    exchange: Arc<Mutex<Exchange>>,
+}
+
+/// One exchange, and how its slow part went.
+struct Exchange {
+    scram: scram::Client,
+    failure: Option<scram::Failure>,
 }
 
 impl Scram {
     fn new(username: Box<str>, password: Box<[u8]>) -> Self {
-        let exchange = scram::Client::new(&username, &password, &random());
+        let exchange = Self::exchange(&username, &password);
         Self { username, password, exchange }
     }
+
+    fn exchange(username: &str, password: &[u8]) -> Arc<Mutex<Exchange>> {
+        Arc::new(Mutex::new(Exchange { scram: scram::Client::new(username, password, &random()), failure: None }))
+    }
+}
+
+/// Whoever panicked inside has left a whole exchange behind: nothing in it is written half.
+fn lock(exchange: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
+    exchange.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Authenticator for Scram {
@@ -309,15 +324,30 @@ impl Authenticator for Scram {
     }
 
     fn begin(&mut self) -> Option<Vec<u8>> {
-        self.exchange = scram::Client::new(&self.username, &self.password, &random());
-        Some(self.exchange.first())
+        // A new one, so that work for the last cannot spoil it.
+        self.exchange = Self::exchange(&self.username, &self.password);
+        Some(lock(&self.exchange).scram.first())
     }
 
-    fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
-        self.exchange.answer(challenge).map_err(|failure| failure.to_string())
+    fn answer(&mut self, challenge: &[u8]) -> Result<Reply, String> {
+        let (exchange, challenge) = (Arc::clone(&self.exchange), challenge.to_vec());
+        Ok(Reply::Slow(Box::new(move || {
+            let mut exchange = lock(&exchange);
+            exchange.scram.answer(&challenge).unwrap_or_else(|failure| {
+                exchange.failure = Some(failure);
+                Vec::new()
+            })
+        })))
+    }
+
+    fn worked(&mut self, result: &[u8]) -> Result<Vec<u8>, String> {
+        match lock(&self.exchange).failure {
+            Some(failure) => Err(failure.to_string()),
+            None => Ok(result.to_vec()),
+        }
     }
 
     fn finish(&mut self, proof: &[u8]) -> Result<(), String> {
-        self.exchange.confirm(proof).map_err(|failure| failure.to_string())
+        lock(&self.exchange).scram.confirm(proof).map_err(|failure| failure.to_string())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::node::ConnId;
+use harness::node::{ConnId, Ticket};
 use harness::time::Instant;
 
 use crate::codec::{self, frame::Framer};
@@ -54,6 +54,8 @@ pub(super) struct Live {
     pub(super) paused: bool,
     /// Whether a re-authentication is under way.
     pub(super) reauthenticating: bool,
+    /// The work that an answer to the server's challenge waits for.
+    pub(super) working: Option<Ticket>,
     pub(super) granted: Granted,
     pub(super) framer: Framer,
     /// `None` where neither side offered any.
@@ -89,6 +91,7 @@ impl Live {
             clean,
             paused: false,
             reauthenticating: false,
+            working: None,
             granted: Granted::unlimited(options),
             framer: Framer::default(),
             aliases: None,

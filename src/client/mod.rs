@@ -41,7 +41,7 @@ use live::{Due, Live};
 use message::Outgoing;
 use wire::Wire;
 
-pub use auth::Authenticator;
+pub use auth::{Authenticator, Reply};
 pub use backoff::Reconnect;
 pub use event::{Awaited, Dropped, Event, Token, Why};
 pub use granted::Granted;
@@ -70,7 +70,8 @@ pub struct Client {
     met: bool,
     state: State,
     backoff: Backoff,
-    opened: u32,
+    /// The last ticket given to the driver.
+    tickets: u32,
     commands: u32,
     events: VecDeque<Event>,
     wire: Wire,
@@ -108,7 +109,7 @@ impl Client {
             met: false,
             state: State::Waiting(Instant::ZERO),
             backoff: Backoff::new(seed),
-            opened: 0,
+            tickets: 0,
             commands: 0,
             events: VecDeque::new(),
             wire: Wire::new(),
@@ -371,10 +372,14 @@ impl Client {
     }
 
     fn open(&mut self) {
-        self.opened = self.opened.wrapping_add(1);
-        let ticket = Ticket(u64::from(self.opened));
+        let ticket = self.ticket();
         self.state = State::Opening(ticket, self.now);
         self.wire.open(ticket);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets = self.tickets.wrapping_add(1);
+        Ticket(u64::from(self.tickets))
     }
 
     fn handle_wake(&mut self) {
@@ -424,8 +429,7 @@ impl Node for Client {
                     self.fail(Why::Lost(how));
                 }
             }
-            // Nothing is ever asked.
-            Input::Answer { .. } => {}
+            Input::Answer { ticket, bytes } => self.handle_worked(ticket, bytes),
             Input::Wake => self.handle_wake(),
         }
     }

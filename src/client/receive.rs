@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use harness::node::ConnId;
+use harness::node::{ConnId, Ticket};
 use harness::time::Instant;
 
 use crate::codec::{self, PacketBuf};
@@ -13,7 +13,7 @@ use crate::packet::{
 use crate::violation::Rule;
 
 use super::live::Live;
-use super::{Authenticator, Client, Event, Granted, Message, State, Token, Why};
+use super::{Authenticator, Client, Event, Granted, Message, Reply, State, Token, Why};
 
 /// The largest packet that a client may have to send at any time: an acknowledgement with a reason code.
 const LARGEST_DUTY: u32 = 5;
@@ -62,14 +62,14 @@ impl Client {
             Packet::PubComp(ack) => self.handle_pubcomp(live, &ack),
             Packet::SubAck(suback) => {
                 let kept = keep()?;
-                let answer = self.handle_answer(live, suback.packet_id, PacketType::SubAck, suback.reasons.len())?;
+                let answer = self.finish_request(live, suback.packet_id, PacketType::SubAck, suback.reasons.len())?;
                 self.tell(live, answer.map(|token| Event::Subscribed(token, kept)));
                 Ok(())
             }
             Packet::UnsubAck(unsuback) => {
                 let kept = keep()?;
                 let answer =
-                    self.handle_answer(live, unsuback.packet_id, PacketType::UnsubAck, unsuback.reasons.len())?;
+                    self.finish_request(live, unsuback.packet_id, PacketType::UnsubAck, unsuback.reasons.len())?;
                 self.tell(live, answer.map(|token| Event::Unsubscribed(token, kept)));
                 Ok(())
             }
@@ -148,13 +148,17 @@ impl Client {
         }
         let data = auth.properties.authentication_data();
         match auth.reason {
+            _ if live.working.is_some() => Err(Rule::UnexpectedAuth.into()),
             ReasonCode::ContinueAuthentication if !live.is_up() || live.reauthenticating => {
-                let answer = authenticator.answer(data.unwrap_or_default());
-                let answer = answer.map_err(|why| Why::Unauthenticated(why.into()))?;
-                let properties = auth_properties(authenticator, Some(&answer));
-                let auth = Auth { reason: ReasonCode::ContinueAuthentication, properties: properties.view() };
-                let sent = live.put(&mut self.wire, self.now, &Packet::Auth(auth));
-                sent.map_err(|misuse| Why::Unauthenticated(misuse.to_string().into()))
+                match authenticator.answer(data.unwrap_or_default()).map_err(unauthenticated)? {
+                    Reply::Data(data) => self.send_auth(live, &data),
+                    Reply::Slow(work) => {
+                        let ticket = self.ticket();
+                        live.working = Some(ticket);
+                        self.wire.ask(ticket, work);
+                        Ok(())
+                    }
+                }
             }
             ReasonCode::Success if live.reauthenticating => {
                 finish(authenticator, data)?;
@@ -165,6 +169,33 @@ impl Client {
             }
             _ => Err(Rule::UnexpectedAuth.into()),
         }
+    }
+
+    /// Slow work is done; that for an earlier connection is of no use any more.
+    pub(super) fn handle_worked(&mut self, ticket: Ticket, result: &[u8]) {
+        let mut live = match mem::replace(&mut self.state, State::Idle) {
+            State::Live(live) if live.working == Some(ticket) => live,
+            other => {
+                self.state = other;
+                return;
+            }
+        };
+        live.working = None;
+        let worked = self.authenticator.as_mut().map(|authenticator| authenticator.worked(result)).transpose();
+        let sent =
+            worked.map_err(unauthenticated).and_then(|data| self.send_auth(&mut live, &data.unwrap_or_default()));
+        self.state = State::Live(live);
+        if let Err(why) = sent {
+            self.fail(why);
+        }
+    }
+
+    /// Answers a challenge.
+    fn send_auth(&mut self, live: &mut Live, data: &[u8]) -> Result<(), Why> {
+        let Some(authenticator) = self.authenticator.as_deref() else { return Err(Rule::AuthWithoutMethod.into()) };
+        let properties = auth_properties(authenticator, Some(data));
+        let auth = Auth { reason: ReasonCode::ContinueAuthentication, properties: properties.view() };
+        live.put(&mut self.wire, self.now, &Packet::Auth(auth)).map_err(unauthenticated)
     }
 
     /// A message came. It is answered at once: from then on it is the application's (4.3.2-4, 4.3.3-8).
@@ -239,7 +270,7 @@ impl Client {
     }
 
     /// SUBACK or UNSUBACK came: which command it answers, if any.
-    fn handle_answer(
+    fn finish_request(
         &mut self,
         live: &mut Live,
         id: PacketId,
@@ -289,7 +320,11 @@ fn found(known: bool, packet_id: PacketId, version: Version) -> Ack<'static> {
 }
 
 fn finish(authenticator: &mut dyn Authenticator, proof: Option<&[u8]>) -> Result<(), Why> {
-    authenticator.finish(proof.unwrap_or_default()).map_err(|why| Why::Unauthenticated(why.into()))
+    authenticator.finish(proof.unwrap_or_default()).map_err(unauthenticated)
+}
+
+fn unauthenticated(why: impl ToString) -> Why {
+    Why::Unauthenticated(why.to_string().into())
 }
 
 /// The properties of an AUTH.

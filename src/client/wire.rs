@@ -1,6 +1,6 @@
-//! What the driver is to do next: bytes to send, connections to open, close or stop reading.
+//! What the driver is to do next: bytes to send, connections to open, close or stop reading, slow work.
 
-use harness::node::{Close, ConnId, Output, Ticket};
+use harness::node::{Close, ConnId, Output, Ticket, Work};
 
 use crate::codec;
 use crate::packet::{Packet, Version};
@@ -9,7 +9,6 @@ use crate::violation::Rule;
 use super::Misuse;
 
 /// Outputs not yet polled. Bytes go to one connection at a time: the current one, or the one that was just left.
-#[derive(Debug)]
 pub(super) struct Wire {
     conn: ConnId,
     bytes: Vec<u8>,
@@ -18,11 +17,12 @@ pub(super) struct Wire {
     pause: Option<bool>,
     open: Option<Ticket>,
     close: Vec<(ConnId, Close)>,
+    ask: Option<Box<(Ticket, Work)>>,
 }
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Self { conn: ConnId(0), bytes: Vec::new(), lent: false, pause: None, open: None, close: Vec::new() }
+        Self { conn: ConnId(0), bytes: Vec::new(), lent: false, pause: None, open: None, close: Vec::new(), ask: None }
     }
 
     /// From now on bytes are for `conn`. Those for another are no longer wanted by anybody.
@@ -65,6 +65,10 @@ impl Wire {
         self.open = None;
     }
 
+    pub(super) fn ask(&mut self, ticket: Ticket, work: Work) {
+        self.ask = Some(Box::new((ticket, work)));
+    }
+
     pub(super) fn pause(&mut self, paused: bool) {
         self.pause = Some(paused);
     }
@@ -72,6 +76,7 @@ impl Wire {
     pub(super) fn close(&mut self, conn: ConnId, how: Close) {
         if conn == self.conn {
             self.pause = None;
+            self.ask = None;
         }
         self.close.push((conn, how));
     }
@@ -81,6 +86,7 @@ impl Wire {
         if conn == self.conn {
             self.forget();
             self.pause = None;
+            self.ask = None;
         }
         self.close.retain(|(closing, _)| *closing != conn);
     }
@@ -100,6 +106,10 @@ impl Wire {
         }
         if let Some((conn, how)) = self.close.pop() {
             return Some(Output::Close { conn, how });
+        }
+        if let Some(asked) = self.ask.take() {
+            let (ticket, work) = *asked;
+            return Some(Output::Ask { ticket, work });
         }
         self.open.take().map(|ticket| Output::Open { ticket })
     }

@@ -16,9 +16,11 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::node::{Closed, ConnId, Input, Node, Output, Peer, Via};
+use harness::node::{Closed, ConnId, Input, Node, Output, Peer, Ticket, Via};
 use harness::time::Instant;
-use testament::client::{Authenticator, Client, Event, Identity, Misuse, Options, Reconnect, Session, Token, Will};
+use testament::client::{
+    Authenticator, Client, Event, Identity, Misuse, Options, Reconnect, Reply, Session, Token, Will,
+};
 use testament::codec::{self, frame::Framer};
 use testament::packet::{
     Ack, Auth, ConnAck, Disconnect, FilterBuf, Packet, PacketId, Properties, Property, PropertyBuf, Publish, QoS,
@@ -38,6 +40,8 @@ struct Script {
     conn: ConnId,
     framer: Framer,
     room: usize,
+    /// Slow work, done but not brought back yet.
+    worked: Option<(Ticket, Vec<u8>)>,
 }
 
 impl Script {
@@ -47,7 +51,15 @@ impl Script {
     }
 
     fn of(client: Client, version: Version) -> Self {
-        Self { client, version, now: Instant::ZERO, conn: ConnId(0), framer: Framer::new(), room: 1 << 20 }
+        Self {
+            client,
+            version,
+            now: Instant::ZERO,
+            conn: ConnId(0),
+            framer: Framer::new(),
+            room: 1 << 20,
+            worked: None,
+        }
     }
 
     /// Connected, with these properties in CONNACK.
@@ -147,6 +159,10 @@ impl Script {
                     lines.push(format!("close {how:?}"));
                 }
                 Output::Open { .. } => lines.push("open".to_owned()),
+                Output::Ask { ticket, work } => {
+                    self.worked = Some((ticket, work()));
+                    lines.push("ask".to_owned());
+                }
                 Output::Pause { paused, .. } => lines.push(format!("pause {paused}")),
                 other => panic!("{other:?}"),
             }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Says "first", answers "x?" with "x!", and is content with the proof "ok".
+/// Says "first", answers "x?" with "x!" at once and "x??" with "x?!" after some work, and is content with the proof "ok".
 struct Echo;
 
 impl Authenticator for Echo {
@@ -14,11 +14,10 @@ impl Authenticator for Echo {
         Some(b"first".to_vec())
     }
 
-    fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
-        match challenge.strip_suffix(b"?") {
-            Some(question) => Ok([question, b"!"].concat()),
-            None => Err("not a question".to_owned()),
-        }
+    fn answer(&mut self, challenge: &[u8]) -> Result<Reply, String> {
+        let question = challenge.strip_suffix(b"?").ok_or("not a question")?;
+        let answer = [question, b"!"].concat();
+        Ok(if question.ends_with(b"?") { Reply::Slow(Box::new(move || answer)) } else { Reply::Data(answer) })
     }
 
     fn finish(&mut self, proof: &[u8]) -> Result<(), String> {
@@ -95,4 +94,32 @@ fn whoever_fails_to_prove_itself_is_left() {
     script.parts("DISCONNECT 0x82");
     let client = Client::new(Arc::new(options(V311)), Identity::named("c"), 0).unwrap();
     assert!(client.with_authenticator(Box::new(Echo)).is_err());
+}
+
+#[test]
+fn slow_answers_are_worked_out_elsewhere() {
+    let mut script = echo();
+    script.hears_auth(ReasonCode::ContinueAuthentication, &auth_data("ECHO", "a??"));
+    script.says(&["ask"]);
+    let (ticket, bytes) = script.worked.take().unwrap();
+    script.client.handle(script.now, Input::Answer { ticket, bytes: &bytes });
+    script.says(&["AUTH 0x18 a?!"]);
+    script.accept(false, &auth_data("ECHO", "ok"));
+    script.tells(&["connected"]);
+
+    // What an earlier connection asked for is of no use to the next.
+    let mut script = echo();
+    script.hears_auth(ReasonCode::ContinueAuthentication, &auth_data("ECHO", "a??"));
+    script.says(&["ask"]);
+    script.reconnect();
+    script.says(&["CONNECT"]);
+    let (ticket, bytes) = script.worked.take().unwrap();
+    script.client.handle(script.now, Input::Answer { ticket, bytes: &bytes });
+    script.says(&[]);
+
+    // The server is to wait for the answer.
+    let mut script = echo();
+    script.hears_auth(ReasonCode::ContinueAuthentication, &auth_data("ECHO", "a??"));
+    script.hears_auth(ReasonCode::ContinueAuthentication, &auth_data("ECHO", "b?"));
+    script.parts("DISCONNECT 0x82");
 }
