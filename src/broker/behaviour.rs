@@ -40,6 +40,9 @@ pub struct Behaviour {
     pub session_expiry_maximum: Option<u32>,
     /// The longest client identifier, in bytes. 3.1 allows 23 characters in any case.
     pub client_id_maximum: u16,
+    /// The characters that may stand in client identifiers besides the letters and digits of ASCII, which every server
+    /// takes (3.1.3.1); `None`: any.
+    pub client_id_characters: Option<String>,
     /// Whether a client without an identifier is given one (3.1.3.1).
     pub assigns_client_ids: bool,
     /// What a client gets that asks for response information (3.2.2.3.15 of 5.0).
@@ -117,6 +120,7 @@ impl Default for Behaviour {
             server_keep_alive: None,
             session_expiry_maximum: None,
             client_id_maximum: u16::MAX,
+            client_id_characters: None,
             assigns_client_ids: true,
             response_information: Some("response/".to_owned()),
             overlap: Overlap::OneCopy,

@@ -78,6 +78,10 @@ impl Broker {
         if id.len() > behaviour.client_id_maximum.into() || connect.version == Version::V31 && id.chars().count() > 23 {
             return Err(Rule::ClientIdTooLong);
         }
+        let taken = |more: &String| id.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+        if !behaviour.client_id_characters.as_ref().is_none_or(taken) {
+            return Err(Rule::ClientIdCharacters);
+        }
         match connect.will {
             Some(will) if will.qos > behaviour.top_qos() => Err(Rule::WillQosNotSupported),
             Some(will) if will.retain && !behaviour.retain => Err(Rule::WillRetainNotSupported),

@@ -378,6 +378,10 @@ rules! {
     ClientIdTooLong => error("mqtt311:3.1.3-9", "mqtt5:3.1.3-8").in_31("mqtt31:diff-004")
         .with(ReasonCode::ClientIdentifierNotValid);
 
+    "a client identifier with characters that the server does not take",
+    ClientIdCharacters => error("mqtt311:3.1.3-9", "mqtt5:3.1.3-8").in_31("mqtt31:diff-004")
+        .with(ReasonCode::ClientIdentifierNotValid);
+
     "a user name or password that is wrong",
     BadCredentials => error("mqtt311:ext-020", "mqtt5:3.1.4-2").with(ReasonCode::BadUserNameOrPassword);
 

@@ -132,6 +132,11 @@ fn client_identifiers_are_taken_assigned_or_refused() {
     check(behaviour(), hello(Version::V311, "").resume(), no);
     check(behaviour(), v5(&long), yes);
     check(Behaviour { client_id_maximum: 23, ..Behaviour::default() }, v5(&long), no);
+    let strict = |more: &str| Behaviour { client_id_characters: Some(more.to_owned()), ..behaviour() };
+    check(strict(""), v5("aZ09"), yes);
+    check(strict(""), v5("a-b"), no);
+    check(strict("-_"), v5("a-b_c"), yes);
+    check(strict("-_"), v5("a/b"), no);
     check(behaviour(), v5("").resume(), yes);
     check(Behaviour { assigns_client_ids: false, ..behaviour() }, v5(""), no);
     check(Behaviour { assigns_client_ids: false, ..behaviour() }, hello(Version::V311, ""), no);
