@@ -4,6 +4,7 @@
 use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{accepted, answered};
+use super::qos1::two_wait_with_different_identifiers;
 use super::script::{Script, publish};
 use super::supports::Capability;
 use super::testbed::Testbed;
@@ -155,11 +156,7 @@ fn identifiers_are_the_servers_own(t: &Testbed) -> Outcome {
         let writer = t.join(role)?;
         writer.publish(publish("door", role).at_least_once(777))?;
     }
-    let first = reader.delivery("the message of one publisher")?;
-    let second = reader.delivery("the message of the other publisher")?;
-    t.judge(first.id != second.id, "two packet identifiers in flight that differ", || {
-        format!("{} and then {}", first.words, second.words)
-    })
+    two_wait_with_different_identifiers(&reader)
 }
 
 /// QoS 1 comes last in each round: under a grant of QoS 0 a server may deliver such a message twice.

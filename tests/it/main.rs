@@ -9,6 +9,7 @@ mod codec;
 mod conformance;
 #[cfg(feature = "net")]
 mod foreign;
+mod freedoms;
 mod hollow;
 mod net;
 #[cfg(feature = "net")]
