@@ -58,11 +58,11 @@ pub enum Event<'a> {
     Started(&'static str, &'static str),
     /// A run ended.
     Finished(&'a Done),
-    /// The target died while `suspects` runs were in flight; they will be played again, in smaller company.
+    /// The target died while `suspects` runs were in flight; they are played again, in smaller company.
     Died {
         /// How, in words.
         how: &'a str,
-        /// How many runs were in flight; none where the one that did it is known.
+        /// How many runs were in flight; none where the one that did it is known, or the target is lost.
         suspects: usize,
     },
     /// Nothing follows.
@@ -255,8 +255,9 @@ impl Runner<'_> {
             let round = self.play_round(&todo, table, party);
             todo = round.left;
             if let Some(how) = round.died {
-                (table.emit)(Event::Died { how: &how, suspects: round.suspects.len() });
                 self.revive(&how, table);
+                let suspects = if table.lost.is_none() { round.suspects.len() } else { 0 };
+                (table.emit)(Event::Died { how: &how, suspects });
                 self.play_all(round.suspects, table, Party { jobs: party.jobs.div_ceil(4), suspected: true });
             }
         }

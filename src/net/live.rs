@@ -243,3 +243,134 @@ async fn push(writer: &mut WriteHalf<Stream>, pending: &[u8]) -> io::Result<usiz
 fn ended(error: &io::Error) -> Closed {
     if error.kind() == io::ErrorKind::UnexpectedEof { Closed::Finished } else { Closed::Reset }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::net::url::Url;
+
+    /// A case, connected to a target of which the test plays the part.
+    fn connected() -> (Runtime, LiveWorld, ConnId, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let dialer = Dialer { url: Url { port, ..Url::loopback(Endpoint::Tcp) }, tls: None };
+        let listeners = BTreeMap::from([(Endpoint::Tcp, dialer)]);
+        let target = Target { listeners, runtime: runtime.handle().clone(), restart: None };
+        let mut world = LiveWorld::new(target, Rng::stream(1, "live"));
+        let conn = world.open(Endpoint::Tcp).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        peer.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        (runtime, world, conn, peer)
+    }
+
+    fn soon(world: &LiveWorld) -> Instant {
+        world.now() + Duration::from_secs(5)
+    }
+
+    /// What the target reads until the end, and how it ends.
+    fn read(peer: &mut TcpStream) -> (Vec<u8>, Result<usize, io::ErrorKind>) {
+        let mut bytes = Vec::new();
+        let end = peer.read_to_end(&mut bytes);
+        (bytes, end.map_err(|error| error.kind()))
+    }
+
+    #[test]
+    fn a_case_closes_in_each_manner() {
+        fn check(how: Close, bytes: &[u8], end: Result<usize, io::ErrorKind>) {
+            let (_runtime, mut world, conn, mut peer) = connected();
+            // Unread bytes at the case's end must not turn its FIN into a reset.
+            peer.write_all(b"unread").unwrap();
+            world.pause(conn, true);
+            world.send(conn, b"last");
+            world.close(conn, how);
+            world.send(conn, b"too late");
+            assert_eq!(read(&mut peer), (bytes.to_vec(), end), "{how:?}");
+        }
+        check(Close::Gracefully, b"last", Ok(4));
+        check(Close::HalfWay, b"last", Ok(4));
+        // A reset may overtake what was sent before it.
+        let (_runtime, mut world, conn, mut peer) = connected();
+        world.close(conn, Close::Abruptly);
+        assert_eq!(read(&mut peer).1, Err(io::ErrorKind::ConnectionReset));
+        let (_runtime, mut world, conn, mut peer) = connected();
+        world.close(conn, Close::Silently);
+        assert_eq!(read(&mut peer).1, Err(io::ErrorKind::WouldBlock));
+    }
+
+    #[test]
+    fn the_end_of_a_case_sends_what_it_had_to_say() {
+        let (_runtime, mut world, conn, mut peer) = connected();
+        world.send(conn, &[7; 100_000]);
+        drop(world);
+        let (bytes, end) = read(&mut peer);
+        assert_eq!((bytes.len(), end), (100_000, Ok(100_000)));
+    }
+
+    #[test]
+    fn whoever_closes_half_way_goes_on_hearing() {
+        let (_runtime, mut world, conn, mut peer) = connected();
+        world.close(conn, Close::HalfWay);
+        peer.write_all(b"answer").unwrap();
+        drop(peer);
+        let mut next = || {
+            let deadline = soon(&world);
+            world.wait(deadline).map(|arrival| arrival.what)
+        };
+        assert_eq!(next(), Some(Arrived::Bytes(b"answer".to_vec())));
+        assert_eq!(next(), Some(Arrived::Closed(Closed::Finished)));
+    }
+
+    #[test]
+    fn the_target_resets() {
+        let (_runtime, mut world, _, peer) = connected();
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let deadline = soon(&world);
+        assert_eq!(world.wait(deadline).map(|arrival| arrival.what), Some(Arrived::Closed(Closed::Reset)));
+    }
+
+    #[test]
+    fn a_paused_case_hears_nothing_until_it_reads_again() {
+        let (_runtime, mut world, conn, mut peer) = connected();
+        world.pause(conn, true);
+        // Pausing is an order to the connection's task; give it time to arrive.
+        let moment = world.now() + Duration::from_millis(100);
+        assert_eq!(world.wait(moment), None);
+        peer.write_all(b"later").unwrap();
+        let moment = world.now() + Duration::from_millis(100);
+        assert_eq!(world.wait(moment), None);
+        world.pause(conn, false);
+        let deadline = soon(&world);
+        assert_eq!(world.wait(deadline).map(|arrival| arrival.what), Some(Arrived::Bytes(b"later".to_vec())));
+    }
+
+    #[test]
+    fn what_arrives_after_the_deadline_is_kept_for_later() {
+        let (_runtime, mut world, _, mut peer) = connected();
+        let early = world.now();
+        peer.write_all(b"x").unwrap();
+        while world.early.is_none() {
+            assert_eq!(world.wait(early), None);
+        }
+        let deadline = soon(&world);
+        let arrival = world.wait(deadline).unwrap();
+        assert!(arrival.at > early && arrival.what == Arrived::Bytes(b"x".to_vec()), "{arrival:?}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let (runtime, mut world, _, _) = connected();
+        assert_eq!(world.open(Endpoint::Ws), Err(Endpoint::Ws.missing().into()));
+        assert!(world.sut(Sut::Stop).is_err());
+        // The listener is gone by now.
+        assert!(matches!(world.open(Endpoint::Tcp), Err(OpenError::Broken(_))));
+        drop(runtime);
+    }
+}
