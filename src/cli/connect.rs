@@ -273,7 +273,7 @@ fn version(text: &str) -> Result<Version, String> {
 
 fn expiry(text: &str) -> Result<u32, String> {
     match text {
-        "never" | "\u{221e}" => Ok(u32::MAX),
+        "never" => Ok(u32::MAX),
         _ => text.parse().map_err(|_| "write a number of seconds from 0 to 4294967295, or `never`".to_owned()),
     }
 }
@@ -349,5 +349,46 @@ impl Authenticator for Scram {
 
     fn finish(&mut self, proof: &[u8]) -> Result<(), String> {
         lock(&self.exchange).scram.confirm(proof).map_err(|failure| failure.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_stands_in_the_path_of_plain_urls_only() {
+        let check = |url, server, topic| assert_eq!(split_topic(url), (server, topic));
+        check("mqtt://h", "mqtt://h", None);
+        check("mqtt://h/", "mqtt://h", None);
+        check("mqtts://u:p@h:1/a/#", "mqtts://u:p@h:1", Some("a/#"));
+        check("mqtt://h//a", "mqtt://h", Some("/a"));
+        check("WS://h/mqtt", "WS://h/mqtt", None);
+        check("wss://h/a?b", "wss://h/a?b", None);
+        check("h/a", "h", Some("a"));
+    }
+
+    #[test]
+    fn versions_go_by_both_names() {
+        let check = |text, expect: Option<Version>| assert_eq!(version(text).ok(), expect, "{text}");
+        check("mqttv31", Some(Version::V31));
+        check("3.1", Some(Version::V31));
+        check("mqttv311", Some(Version::V311));
+        check("3.1.1", Some(Version::V311));
+        check("mqttv5", Some(Version::V5));
+        check("5.0", Some(Version::V5));
+        check("mqttv6", None);
+        check("", None);
+    }
+
+    #[test]
+    fn numbers_keep_to_their_range() {
+        assert_eq!(expiry("never"), Ok(u32::MAX));
+        assert_eq!(expiry("4294967295"), Ok(u32::MAX));
+        assert!(expiry("4294967296").is_err() && expiry("-1").is_err());
+        assert_eq!(qos("2"), Ok(QoS::ExactlyOnce));
+        assert!(qos("3").is_err() && qos("one").is_err());
+        assert_eq!(span("0.5"), Ok(Duration::from_millis(500)));
+        assert!(span("-1").is_err() && span("soon").is_err() && span("inf").is_err());
     }
 }
