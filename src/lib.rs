@@ -3,6 +3,10 @@
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
 //! `packet topic scram | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite
 //! | mutant  net sut | cli`.
+//!
+//! Reading order: [`packet`] and [`topic`], what can be said; [`codec`] and [`violation`], bytes and what can be wrong with
+//! them; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`; `cli`, which
+//! puts them together. `docs/architecture.md` tells the whole.
 
 pub mod broker;
 pub mod catalogue;

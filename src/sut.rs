@@ -1,6 +1,6 @@
 //! The system under test, by the word a user writes for it: the reference broker, an address, or a process of our own.
 //!
-//! [`reference`] is the broker of this project; [`broker_file`] says how to run one that somebody else wrote, [`process`]
+//! [`mod@reference`] is the broker of this project; [`broker_file`] says how to run one that somebody else wrote, [`process`]
 //! runs it.
 
 pub mod broker_file;
