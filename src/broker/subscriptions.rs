@@ -208,9 +208,17 @@ impl Subscriptions {
     pub(super) fn next_in(&mut self, id: GroupId, readiness: impl Fn(&Subscriber) -> Readiness) -> Option<Subscriber> {
         let group = self.groups.get_mut(&id)?;
         let count = group.members.len();
-        let in_turn = (0..count).map(|step| (group.turn + step) % count);
-        // Of equals the first stays: `max_by_key` would give the last.
-        let chosen = in_turn.rev().max_by_key(|&at| readiness(&group.members[at]))?;
+        let mut best: Option<(Readiness, usize)> = None;
+        for at in (0..count).map(|step| (group.turn + step) % count) {
+            let ready = readiness(&group.members[at]);
+            if best.is_none_or(|(other, _)| ready > other) {
+                best = Some((ready, at));
+            }
+            if ready == Readiness::Ready {
+                break;
+            }
+        }
+        let (_, chosen) = best?;
         group.turn = (chosen + 1) % count;
         Some(group.members[chosen])
     }
