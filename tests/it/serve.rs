@@ -134,6 +134,17 @@ fn a_configuration_file_says_everything_and_options_override_it() {
 }
 
 #[test]
+fn the_documented_configuration_works() {
+    let text = include_str!("../../docs/serve.md");
+    let (_, after) = text.split_once("```ron\n").unwrap();
+    let (config, _) = after.split_once("```").unwrap();
+    let papers = Papers::new();
+    std::fs::write(papers.file("users"), "# nobody\n").unwrap();
+    std::fs::write(papers.file("serve.ron"), config).unwrap();
+    Served::start(&["--config", papers.file("serve.ron").to_str().unwrap()], 4);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place_and_remedy() {
     let papers = Papers::new();
     let check = |text: &str, expect: &[&str]| {
