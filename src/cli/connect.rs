@@ -106,7 +106,7 @@ pub(super) struct Connect {
     scram: bool,
 
     /// How long to wait for the server before giving up, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
 
     #[command(flatten)]

@@ -4,7 +4,7 @@ use harness::time::Instant;
 
 use crate::packet::{
     Auth, Disconnect, Filters, Host, Packet, PacketId, PacketType, Properties, PropertyId, Publish, QoS, ReasonCode,
-    Side, Subscribe, Subscriptions, Unsubscribe,
+    Side, Subscribe, Subscriptions, Unsubscribe, Version,
 };
 use crate::topic::{Filter, Topic};
 use crate::violation::Rule;
@@ -147,7 +147,10 @@ impl Client {
             if self.options.session_expiry == 0 && expiry.is_some_and(|expiry| expiry != 0) {
                 return Err(Rule::SessionExpiryRaised.into());
             }
-            live.put(&mut self.wire, now, &Packet::Disconnect(Disconnect { reason, properties }))?;
+            // In 3.1 nothing may be said before CONNACK (mqtt31:diff-016).
+            if live.is_up() || live.version != Version::V31 {
+                live.put(&mut self.wire, now, &Packet::Disconnect(Disconnect { reason, properties }))?;
+            }
             live.granted.session_expiry = expiry.unwrap_or(live.granted.session_expiry);
         }
         if !matches!(self.state, State::Idle) {

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use crate::packet::{Property, PropertyBuf, QoS, Version};
+use crate::packet::{Host, PacketType, Property, PropertyBuf, PropertyId, QoS, Version};
 use crate::violation::{self, Rule};
 
 use super::{Misuse, Reconnect};
@@ -149,8 +149,12 @@ pub struct Will {
     pub properties: PropertyBuf,
 }
 
-/// What a CONNECT of this version cannot say. The codec judges what is alike in all.
+/// What a CONNECT of this version cannot say, and what options have a field of their own for. The codec judges what is
+/// alike in all versions.
 pub(super) fn check(options: &Options, identity: &Identity) -> Result<(), Misuse> {
+    if options.user_properties.view().iter().any(|property| property.id() != PropertyId::UserProperty) {
+        return Err(Rule::MisplacedProperty(Host::Packet(PacketType::Connect)).into());
+    }
     let id = &identity.client_id;
     match options.version {
         Version::V31 => {

@@ -62,6 +62,19 @@ fn after_disconnect_nothing_more_is_said_until_asked() {
 }
 
 #[test]
+fn leave_can_be_taken_before_connack_but_in_3_1_not_by_word() {
+    for version in Version::ALL {
+        let mut script = Script::new(options(version));
+        script.open();
+        script.says(&["CONNECT"]);
+        script.client.disconnect(script.now, ReasonCode::Success, Properties::EMPTY).unwrap();
+        let word: &[&str] = if version == V31 { &[] } else { &["DISCONNECT 0x00"] };
+        script.says(&[word, &["close Gracefully"]].concat());
+        script.tells(&["disconnected as asked; staying away"]);
+    }
+}
+
+#[test]
 fn a_connection_that_comes_too_late_is_closed() {
     let mut script = Script::new(options(V5));
     script.client.handle(script.now, Input::Wake);

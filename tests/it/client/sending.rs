@@ -308,6 +308,8 @@ fn an_identity_no_connect_could_carry_is_misuse() {
         assert_eq!(Client::new(Arc::new(options(V31)), identity.clone(), 0).is_ok(), in_31);
         assert!(Client::new(Arc::new(options(V311)), identity, 0).is_ok());
     }
+    let hidden = Options { user_properties: properties([Property::SessionExpiryInterval(1)]), ..options(V5) };
+    assert!(Client::new(Arc::new(hidden), Identity::named("c"), 0).is_err());
     let password_alone = Identity { password: Some(b"p".as_slice().into()), ..Identity::named("c") };
     assert!(Client::new(Arc::new(options(V311)), password_alone.clone(), 0).is_err());
     assert!(Client::new(Arc::new(options(V5)), password_alone, 0).is_ok());
