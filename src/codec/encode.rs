@@ -39,7 +39,7 @@ pub fn encode(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Resul
 /// the number means nothing.
 pub fn encoded_len(packet: &Packet<'_>, version: Version) -> usize {
     let remaining = match packet {
-        Packet::Publish(packet) => publish_remaining(packet, Properties::EMPTY, version),
+        Packet::Publish(packet) => publish_remaining(packet, packet.properties.as_bytes().len(), version),
         _ => body_len(packet, version).bytes,
     };
     1 + variable_len(remaining) + remaining
@@ -62,15 +62,15 @@ pub fn publish_head(
     version: Version,
     out: &mut Vec<u8>,
 ) -> Result<(), Misuse> {
-    check_properties(own, version)?;
-    head(publish, own, own.holds(PropertyId::TopicAlias), version, out)
+    if !version.has_properties() && !publish.properties.is_empty() {
+        return Err(Misuse::NotInThisVersion);
+    }
+    head(publish, own, publish.properties.as_bytes().len(), version, out)
 }
 
 #[inline]
 fn publish(publish: &Publish<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), Misuse> {
-    check_properties(publish.properties, version)?;
-    head(publish, Properties::EMPTY, publish.properties.holds(PropertyId::TopicAlias), version, out)?;
-    out.extend_from_slice(publish.properties.as_bytes());
+    head(publish, publish.properties, 0, version, out)?;
     out.extend_from_slice(publish.payload);
     Ok(())
 }
@@ -92,22 +92,21 @@ fn check_properties(properties: Properties<'_>, version: Version) -> Result<(), 
     Err(Misuse::Illegal(property::blame(list, HOST, Side::Server).rule()))
 }
 
+/// Writes a PUBLISH up to the end of its `own` properties, which `shared` bytes of others and the payload follow.
 #[inline]
 fn head(
     publish: &Publish<'_>,
     own: Properties<'_>,
-    has_alias: bool,
+    shared: usize,
     version: Version,
     out: &mut Vec<u8>,
 ) -> Result<(), Misuse> {
-    if !version.has_properties() && !publish.properties.is_empty() {
-        return Err(Misuse::NotInThisVersion);
-    }
+    check_properties(own, version)?;
     let topic = publish.topic.as_bytes();
     if let Some((flaw, _)) = text::topic_flaw(topic) {
         return Err(Misuse::Illegal(rule(flaw, Rule::WildcardInTopic)));
     }
-    if topic.is_empty() && !has_alias {
+    if topic.is_empty() && !own.holds(PropertyId::TopicAlias) {
         return Err(Misuse::Illegal(Rule::EmptyTopic));
     }
     let packet_id = match (publish.qos, publish.packet_id) {
@@ -121,7 +120,8 @@ fn head(
     let Ok(topic_len) = u16::try_from(topic.len()) else {
         return Err(Misuse::FieldTooLong);
     };
-    let remaining = publish_remaining(publish, own, version);
+    let properties_len = own.as_bytes().len() + shared;
+    let remaining = publish_remaining(publish, properties_len, version);
     if remaining > MAX_REMAINING {
         return Err(Misuse::PacketTooLong);
     }
@@ -142,23 +142,19 @@ fn head(
         out.put(&id.get().to_be_bytes());
     }
     if version.has_properties() {
-        out.variable(own.as_bytes().len() + publish.properties.as_bytes().len());
-        out.put(own.as_bytes());
+        out.variable(properties_len);
+        if !own.is_empty() {
+            out.put(own.as_bytes());
+        }
     }
     Ok(())
 }
 
-/// The remaining length of a PUBLISH.
+/// The remaining length of a PUBLISH with so many bytes of properties.
 #[inline]
-fn publish_remaining(publish: &Publish<'_>, own: Properties<'_>, version: Version) -> usize {
-    let properties = match version {
-        Version::V5 => {
-            let length = own.as_bytes().len() + publish.properties.as_bytes().len();
-            variable_len(length) + length
-        }
-        _ => 0,
-    };
+fn publish_remaining(publish: &Publish<'_>, properties_len: usize, version: Version) -> usize {
     let packet_id = if publish.packet_id.is_some() { 2 } else { 0 };
+    let properties = if version.has_properties() { variable_len(properties_len) + properties_len } else { 0 };
     2 + publish.topic.len() + packet_id + properties + publish.payload.len()
 }
 

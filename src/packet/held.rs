@@ -25,7 +25,7 @@ const FORBIDDEN: [[u64; 16]; 2] = {
             None => Host::Will,
         };
         let mut id = 0;
-        while id < 128 {
+        while id < u8::MAX {
             if let Some(property) = PropertyId::from_u8(id) {
                 if property.sent_in(host, Side::Client) {
                     forbidden[Side::Client as usize][number] &= !property.bit();

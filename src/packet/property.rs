@@ -272,15 +272,40 @@ const TABLE: [Row; 27] = [
     },
 ];
 
-/// Identifier byte to row number plus one; 0 where there is no such property.
-const ROW_OF: [u8; 128] = {
-    let mut rows = [0; 128];
+/// One more than the highest identifier.
+const IDS: usize = PropertyId::SharedSubscriptionAvailable as usize + 1;
+
+/// Identifier byte to property.
+const BY_ID: [Option<PropertyId>; IDS] = {
+    let mut by_id = [None; IDS];
     let mut i = 0;
     while i < TABLE.len() {
-        rows[TABLE[i].id as usize] = i as u8 + 1;
+        by_id[TABLE[i].id as usize] = Some(TABLE[i].id);
+        i += 1;
+    }
+    by_id
+};
+
+/// Property to row number; the rest of the array is never looked at.
+const ROW_OF: [u8; IDS] = {
+    let mut rows = [0; IDS];
+    let mut i = 0;
+    while i < TABLE.len() {
+        rows[TABLE[i].id as usize] = i as u8;
         i += 1;
     }
     rows
+};
+
+/// Property to type, apart from the other columns, since every property that is read asks for it.
+const TYPE_OF: [PropertyType; IDS] = {
+    let mut types = [PropertyType::Byte; IDS];
+    let mut i = 0;
+    while i < TABLE.len() {
+        types[TABLE[i].id as usize] = TABLE[i].kind;
+        i += 1;
+    }
+    types
 };
 
 impl PropertyId {
@@ -292,18 +317,12 @@ impl PropertyId {
     /// The property with this identifier, if there is one. Identifiers are variable byte integers, but none exceeds 42.
     #[inline]
     pub const fn from_u8(id: u8) -> Option<Self> {
-        if id >= 128 {
-            return None;
-        }
-        match ROW_OF[id as usize] {
-            0 => None,
-            row => Some(TABLE[row as usize - 1].id),
-        }
+        if (id as usize) < IDS { BY_ID[id as usize] } else { None }
     }
 
     #[inline]
     const fn row(self) -> &'static Row {
-        &TABLE[ROW_OF[self as usize] as usize - 1]
+        &TABLE[ROW_OF[self as usize] as usize]
     }
 
     /// Its name as the standard writes it.
@@ -314,7 +333,7 @@ impl PropertyId {
     /// How its value is encoded.
     #[inline]
     pub const fn property_type(self) -> PropertyType {
-        self.row().kind
+        TYPE_OF[self as usize]
     }
 
     /// Whether it may stand in `host` at all, whoever sends it; elsewhere the packet is malformed (2.2.2.2).
