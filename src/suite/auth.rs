@@ -15,7 +15,7 @@ use super::script::{Script, auth, publish, pubrel, subscribe};
 use super::supports::Capability::{ForbiddenTopic, QoS1, QoS2, Scram};
 use super::testbed::{Login, Testbed, as_step};
 use crate::forge::{Forged, frame};
-use crate::packet::Property::{AuthenticationData, AuthenticationMethod};
+use crate::packet::Property::{AuthenticationData, AuthenticationMethod, ReceiveMaximum};
 use crate::packet::ReasonCode::{
     BadAuthenticationMethod, BadUserNameOrPassword, ContinueAuthentication, MalformedPacket, NotAuthorized,
     ProtocolError, ReAuthenticate, Success,
@@ -78,6 +78,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("auth/scram-servers-reason-code", scram_servers_reason_code)
         .claim("an AUTH with reason code 0x00, which is the server's, is turned away")
         .covers(&["mqtt5:3.15.2-1"]),
+    Case::new("auth/scram-property-of-another-packet", scram_property_of_another_packet)
+        .claim("an AUTH with a property that belongs to another packet is turned away")
+        .covers(&["mqtt5:ext-033"]),
     Case::new("auth/scram-out-of-turn", scram_out_of_turn)
         .claim("an AUTH 0x18 when no exchange is under way ends the connection")
         .covers(&["mqtt5:ext-185"]),
@@ -361,6 +364,16 @@ fn scram_servers_reason_code(t: &Testbed) -> Outcome {
     let (answer, _) = proof(&username, &password, &as_step("authenticating", challenge(&client))?)?;
     let good = message(ContinueAuthentication, &answer).wire(t)?;
     client.send_raw(&Forged::from_frame(&good).patch(0, &[Success.code()]).bytes())?;
+    client.turned_away(WRONG)
+}
+
+fn scram_property_of_another_packet(t: &Testbed) -> Outcome {
+    let (username, password) = user(t)?;
+    let client = begin(t, &username)?;
+    let (answer, _) = proof(&username, &password, &as_step("authenticating", challenge(&client))?)?;
+    let bad = listed(&[AuthenticationMethod(METHOD), AuthenticationData(answer.as_bytes()), ReceiveMaximum(10)]);
+    let good = message(ContinueAuthentication, &answer).wire(t)?;
+    client.send_raw(&Forged::from_frame(&good).properties(bad.view().as_bytes()).bytes())?;
     client.turned_away(WRONG)
 }
 

@@ -29,6 +29,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("disconnect/with-a-property-of-another-packet", with_a_property_of_another_packet)
         .claim("a DISCONNECT with a property that belongs to another packet is none: the will is published")
         .covers(&["mqtt5:ext-032"]),
+    Case::new("disconnect/with-more", with_more)
+        .claim("a DISCONNECT with bytes behind its last field is none: the will is published")
+        .covers(&["mqtt5:ext-009", "mqtt311:ext-013"]),
     Case::new("disconnect/from-the-server-is-the-last", from_the_server_is_the_last)
         .claim("the server sends nothing behind its DISCONNECT and closes")
         .covers(&["mqtt5:3.14.4-1", "mqtt5:3.14.4-2", "mqtt5:4.13.2-1"]),
@@ -68,15 +71,24 @@ fn what_comes_behind_does_not(t: &Testbed) -> Outcome {
     reader.hears(["fence"])
 }
 
-fn with_a_property_of_another_packet(t: &Testbed) -> Outcome {
+/// A good DISCONNECT ends the connection, too, but discards the will.
+fn is_none(t: &Testbed, bad: &[u8]) -> Outcome {
     t.needs(Wills)?;
     let watcher = t.join("watcher")?;
     watcher.subscribe("gone", AtMostOnce)?;
     let client = t.join_with("client", &t.connect("client").will(will("gone", "client")))?;
-    let raw = PropertyBuf::new().with(ReceiveMaximum(10));
-    client.send_raw(&Forged::from_frame(&disconnect().wire(t)?).properties(raw.view().as_bytes()).bytes())?;
+    client.send_raw(bad)?;
     client.refused(&[MalformedPacket, ProtocolError])?;
     watcher.hears(["client"])
+}
+
+fn with_a_property_of_another_packet(t: &Testbed) -> Outcome {
+    let raw = PropertyBuf::new().with(ReceiveMaximum(10));
+    is_none(t, &Forged::from_frame(&disconnect().wire(t)?).properties(raw.view().as_bytes()).bytes())
+}
+
+fn with_more(t: &Testbed) -> Outcome {
+    is_none(t, &frame(0xE0, if t.v5() { b"\0\0!" } else { b"!" }))
 }
 
 /// Which code is another case's affair, and so is a server that closes without a word.

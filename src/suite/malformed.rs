@@ -4,7 +4,7 @@
 //!
 //! Each bad packet has a connection of its own, which is known to work before; another connection looks on.
 
-use harness::case::{Case, Outcome, Stop};
+use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::bad_connect::{NOT_UTF8, listed, spoilt};
 use super::expect::{accepted, goodbye};
@@ -17,7 +17,7 @@ use super::supports::Capability::{QoS1, QoS2, TopicAliases, Wills};
 use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, frame};
 use crate::packet::Property::{
-    self, ContentType, CorrelationData, ReceiveMaximum, ResponseTopic, SubscriptionIdentifier, TopicAlias,
+    self, ContentType, CorrelationData, ReasonString, ReceiveMaximum, ResponseTopic, SubscriptionIdentifier, TopicAlias,
 };
 use crate::packet::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::packet::{
@@ -127,9 +127,17 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     })
     .claim("an UNSUBSCRIBE without a topic filter ends the connection and is not answered")
     .covers(&["mqtt5:3.10.3-2", "mqtt311:3.10.3-2"]),
-    Case::new("malformed/acknowledgement-cut-short", |t| refused(t, [frame(0x40, b""), frame(0x40, &[1])]))
-        .claim("a PUBACK without a whole packet identifier ends the connection")
-        .covers(&["mqtt5:ext-131", "mqtt311:ext-013"]),
+    Case::new("malformed/filter-without-options", |t| {
+        let good = door(1).wire(t)?;
+        refused(t, [Forged::from_frame(&good).truncate(good.len() - 3).bytes()])
+    })
+    .claim("a SUBSCRIBE whose last topic filter has no options ends the connection and is not answered")
+    .covers(&["mqtt5:3.8.3-2", "mqtt311:3.8.3-3"]),
+    Case::new("malformed/acknowledgement-cut-short", |t| {
+        refused(t, [0x40, 0x50, 0x62, 0x70].map(|first| frame(first, &[1])).into_iter().chain([frame(0x40, b"")]))
+    })
+    .claim("an acknowledgement without a whole packet identifier ends the connection")
+    .covers(&["mqtt5:ext-131", "mqtt5:ext-132", "mqtt5:ext-133", "mqtt5:ext-134", "mqtt311:ext-013"]),
     Case::new("malformed/acknowledgement-with-more", acknowledgement_with_more)
         .claim("a PUBACK with bytes behind its last field ends the connection")
         .covers(&["mqtt5:ext-009", "mqtt311:ext-013"]),
@@ -151,6 +159,15 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("malformed/repeated-property-of-publish", repeated_property_of_publish)
         .claim("a PUBLISH with one property twice ends the connection")
         .covers(&["mqtt5:ext-036", "mqtt5:ext-037", "mqtt5:ext-038"]),
+    Case::new("malformed/repeated-reason-string", |t| {
+        let twice = listed(&[ReasonString("why"), ReasonString("why")]);
+        refused(t, [forged(t, puback(9))?.properties(twice.view().as_bytes()).bytes()])
+    })
+    .claim("a PUBACK with two reason strings ends the connection")
+    .covers(&["mqtt5:ext-050"]),
+    Case::new("malformed/wildcard-in-response-topic", wildcard_in_response_topic)
+        .claim("a PUBLISH with a wildcard in its response topic is not passed on")
+        .covers(&["mqtt5:3.3.2-14"]),
     Case::new("malformed/repeated-subscription-identifier", repeated_subscription_identifier)
         .claim("a SUBSCRIBE with two subscription identifiers ends the connection and is not answered")
         .covers(&["mqtt5:ext-039"]),
@@ -327,6 +344,26 @@ fn repeated_property_of_publish(t: &Testbed) -> Outcome {
     let twice = [ContentType("text"), ResponseTopic("answer"), CorrelationData(b"1")]
         .map(|property| listed(&[property, property]));
     refused(t, twice.map(|list| good.clone().properties(list.view().as_bytes()).bytes()))
+}
+
+/// How a server is to answer nobody says, so one that passes the message on is advised.
+fn wildcard_in_response_topic(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let offender = t.join("offender")?;
+    offender.ping()?;
+    let bad = listed(&[ResponseTopic("answers/#")]);
+    offender.send_raw(&forged(t, publish("door", "open"))?.properties(bad.view().as_bytes()).bytes())?;
+    offender.vanish()?;
+    t.join("writer")?.publish(publish("door", "fence"))?;
+    match reader.hears(["fence"]) {
+        // The codec refuses the message and names the clause.
+        Err(Stop::Deviation(Deviation { clause: Some(_), came, .. })) => {
+            t.remark(None, "no message with a wildcard in its response topic", came);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn repeated_subscription_identifier(t: &Testbed) -> Outcome {
