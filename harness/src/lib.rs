@@ -2,14 +2,16 @@
 //!
 //! Reading order: [`time`] and [`rng`]; [`node`], the sans-IO contract that a broker, a client or a device
 //! keeps; [`world`], what a conformance case may do; `sim`, a world in virtual time; [`case`], [`catalogue`]
-//! and `run`, which select, play and judge; `report`, which only consumes what the runner emits.
+//! and `guard`, `judge` and `run`, which play and judge; `report`, which only consumes what the runner emits.
 //!
-//! Layers, each using only those before it: `time rng index | node world | trace | sim catalogue case | run report`.
-//! Absent on purpose: sockets, clocks, threads of its own making, and any knowledge of MQTT.
+//! Layers, each using only those before it: `time rng index | node world | trace | sim case | catalogue guard | judge |
+//! run | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
 
 pub mod case;
 pub mod catalogue;
+pub mod guard;
 pub mod index;
+pub mod judge;
 pub mod node;
 pub mod report;
 pub mod rng;

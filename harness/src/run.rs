@@ -4,14 +4,14 @@
 //! still stands are handed in. Reports only consume what it emits.
 
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::case::{Deviation, Evidence, Isolation, Outcome, Played, Stop, Verdict};
-use crate::catalogue::Level;
-use crate::trace::{Dissect, Trace};
+use crate::case::{Isolation, Played, Stop, Verdict};
+use crate::guard::catch;
+use crate::judge::Judge;
+use crate::trace::Trace;
 use crate::world::Broken;
 
 /// One case under one version of the protocol, ready to be played any number of times.
@@ -115,93 +115,6 @@ impl Summary {
     }
 }
 
-/// Turns what a case found into a verdict.
-pub struct Judge<'a> {
-    /// How binding a requirement is, by its id.
-    pub level: &'a (dyn Fn(&str) -> Level + Sync),
-    /// A fresh dissector for one run of a protocol version.
-    pub dissect: &'a (dyn Fn(&'static str) -> Box<dyn Dissect> + Sync),
-    /// A recommendation that is not followed fails, too.
-    pub strict: bool,
-}
-
-impl Judge<'_> {
-    /// The verdict on `run`, which left `played` behind.
-    fn verdict(&self, run: &Run<'_>, played: &Played) -> Verdict {
-        let ended = match &played.outcome {
-            Err(Stop::Deviation(deviation)) => Some(deviation),
-            _ => None,
-        };
-        let cited = &run.clauses;
-        // A remark that names no requirement is about what is recommended at most, whatever else the case cites.
-        let remarked = played.remarks.iter().map(|deviation| match deviation.clause {
-            Some(clause) => self.weigh(&[clause], deviation),
-            None => {
-                let (level, clauses, deviation) = self.weigh(cited, deviation);
-                (level.max(Level::Should), clauses, deviation)
-            }
-        });
-        // What ends the play breaks the requirement it names. If that is none of the case's own, such as that of a packet
-        // nobody may send, then what the case claims did not come about either.
-        let ended = ended.map(|deviation| match deviation.clause {
-            Some(clause) if cited.contains(&clause) => self.weigh(&[clause], deviation),
-            named => self.weigh(&cited.iter().copied().chain(named).collect::<Vec<_>>(), deviation),
-        });
-        let found: Vec<_> = remarked.chain(ended).collect();
-        let worst = found.iter().map(|(level, _, _)| *level).min();
-        let evidence = |level| {
-            let found = found.iter().filter(|(found, _, _)| *found == level);
-            let mut clauses: Vec<_> = found.clone().flat_map(|(_, clauses, _)| clauses.iter().copied()).collect();
-            clauses.sort_by_key(|clause| run.clauses.iter().position(|cited| cited == clause));
-            clauses.dedup();
-            let words = |pick: fn(&Deviation) -> &str| {
-                let mut words: Vec<_> = found.clone().map(|(_, _, deviation)| pick(deviation)).collect();
-                words.dedup();
-                words.join("; ")
-            };
-            let (expected, came) = (words(|deviation| &deviation.expected), words(|deviation| &deviation.came));
-            self.evidence(run, &played.trace, clauses, &expected, &came)
-        };
-        match (&played.outcome, worst) {
-            (_, Some(Level::Must)) => Verdict::Fail(evidence(Level::Must)),
-            (Err(Stop::Broken(why)), _) => {
-                Verdict::Broken(self.evidence(run, &played.trace, Vec::new(), "an environment that works", why))
-            }
-            (Err(Stop::Inconclusive(why)), _) => {
-                let expected = "that the steps this case is not about work";
-                Verdict::Inconclusive(self.evidence(run, &played.trace, Vec::new(), expected, why))
-            }
-            (Err(Stop::Skip(missing)), _) => Verdict::Skip(missing.clone()),
-            (_, Some(Level::Should)) if self.strict => Verdict::Fail(evidence(Level::Should)),
-            (_, Some(Level::Should)) => Verdict::Advise(evidence(Level::Should)),
-            // What is only permitted cannot be broken, and what was not done cannot be shown to work.
-            (Err(Stop::Deviation(deviation)), Some(Level::May)) => {
-                Verdict::Skip(format!("the standard leaves it open: {}", deviation.came))
-            }
-            _ => Verdict::Pass,
-        }
-    }
-
-    /// How bad `deviation` is, and which of these requirements it breaks: the most binding ones.
-    fn weigh<'d>(&self, among: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
-        let level = among.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
-        let broken = among.iter().copied().filter(|clause| (self.level)(clause) == level).collect();
-        (level, broken, deviation)
-    }
-
-    fn evidence(
-        &self,
-        run: &Run<'_>,
-        trace: &Trace,
-        clauses: Vec<&'static str>,
-        expected: &str,
-        came: &str,
-    ) -> Evidence {
-        let trace = trace.excerpt(&mut *(self.dissect)(run.protocol));
-        Evidence { clauses, expected: expected.to_owned(), came: came.to_owned(), trace }
-    }
-}
-
 /// The system under test where all runs share one, as something that may die under the runner's hands.
 pub trait Target: Send + Sync {
     /// Whether it still stands, else how it died. Called after each run; `doubtful` says that the run did not end well,
@@ -298,13 +211,13 @@ impl Runner<'_> {
             // Nobody listens any more only if the runner itself has panicked.
             let _ = tell.send(Message::Started(at));
             let (played, duration) = self.time(run);
-            let mut verdict = self.judge.verdict(run, &played);
+            let mut verdict = self.judge.verdict(run.protocol, &run.clauses, &played);
             let health = self.check(&verdict);
             let mut round = lock(round);
             if let Err(how) = health {
                 if party.is_one_suspect() {
                     let clauses = run.clauses.clone();
-                    verdict = Verdict::Fail(self.judge.evidence(run, &played.trace, clauses, run.claim, &how));
+                    verdict = Verdict::Fail(self.judge.evidence(run.protocol, &played.trace, clauses, run.claim, &how));
                 }
                 round.died.get_or_insert(how);
             }
@@ -418,63 +331,16 @@ fn lock(round: &Mutex<Round>) -> MutexGuard<'_, Round> {
     round.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Plays a case so that a panic in it is an outcome like any other; what the case has recorded so far is not lost.
-pub fn guarded(play: impl FnOnce() -> Outcome) -> Outcome {
-    catch(play).unwrap_or_else(|panic| {
-        Err(Stop::Broken(format!("the case panicked, which is a defect of the tester: {panic}")))
-    })
-}
-
-/// The value of `play`, or the words of its panic, which are then not printed.
-fn catch<T>(play: impl FnOnce() -> T) -> Result<T, String> {
-    quiet::install();
-    quiet::set(true);
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(play));
-    quiet::set(false);
-    outcome.map_err(|_| quiet::take())
-}
-
-/// Panics of cases go into their verdict rather than to the terminal; those of any other thread print as ever.
-mod quiet {
-    use std::cell::{Cell, RefCell};
-    use std::sync::Once;
-
-    thread_local! {
-        static QUIET: Cell<u32> = const { Cell::new(0) };
-        static WORDS: RefCell<String> = const { RefCell::new(String::new()) };
-    }
-
-    pub(super) fn install() {
-        static INSTALLED: Once = Once::new();
-        INSTALLED.call_once(|| {
-            let loud = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |panic| {
-                if QUIET.get() == 0 {
-                    return loud(panic);
-                }
-                let words = panic.payload_as_str().unwrap_or("no words");
-                let place = panic.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
-                WORDS.set(format!("{words}{place}"));
-            }));
-        });
-    }
-
-    /// Calls nest: a guarded case inside a guarded run.
-    pub(super) fn set(quiet: bool) {
-        QUIET.set(if quiet { QUIET.get() + 1 } else { QUIET.get() - 1 });
-    }
-
-    pub(super) fn take() -> String {
-        WORDS.take()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
+    use crate::case::{Deviation, Outcome};
+    use crate::catalogue::Level;
+    use crate::guard::guarded;
     use crate::node::ConnId;
+    use crate::trace::Dissect;
 
     struct Silent;
 
@@ -484,21 +350,12 @@ mod tests {
         }
     }
 
-    /// `must`, `should` and `may` are the clauses of these tests.
-    fn level(clause: &str) -> Level {
-        match clause {
-            "must" => Level::Must,
-            "should" => Level::Should,
-            _ => Level::May,
-        }
-    }
-
-    fn judge(strict: bool) -> Judge<'static> {
-        Judge { level: &level, dissect: &|_| Box::new(Silent), strict }
+    fn judge() -> Judge<'static> {
+        Judge { level: &|_| Level::Must, dissect: &|_| Box::new(Silent), strict: false }
     }
 
     fn runner(jobs: usize, target: Option<&dyn Target>) -> Runner<'_> {
-        Runner { jobs, heavy: 2, fail_fast: false, judge: judge(false), target, clock: &|| Duration::ZERO }
+        Runner { jobs, heavy: 2, fail_fast: false, judge: judge(), target, clock: &|| Duration::ZERO }
     }
 
     fn run<'a>(id: &'static str, play: impl Fn() -> Outcome + Send + Sync + 'a) -> Run<'a> {
@@ -507,8 +364,8 @@ mod tests {
         Run { id, claim: "it works", protocol: "5.0", clauses, isolation, play: Box::new(played) }
     }
 
-    fn deviation(clause: Option<&'static str>) -> Deviation {
-        Deviation { clause, expected: "this".to_owned(), came: "that".to_owned() }
+    fn fails() -> Outcome {
+        Err(Stop::Deviation(Deviation { clause: None, expected: "this".to_owned(), came: "that".to_owned() }))
     }
 
     fn verdicts(report: &Report) -> String {
@@ -521,46 +378,10 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_follows_the_outcome_and_the_level_of_the_clause() {
-        #[track_caller]
-        fn check(outcome: Outcome, remarks: &[&'static str], cited: &[&'static str], expect: &str) {
-            let remarks = remarks.iter().map(|clause| deviation(Some(clause))).collect();
-            let played = Played { outcome, remarks, trace: Trace::default() };
-            let mut run = run("a/b", || Ok(()));
-            run.clauses = cited.to_vec();
-            let words = |strict| {
-                let verdict = judge(strict).verdict(&run, &played);
-                let clauses = verdict.evidence().map_or(String::new(), |evidence| evidence.clauses.join("+"));
-                format!("{} {clauses}", verdict.as_str())
-            };
-            let (usual, strict) = (words(false), words(true));
-            let both = if usual == strict { usual } else { format!("{usual}, strict: {strict}") };
-            assert_eq!(both.trim(), expect);
-        }
-        let broke = |clause| Err(Stop::Deviation(deviation(clause)));
-        check(Ok(()), &[], &["must"], "pass");
-        check(broke(Some("must")), &[], &["must", "should"], "fail must");
-        check(broke(Some("should")), &[], &["must", "should"], "advise should, strict: fail should");
-        check(broke(Some("may")), &[], &["must", "may"], "skip");
-        // Where no clause is named, the most binding one counts; one that the case does not cite counts all the same.
-        check(broke(None), &[], &["should", "must"], "fail must");
-        check(broke(Some("must")), &[], &["may", "should"], "fail must");
-        check(broke(Some("should")), &[], &["may", "must"], "fail must");
-        // Remarks do not end a play, and count like any deviation.
-        check(Ok(()), &["should", "should"], &["must", "should"], "advise should, strict: fail should");
-        check(Ok(()), &["may"], &["may"], "pass");
-        check(broke(Some("should")), &["must"], &["must", "should"], "fail must");
-        check(Err(Stop::Inconclusive(String::new())), &["must"], &["must"], "fail must");
-        check(Err(Stop::Inconclusive(String::new())), &["should"], &["should"], "inconclusive");
-        check(Err(Stop::Skip("x".to_owned())), &[], &["must"], "skip");
-        check(Err(Stop::Broken("x".to_owned())), &[], &["must"], "broken");
-    }
-
-    #[test]
     fn results_keep_the_order_of_the_runs_however_many_play_at_once() {
         for jobs in [1, 2, 8] {
             let mut runs: Vec<_> = (0..4).map(|_| run("side/by-side", || Ok(()))).collect();
-            runs[1] = run("fails/fast", || Err(Stop::Deviation(deviation(None))));
+            runs[1] = run("fails/fast", fails);
             runs[2].isolation.heavy = true;
             let report = runner(jobs, None).play(&runs, &mut |_| {});
             let pass = "side/by-side pass";
@@ -580,7 +401,6 @@ mod tests {
 
     #[test]
     fn fail_fast_begins_nothing_after_a_fail() {
-        let fails = || Err(Stop::Deviation(deviation(None)));
         let mut runs =
             [run("a/passes", || Ok(())), run("b/fails", fails), run("c/passes", || Ok(())), run("d", || Ok(()))];
         runs[3].isolation.alone = true;

@@ -37,7 +37,7 @@ mod will_delay;
 pub mod words;
 
 use harness::case::{Case, Played};
-use harness::run::guarded;
+use harness::guard::guarded;
 use harness::world::World;
 
 use testbed::{Setting, Testbed};

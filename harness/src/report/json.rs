@@ -23,7 +23,11 @@ pub fn write<'a>(
     requirements: impl IntoIterator<Item = &'a str>,
 ) -> io::Result<()> {
     let requirement = |id: &'a str| {
-        let judging = report.results.iter().filter(|done| done.clauses.contains(&id));
+        // A case may come upon a breach of a requirement that it does not judge itself.
+        let judging = report.results.iter().filter(|done| {
+            let breach = done.verdict.evidence().is_some_and(|evidence| evidence.clauses.contains(&id));
+            breach || done.clauses.contains(&id)
+        });
         Requirement { id, status: Status::of(id, judging.map(|done| &done.verdict)) }
     };
     let document = Document {

@@ -1,0 +1,155 @@
+//! The judge: turns what a play found into a verdict, by how binding the requirements are.
+
+use crate::case::{Deviation, Evidence, Played, Stop, Verdict};
+use crate::catalogue::Level;
+use crate::trace::{Dissect, Trace};
+
+/// Turns what a case found into a verdict.
+pub struct Judge<'a> {
+    /// How binding a requirement is, by its id.
+    pub level: &'a (dyn Fn(&str) -> Level + Sync),
+    /// A fresh dissector for one run of a protocol version.
+    pub dissect: &'a (dyn Fn(&'static str) -> Box<dyn Dissect> + Sync),
+    /// A recommendation that is not followed fails, too.
+    pub strict: bool,
+}
+
+impl Judge<'_> {
+    /// The verdict on a case that cites `cited` under `protocol` and left `played` behind.
+    pub(crate) fn verdict(&self, protocol: &'static str, cited: &[&'static str], played: &Played) -> Verdict {
+        let ended = match &played.outcome {
+            Err(Stop::Deviation(deviation)) => Some(deviation),
+            _ => None,
+        };
+        // A remark that names no requirement is about what is recommended at most, whatever else the case cites.
+        let remarked = played.remarks.iter().map(|deviation| match deviation.clause {
+            Some(clause) => self.weigh(&[clause], deviation),
+            None => {
+                let (level, clauses, deviation) = self.weigh(cited, deviation);
+                (level.max(Level::Should), clauses, deviation)
+            }
+        });
+        // What ends the play breaks the requirement it names. If that is none of the case's own, such as that of a packet
+        // nobody may send, then what the case claims did not come about either.
+        let ended = ended.map(|deviation| match deviation.clause {
+            Some(clause) if cited.contains(&clause) => self.weigh(&[clause], deviation),
+            named => self.weigh(&cited.iter().copied().chain(named).collect::<Vec<_>>(), deviation),
+        });
+        let found: Vec<_> = remarked.chain(ended).collect();
+        let worst = found.iter().map(|(level, _, _)| *level).min();
+        let evidence = |level| {
+            let found = found.iter().filter(|(found, _, _)| *found == level);
+            let mut clauses: Vec<_> = found.clone().flat_map(|(_, clauses, _)| clauses.iter().copied()).collect();
+            clauses.sort_by_key(|clause| cited.iter().position(|each| each == clause));
+            clauses.dedup();
+            let words = |pick: fn(&Deviation) -> &str| {
+                let mut words: Vec<_> = found.clone().map(|(_, _, deviation)| pick(deviation)).collect();
+                words.dedup();
+                words.join("; ")
+            };
+            let (expected, came) = (words(|deviation| &deviation.expected), words(|deviation| &deviation.came));
+            self.evidence(protocol, &played.trace, clauses, &expected, &came)
+        };
+        match (&played.outcome, worst) {
+            (_, Some(Level::Must)) => Verdict::Fail(evidence(Level::Must)),
+            (Err(Stop::Broken(why)), _) => {
+                Verdict::Broken(self.evidence(protocol, &played.trace, Vec::new(), "an environment that works", why))
+            }
+            (Err(Stop::Inconclusive(why)), _) => {
+                let expected = "that the steps this case is not about work";
+                Verdict::Inconclusive(self.evidence(protocol, &played.trace, Vec::new(), expected, why))
+            }
+            (Err(Stop::Skip(missing)), _) => Verdict::Skip(missing.clone()),
+            (_, Some(Level::Should)) if self.strict => Verdict::Fail(evidence(Level::Should)),
+            (_, Some(Level::Should)) => Verdict::Advise(evidence(Level::Should)),
+            // What is only permitted cannot be broken, and what was not done cannot be shown to work.
+            (Err(Stop::Deviation(deviation)), Some(Level::May)) => {
+                Verdict::Skip(format!("the standard leaves it open: {}", deviation.came))
+            }
+            _ => Verdict::Pass,
+        }
+    }
+
+    /// How bad `deviation` is, and which of these requirements it breaks: the most binding ones.
+    fn weigh<'d>(&self, among: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
+        let level = among.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
+        let broken = among.iter().copied().filter(|clause| (self.level)(clause) == level).collect();
+        (level, broken, deviation)
+    }
+
+    /// What passed, in words, around what was expected and what came.
+    pub(crate) fn evidence(
+        &self,
+        protocol: &'static str,
+        trace: &Trace,
+        clauses: Vec<&'static str>,
+        expected: &str,
+        came: &str,
+    ) -> Evidence {
+        let trace = trace.excerpt(&mut *(self.dissect)(protocol));
+        Evidence { clauses, expected: expected.to_owned(), came: came.to_owned(), trace }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::Outcome;
+    use crate::node::ConnId;
+
+    struct Silent;
+
+    impl Dissect for Silent {
+        fn words(&mut self, _: ConnId, _: bool, _: &[u8]) -> String {
+            String::new()
+        }
+    }
+
+    /// `must`, `should` and `may` are the clauses of these tests.
+    fn level(clause: &str) -> Level {
+        match clause {
+            "must" => Level::Must,
+            "should" => Level::Should,
+            _ => Level::May,
+        }
+    }
+
+    fn deviation(clause: Option<&'static str>) -> Deviation {
+        Deviation { clause, expected: "this".to_owned(), came: "that".to_owned() }
+    }
+
+    #[test]
+    fn the_verdict_follows_the_outcome_and_the_level_of_the_clause() {
+        #[track_caller]
+        fn check(outcome: Outcome, remarks: &[&'static str], cited: &[&'static str], expect: &str) {
+            let remarks = remarks.iter().map(|clause| deviation(Some(clause))).collect();
+            let played = Played { outcome, remarks, trace: Trace::default() };
+            let words = |strict| {
+                let verdict =
+                    Judge { level: &level, dissect: &|_| Box::new(Silent), strict }.verdict("5.0", cited, &played);
+                let clauses = verdict.evidence().map_or(String::new(), |evidence| evidence.clauses.join("+"));
+                format!("{} {clauses}", verdict.as_str())
+            };
+            let (usual, strict) = (words(false), words(true));
+            let both = if usual == strict { usual } else { format!("{usual}, strict: {strict}") };
+            assert_eq!(both.trim(), expect);
+        }
+        let broke = |clause| Err(Stop::Deviation(deviation(clause)));
+        check(Ok(()), &[], &["must"], "pass");
+        check(broke(Some("must")), &[], &["must", "should"], "fail must");
+        check(broke(Some("should")), &[], &["must", "should"], "advise should, strict: fail should");
+        check(broke(Some("may")), &[], &["must", "may"], "skip");
+        // Where no clause is named, the most binding one counts; one that the case does not cite counts all the same.
+        check(broke(None), &[], &["should", "must"], "fail must");
+        check(broke(Some("must")), &[], &["may", "should"], "fail must");
+        check(broke(Some("should")), &[], &["may", "must"], "fail must");
+        // Remarks do not end a play, and count like any deviation.
+        check(Ok(()), &["should", "should"], &["must", "should"], "advise should, strict: fail should");
+        check(Ok(()), &["may"], &["may"], "pass");
+        check(broke(Some("should")), &["must"], &["must", "should"], "fail must");
+        check(Err(Stop::Inconclusive(String::new())), &["must"], &["must"], "fail must");
+        check(Err(Stop::Inconclusive(String::new())), &["should"], &["should"], "inconclusive");
+        check(Err(Stop::Skip("x".to_owned())), &[], &["must"], "skip");
+        check(Err(Stop::Broken("x".to_owned())), &[], &["must"], "broken");
+    }
+}
