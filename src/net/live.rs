@@ -171,7 +171,7 @@ impl Link {
         let (mut reader, mut writer) = split(stream);
         let mut chunk = vec![0; CHUNK];
         let mut pending: Vec<u8> = Vec::new();
-        let (mut reading, mut paused, mut unflushed) = (true, false, false);
+        let (mut reading, mut speaking, mut paused, mut unflushed) = (true, true, false, false);
         // These let what is pending go first.
         let mut closing: Option<Close> = None;
         loop {
@@ -189,7 +189,9 @@ impl Link {
             }
             tokio::select! {
                 order = orders.recv(), if closing != Some(Close::Gracefully) => match order {
-                    Some(Order::Send(bytes)) => pending.extend(bytes),
+                    Some(Order::Send(bytes)) if speaking => pending.extend(bytes),
+                    // What is said after the goodbye is not sent.
+                    Some(Order::Send(_)) => {}
                     Some(Order::Pause(pause)) => paused = pause,
                     Some(Order::Close(Close::Abruptly)) => {
                         let stream = reader.unsplit(writer);
@@ -201,7 +203,10 @@ impl Link {
                         while orders.recv().await.is_some() {}
                         return;
                     }
-                    Some(Order::Close(how)) => closing = Some(how),
+                    Some(Order::Close(how)) => {
+                        speaking = false;
+                        closing = Some(how);
+                    }
                     // The case is over.
                     None => closing = Some(Close::Gracefully),
                 },
