@@ -7,7 +7,7 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 use super::expect::Expected;
 use super::script::{ConnectScript, PingReq, Script, publish, subscribe, will};
 use super::supports::Capability::Wills;
-use super::testbed::{Testbed, as_step};
+use super::testbed::Testbed;
 use crate::forge::{Forged, field};
 use crate::packet::Property::{
     self, MaximumPacketSize, MessageExpiryInterval, PayloadFormatIndicator, ReceiveMaximum, RequestProblemInformation,
@@ -108,10 +108,6 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("connect/wildcard-in-will-topic", wildcard_in_will_topic)
         .claim("a CONNECT with a wildcard in its will topic is turned away")
         .covers(&["mqtt311:ext-038"]),
-    Case::new("connect/refused-will-is-not-published", refused_will_is_not_published)
-        .claim("the will of a CONNECT that is refused is never published")
-        .covers(&["mqtt311:ext-034"])
-        .exact_names(),
     Case::new("connect/repeated-property", repeated_property)
         .claim("a CONNECT with one property twice is turned away")
         .covers(&[
@@ -359,19 +355,6 @@ fn wildcard_in_will_topic(t: &Testbed) -> Outcome {
         client.turned_away(&[ClientIdentifierNotValid, ServerUnavailable, BadUserNameOrPassword, NotAuthorized])?;
     }
     Ok(())
-}
-
-/// Refused for its empty identifier.
-fn refused_will_is_not_published(t: &Testbed) -> Outcome {
-    t.needs(Wills)?;
-    let watcher = t.join("watcher")?;
-    watcher.subscribe("gone", AtMostOnce)?;
-    let client = t.dial("nameless")?;
-    client.send(t.connect("nameless").client_id("").clean(false).will(will("gone", "nameless")))?;
-    as_step("being refused", client.expect(refusal(ClientIdentifierNotValid)))?;
-    client.closes_by(t.now() + t.timing().answer)?;
-    t.join("writer")?.publish(publish("gone", "fence"))?;
-    watcher.hears(["fence"])
 }
 
 /// Each CONNECT with exactly these properties is turned away.

@@ -4,7 +4,7 @@
 //!
 //! Each bad packet has a connection of its own, which is known to work before; another connection looks on.
 
-use harness::case::{Case, Deviation, Outcome, Stop};
+use harness::case::{Case, Outcome, Stop};
 
 use super::bad_connect::{NOT_UTF8, listed, spoilt};
 use super::expect::{accepted, goodbye};
@@ -165,9 +165,6 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     })
     .claim("a PUBACK with two reason strings ends the connection")
     .covers(&["mqtt5:ext-050"]),
-    Case::new("malformed/wildcard-in-response-topic", wildcard_in_response_topic)
-        .claim("a PUBLISH with a wildcard in its response topic is not passed on")
-        .covers(&["mqtt5:3.3.2-14"]),
     Case::new("malformed/repeated-subscription-identifier", repeated_subscription_identifier)
         .claim("a SUBSCRIBE with two subscription identifiers ends the connection and is not answered")
         .covers(&["mqtt5:ext-039"]),
@@ -344,26 +341,6 @@ fn repeated_property_of_publish(t: &Testbed) -> Outcome {
     let twice = [ContentType("text"), ResponseTopic("answer"), CorrelationData(b"1")]
         .map(|property| listed(&[property, property]));
     refused(t, twice.map(|list| good.clone().properties(list.view().as_bytes()).bytes()))
-}
-
-/// How a server is to answer nobody says, so one that passes the message on is advised.
-fn wildcard_in_response_topic(t: &Testbed) -> Outcome {
-    let reader = t.join("reader")?;
-    reader.subscribe("door", AtMostOnce)?;
-    let offender = t.join("offender")?;
-    offender.ping()?;
-    let bad = listed(&[ResponseTopic("answers/#")]);
-    offender.send_raw(&forged(t, publish("door", "open"))?.properties(bad.view().as_bytes()).bytes())?;
-    offender.vanish()?;
-    t.join("writer")?.publish(publish("door", "fence"))?;
-    match reader.hears(["fence"]) {
-        // The codec refuses the message and names the clause.
-        Err(Stop::Deviation(Deviation { clause: Some(_), came, .. })) => {
-            t.remark(None, "no message with a wildcard in its response topic", came);
-            Ok(())
-        }
-        other => other,
-    }
 }
 
 fn repeated_subscription_identifier(t: &Testbed) -> Outcome {
