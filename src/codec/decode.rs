@@ -79,9 +79,11 @@ fn misframed(frame: &[u8], length: usize, number: u8) -> Refusal {
 /// that three packets are sent at QoS 1.
 #[inline]
 fn packet_type(number: u8, flags: u8, version: Version, sender: Side) -> Result<PacketType, Refusal> {
+    if number == PacketType::Publish as u8 {
+        // Most packets are; anybody may send one, and its flags say something.
+        return Ok(PacketType::Publish);
+    }
     let packet = match PacketType::from_u8(number) {
-        // Anybody may send one, and its flags say something.
-        Some(PacketType::Publish) => return Ok(PacketType::Publish),
         None => return Err(Rule::ReservedPacketType.into()),
         Some(PacketType::Auth) if version != Version::V5 => return Err(Rule::ReservedPacketType.into()),
         Some(packet) => packet,

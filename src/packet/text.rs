@@ -67,10 +67,13 @@ fn any_topic(bytes: &[u8]) -> Result<&str, (Flaw, usize)> {
 fn is_plain<const TOPIC: bool>(bytes: &[u8]) -> bool {
     let mut odd = 0;
     if let Some(last) = bytes.last_chunk::<8>() {
-        for word in bytes.as_chunks::<8>().0 {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
             odd |= odd_bytes::<TOPIC>(u64::from_ne_bytes(*word));
         }
-        odd |= odd_bytes::<TOPIC>(u64::from_ne_bytes(*last));
+        if !rest.is_empty() {
+            odd |= odd_bytes::<TOPIC>(u64::from_ne_bytes(*last));
+        }
     } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         odd = odd_bytes::<TOPIC>(u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last)));
     } else {
