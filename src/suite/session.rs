@@ -353,7 +353,7 @@ fn lasts_as_long_as_its_connection(t: &Testbed) -> Outcome {
 fn does_not_expire_while_connected(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
     let reader = lasts(t, "reader", 1, false)?;
-    t.sleep(Duration::from_secs(3));
+    t.sleep_alive(Duration::from_secs(3), &[&reader])?;
     t.join("writer")?.publish(publish("door", "open"))?;
     reader.hears(["open"])?;
     reader.vanish()?;

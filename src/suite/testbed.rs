@@ -360,6 +360,22 @@ impl Testbed {
         while self.pump(deadline) {}
     }
 
+    /// Lets this much time pass while these connections are kept alive, as a server that imposes a short keep alive asks:
+    /// a step.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if a PINGREQ is not answered.
+    pub fn sleep_alive(&self, span: Duration, peers: &[&Peer<'_>]) -> Result<(), Stop> {
+        let until = self.now() + span;
+        while self.now() < until {
+            self.sleep(until.since(self.now()).min(Duration::from_secs(1)));
+            for peer in peers {
+                peer.ping()?;
+            }
+        }
+        Ok(())
+    }
+
     // Findings.
 
     /// Notes that something recommended was not done, and goes on.

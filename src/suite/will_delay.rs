@@ -84,9 +84,8 @@ fn reconnecting_cancels(t: &Testbed) -> Outcome {
     if t.now().since(ended) > Duration::from_secs(1) {
         return Err(Stop::Inconclusive("reconnecting took longer than half of the will delay".into()));
     }
-    t.sleep(Duration::from_secs(3));
-    next_is_anothers(t, &watcher)?;
-    resumed.ping()
+    t.sleep_alive(Duration::from_secs(3), &[&watcher, &resumed])?;
+    next_is_anothers(t, &watcher)
 }
 
 fn clean_start_publishes(t: &Testbed) -> Outcome {
