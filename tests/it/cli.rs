@@ -142,6 +142,14 @@ fn a_failure_is_reported_in_every_form_and_its_command_repeats_it() {
     }
 }
 
+#[test]
+fn fail_fast_begins_nothing_after_the_first_fail() {
+    let url = serve(Emptiness::Acknowledges);
+    let options = ["conform", &url, "--filter", "qos1/", "--timeout", "100ms", "--jobs", "1"];
+    let fast = [&options[..], &["--fail-fast"]].concat();
+    check(&fast, 1, &["1 runs in", "1 fail", "runs were not played"]);
+}
+
 /// What docs/json-report.md promises.
 fn check_schema(report: &Value) {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
