@@ -303,6 +303,6 @@ fn too_large_for_the_server_is_refused(t: &Testbed) -> Outcome {
     let fits = payload_for(t, limit as usize, door)?;
     writer.send(door(&fits))?;
     writer.expect(accepted(PubAck, 1))?;
-    writer.send(door(&format!("{fits}x")))?;
+    writer.send_raw(&door(&format!("{fits}x")).wire(t)?)?;
     writer.refused(&[ReasonCode::PacketTooLarge])
 }

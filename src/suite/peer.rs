@@ -76,9 +76,13 @@ impl<'t> Peer<'t> {
     /// Sends a packet, or bytes.
     ///
     /// # Errors
-    /// [`Stop::Broken`] where this version has no such packet.
+    /// [`Stop::Broken`] where this version has no such packet, [`Stop::Skip`] where it is larger than the target takes.
     pub fn send(&self, script: impl Script) -> Result<(), Stop> {
         let bytes = script.wire(self.testbed)?;
+        let limit = self.testbed.supports().maximum_packet_size.map_or(usize::MAX, |size| size as usize);
+        if script.is_legal() && bytes.len() > limit {
+            return Err(Stop::Skip(format!("needs a maximum packet size of {} bytes or more", bytes.len())));
+        }
         self.testbed.send_bytes(self.conn, bytes)
     }
 

@@ -7,7 +7,7 @@ use harness::world::World;
 
 use super::expect::welcome;
 use super::script::disconnect;
-use super::supports::Supports;
+use super::supports::{SESSION_SECONDS, Supports};
 use super::testbed::{Setting, Testbed};
 use crate::packet::{Packet, Property};
 
@@ -30,7 +30,7 @@ pub fn probe(setting: Setting, world: Box<dyn World>) -> Result<Probed, Stop> {
     let peer = testbed.dial("probe")?;
     let asked = testbed.now();
     // A server that keeps no sessions says so only to those who ask for one.
-    peer.send(testbed.connect("probe").with(Property::SessionExpiryInterval(300)))?;
+    peer.send(testbed.connect("probe").with(Property::SessionExpiryInterval(SESSION_SECONDS)))?;
     let came = peer.expect(welcome(None))?;
     let supports = match came.packet.packet() {
         Packet::ConnAck(connack) => supports.announced(version, &connack),

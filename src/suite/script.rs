@@ -19,11 +19,20 @@ pub trait Script {
     /// # Errors
     /// [`Stop::Broken`] where this version has no such packet: the case is wrong.
     fn wire(&self, testbed: &Testbed) -> Result<Vec<u8>, Stop>;
+
+    /// Whether it is meant to be legal, and so must keep to the limits that the target announced.
+    fn is_legal(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Script> Script for &S {
     fn wire(&self, testbed: &Testbed) -> Result<Vec<u8>, Stop> {
         (*self).wire(testbed)
+    }
+
+    fn is_legal(&self) -> bool {
+        (*self).is_legal()
     }
 }
 
@@ -34,6 +43,10 @@ pub struct Raw(pub Vec<u8>);
 impl Script for Raw {
     fn wire(&self, _: &Testbed) -> Result<Vec<u8>, Stop> {
         Ok(self.0.clone())
+    }
+
+    fn is_legal(&self) -> bool {
+        false
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Supports {
     pub shared: bool,
     /// Subscription identifiers (5.0).
     pub subscription_identifiers: bool,
-    /// Sessions that outlive their connection.
+    /// Sessions that outlive their connection, by five minutes at least.
     pub sessions: bool,
     /// Wills.
     pub wills: bool,
@@ -74,6 +74,9 @@ impl Default for Supports {
     }
 }
 
+/// How long the sessions are that a case asks for, unless it is about their length, in seconds.
+pub const SESSION_SECONDS: u32 = 300;
+
 /// A capability as cases ask for it and as a Skip names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
@@ -121,7 +124,7 @@ impl Capability {
             Self::Wildcards => "wildcard subscriptions".into(),
             Self::Shared => "shared subscriptions".into(),
             Self::SubscriptionIdentifiers => "subscription identifiers".into(),
-            Self::Sessions => "sessions that outlive a connection".into(),
+            Self::Sessions => "sessions that outlive a connection by five minutes".into(),
             Self::Wills => "wills".into(),
             Self::TopicAliases(count) => format!("a topic alias maximum of {count} or more"),
             Self::DollarTopics => "client publishes to $ topics".into(),
@@ -192,7 +195,8 @@ impl Supports {
         self.receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
         self.maximum_packet_size = properties.maximum_packet_size();
         self.server_keep_alive = properties.server_keep_alive();
-        self.sessions &= properties.session_expiry_interval() != Some(0);
+        // A server may cut what was asked for; a session shorter than that is none to count on.
+        self.sessions &= properties.session_expiry_interval().is_none_or(|granted| granted >= SESSION_SECONDS);
         self
     }
 }

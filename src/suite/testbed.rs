@@ -17,7 +17,7 @@ use harness::world::{Arrived, Endpoint, OpenError, Sut, World};
 use super::expect::welcome;
 use super::peer::Peer;
 use super::script::{ConnectScript, PublishScript, disconnect, publish};
-use super::supports::{Capability, Supports};
+use super::supports::{Capability, SESSION_SECONDS, Supports};
 use super::websocket_stream::{self, Stream};
 use crate::codec::{PacketBuf, frame};
 use crate::packet::{Packet, Property, Side, Version};
@@ -264,7 +264,7 @@ impl Testbed {
     /// A CONNECT for this role that makes or resumes a session of five minutes (of any length before 5.0).
     pub fn connect_persistent(&self, role: &str, clean: bool) -> ConnectScript {
         let clean = clean && self.v5();
-        self.connect(role).clean(clean).with(Property::SessionExpiryInterval(300))
+        self.connect(role).clean(clean).with(Property::SessionExpiryInterval(SESSION_SECONDS))
     }
 
     /// Opens a connection and sends nothing.

@@ -10,7 +10,7 @@ use harness::world::Endpoint;
 use testament::broker::behaviour::{Behaviour, Overlap};
 use testament::broker::{Broker, Settings};
 use testament::catalogue::catalogue;
-use testament::suite::supports::Supports;
+use testament::suite::supports::{SESSION_SECONDS, Supports};
 use testament::suite::testbed::{Route, Setting, Timing};
 use testament::suite::{cases, play};
 
@@ -26,6 +26,7 @@ fn supports(behaviour: &Behaviour) -> Supports {
         receive_maximum: behaviour.receive_maximum,
         maximum_packet_size: Some(behaviour.maximum_packet_size),
         server_keep_alive: behaviour.server_keep_alive,
+        sessions: behaviour.session_expiry_maximum.is_none_or(|longest| longest >= SESSION_SECONDS),
         dollar_topics: behaviour.dollar_topics,
         assigned_identifiers: behaviour.assigns_client_ids,
         client_identifier_bytes: behaviour.client_id_maximum.into(),
@@ -119,4 +120,19 @@ fn limits_of_its_own() {
         client_id_maximum: 23,
         ..Behaviour::default()
     });
+}
+
+#[test]
+fn a_keep_alive_of_the_servers_own() {
+    check(Behaviour { server_keep_alive: Some(2), ..Behaviour::default() });
+}
+
+#[test]
+fn short_sessions() {
+    check(Behaviour { session_expiry_maximum: Some(1), ..Behaviour::default() });
+}
+
+#[test]
+fn small_packets() {
+    check(Behaviour { maximum_packet_size: 1000, ..Behaviour::default() });
 }
