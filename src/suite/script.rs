@@ -36,6 +36,24 @@ impl<S: Script> Script for &S {
     }
 }
 
+/// Every script with properties takes them one by one.
+macro_rules! with_properties {
+    ($($script:ident)*) => {
+        $(
+            impl $script {
+                /// With one property more (5.0; left out before).
+                #[must_use]
+                pub fn with(mut self, property: Property<'_>) -> Self {
+                    self.properties.push(property);
+                    self
+                }
+            }
+        )*
+    };
+}
+
+with_properties! { PublishScript AckScript SubscribeScript UnsubscribeScript ReasonScript WillScript ConnectScript }
+
 /// Bytes as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw(pub Vec<u8>);
@@ -129,13 +147,6 @@ impl PublishScript {
         Self { dup: true, ..self.clone() }
     }
 
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
-
     /// The topic name is not the case's own but exactly this.
     #[must_use]
     pub fn exact(mut self) -> Self {
@@ -206,13 +217,6 @@ impl AckScript {
         self.reason = reason;
         self
     }
-
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
 }
 
 impl Script for AckScript {
@@ -263,13 +267,6 @@ impl SubscribeScript {
         self.filters.push((filter.into(), SubscriptionOptions::qos(qos), true));
         self
     }
-
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
 }
 
 impl Script for SubscribeScript {
@@ -301,15 +298,6 @@ pub struct UnsubscribeScript {
 pub fn unsubscribe<'a>(id: u16, filters: impl IntoIterator<Item = &'a str>) -> UnsubscribeScript {
     let filters = filters.into_iter().map(String::from).collect();
     UnsubscribeScript { id, filters, properties: PropertyBuf::new() }
-}
-
-impl UnsubscribeScript {
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
 }
 
 impl Script for UnsubscribeScript {
@@ -361,13 +349,6 @@ impl ReasonScript {
         self.reason = reason;
         self
     }
-
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
 }
 
 impl Script for ReasonScript {
@@ -415,13 +396,6 @@ impl WillScript {
     #[must_use]
     pub fn retained(mut self) -> Self {
         self.retain = true;
-        self
-    }
-
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
         self
     }
 }
@@ -475,13 +449,6 @@ impl ConnectScript {
     #[must_use]
     pub fn login(mut self, username: Option<&str>, password: Option<&[u8]>) -> Self {
         self.login = Some((username.map(Into::into), password.map(Into::into)));
-        self
-    }
-
-    /// With one property more (5.0; left out before).
-    #[must_use]
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
         self
     }
 }
