@@ -1,5 +1,7 @@
 //! A conformance case and what can come of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::trace::{Excerpt, Trace};
 
 /// One claim about a system under test, and the play that shows it true or false. `T` is the testbed the protocol hands
@@ -133,16 +135,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Which of the six it is.
+    pub const fn kind(&self) -> VerdictKind {
+        match self {
+            Self::Pass => VerdictKind::Pass,
+            Self::Skip(_) => VerdictKind::Skip,
+            Self::Advise(_) => VerdictKind::Advise,
+            Self::Inconclusive(_) => VerdictKind::Inconclusive,
+            Self::Fail(_) => VerdictKind::Fail,
+            Self::Broken(_) => VerdictKind::Broken,
+        }
+    }
+
     /// The name reports use: `pass`, `skip`, `advise`, `inconclusive`, `fail` or `broken`.
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Skip(_) => "skip",
-            Self::Advise(_) => "advise",
-            Self::Inconclusive(_) => "inconclusive",
-            Self::Fail(_) => "fail",
-            Self::Broken(_) => "broken",
-        }
+        self.kind().as_str()
     }
 
     /// What it rests on; a pass and a skip rest on nothing that is kept.
@@ -160,6 +167,33 @@ impl Verdict {
         match self {
             Self::Skip(missing) => Some(missing),
             other => other.evidence().map(|evidence| evidence.came.as_str()),
+        }
+    }
+}
+
+/// Which verdict, without what it rests on; a later one weighs more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each is the kind of the verdict of its name")]
+pub enum VerdictKind {
+    Pass,
+    Skip,
+    Advise,
+    Inconclusive,
+    Broken,
+    Fail,
+}
+
+impl VerdictKind {
+    /// The name reports use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Skip => "skip",
+            Self::Advise => "advise",
+            Self::Inconclusive => "inconclusive",
+            Self::Broken => "broken",
+            Self::Fail => "fail",
         }
     }
 }

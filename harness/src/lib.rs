@@ -2,11 +2,13 @@
 //!
 //! Reading order: [`time`] and [`rng`]; [`node`], the sans-IO contract that a broker, a client or a device
 //! keeps; [`world`], what a conformance case may do; `sim`, a world in virtual time; [`case`], [`catalogue`]
-//! and `guard`, `judge` and `run`, which play and judge; `report`, which only consumes what the runner emits.
+//! and `guard`, `judge` and `run`, which play and judge; `report`, which only consumes what the runner emits, and [`baseline`], which
+//! compares it with what is known.
 //!
 //! Layers, each using only those before it: `time rng index | node world | trace | sim case | catalogue guard | judge |
-//! run | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
+//! run | baseline | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
 
+pub mod baseline;
 pub mod case;
 pub mod catalogue;
 pub mod guard;

@@ -1,20 +1,22 @@
 //! `testament conform`: judges a broker.
 
+mod known;
+mod outputs;
 mod selection;
 mod venue;
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use harness::baseline::Difference;
 use harness::case::{Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
 use harness::report::terminal::Terminal;
-use harness::report::{Heading, json, junit, trace};
+use harness::report::{Heading, difference};
 use harness::run::{Done, Event, Report, Run, Runner, Summary};
 use harness::trace::Dissect;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,6 +31,7 @@ use crate::suite::supports::Supports;
 use crate::suite::testbed::{Login, Setting, Timing};
 use crate::suite::words::Words;
 use crate::sut::Target;
+use outputs::Outputs;
 use selection::{Chosen, protocol};
 use venue::Venue;
 
@@ -75,6 +78,12 @@ pub(super) struct Conform {
     /// Write a report for build servers
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Compare with the deviations that this file lists: only new ones fail the run (docs/command-line.md)
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Bring the baseline up to this run; reasons already written stay
+    #[arg(long, requires = "baseline")]
+    update_baseline: bool,
     /// Write all that passed on the wire, also in cases that passed
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -101,13 +110,6 @@ pub(super) struct Conform {
     capabilities: Option<PathBuf>,
 }
 
-/// Where reports go, opened before the run so that a wrong path costs no run.
-struct Outputs {
-    json: Option<File>,
-    junit: Option<File>,
-    trace: Option<File>,
-}
-
 impl Conform {
     /// Judges the reference broker in virtual time.
     pub(super) fn reference() -> Self {
@@ -119,10 +121,12 @@ impl Conform {
         let target = Target::named(&self.target)?;
         let cases = selection::cases(&self.case, self.filter.as_deref())?;
         let outputs = Outputs {
-            json: created(self.json.as_deref())?,
-            junit: created(self.junit.as_deref())?,
-            trace: created(self.trace.as_deref())?,
+            json: outputs::created(self.json.as_deref())?,
+            junit: outputs::created(self.junit.as_deref())?,
+            trace: outputs::created(self.trace.as_deref())?,
         };
+        let baseline =
+            self.baseline.as_deref().map(|path| known::File::read(path, self.update_baseline)).transpose()?;
         let venue = self.venue(target)?;
         let settings = self.settings(&venue)?;
         let chosen = selection::runs(&cases, settings.iter().map(|setting| setting.version))?;
@@ -166,7 +170,7 @@ impl Conform {
         unless_closed(terminal.write(&mut io::stdout().lock(), &heading, &report, clock()))?;
         let versions: Vec<_> = settings.iter().map(|setting| setting.version).collect();
         outputs.write(&heading, &report, &versions, &began, &dissect).context("cannot write a report")?;
-        Ok(exit_code(&report))
+        baseline.map_or_else(|| Ok(exit_code(&report, None)), |baseline| self.against(baseline, &report))
     }
 
     fn venue(&self, target: Target) -> anyhow::Result<Venue> {
@@ -287,6 +291,20 @@ impl Conform {
         Run { id: case.id, claim: case.claim, protocol: version.as_str(), clauses, isolation, play: Box::new(play) }
     }
 
+    /// Compares with the baseline, and brings it up to date where that is asked for; the number is the exit code.
+    fn against(&self, mut known: known::File, report: &Report) -> anyhow::Result<u8> {
+        unless_closed(difference::write(&mut io::stdout().lock(), &known.baseline.compare(report)))?;
+        if self.update_baseline {
+            known.baseline = known.baseline.updated(report);
+            known.write()?;
+        }
+        let unsaid = known.baseline.entries().filter(|entry| entry.reason.trim().is_empty()).count();
+        if unsaid > 0 {
+            eprintln!("testament: {unsaid} entries of the baseline have no reason yet; say in each why it may stay");
+        }
+        Ok(exit_code(report, Some(&known.baseline.compare(report))))
+    }
+
     /// The command that plays this run again.
     fn repeat(&self, seed: u64, done: &Done) -> String {
         let mut words = vec!["testament".to_owned(), "conform".to_owned(), self.target.clone()];
@@ -321,48 +339,18 @@ impl Conform {
     }
 }
 
-impl Outputs {
-    fn write(
-        self,
-        heading: &Heading,
-        report: &Report,
-        versions: &[Version],
-        began: &str,
-        dissect: &dyn Fn(&'static str) -> Box<dyn Dissect>,
-    ) -> io::Result<()> {
-        if let Some(file) = self.json {
-            let bound =
-                catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
-            let mut out = BufWriter::new(file);
-            json::write(&mut out, heading, report, bound.map(|each| each.id.as_str()))?;
-            out.flush()?;
-        }
-        if let Some(file) = self.junit {
-            let mut out = BufWriter::new(file);
-            junit::write(&mut out, heading, report, began)?;
-            out.flush()?;
-        }
-        if let Some(file) = self.trace {
-            let mut out = BufWriter::new(file);
-            trace::write(&mut out, report, dissect)?;
-            out.flush()?;
-        }
-        Ok(())
-    }
-}
-
-fn created(path: Option<&Path>) -> anyhow::Result<Option<File>> {
-    let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
-    path.map(create).transpose()
-}
-
-/// The exit code, and the reason for it where the report does not say it.
-fn exit_code(report: &Report) -> u8 {
-    let summary = Summary::of(&report.results);
-    if summary.fail > 0 {
+/// The exit code, and the reason for it where the report does not say it. Beside a baseline only what is new counts
+/// against the target.
+fn exit_code(report: &Report, difference: Option<&Difference<'_>>) -> u8 {
+    let all = Summary::of(&report.results);
+    let counted = match difference {
+        Some(difference) => Summary::of(difference.new.iter().map(|(done, _)| *done)),
+        None => Summary { advise: 0, ..all },
+    };
+    if counted.fail + counted.advise > 0 {
         return FAILED;
     }
-    if summary.broken + summary.inconclusive > 0 {
+    if counted.broken + counted.inconclusive > 0 {
         eprintln!("testament: some cases came to no verdict; the reasons are above");
         return TROUBLE;
     }
@@ -370,7 +358,7 @@ fn exit_code(report: &Report) -> u8 {
         eprintln!("testament: the target was lost before the end; start it again and repeat");
         return TROUBLE;
     }
-    if summary.pass == 0 {
+    if all.pass == 0 && difference.is_none_or(|difference| difference.unchanged.is_empty()) {
         eprintln!("testament: no case passed, so nothing was shown; choose others, or give the target what they need");
         return TROUBLE;
     }

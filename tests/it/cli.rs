@@ -37,7 +37,7 @@ fn check(arguments: &[&str], code: i32, texts: &[&str]) {
 }
 
 /// A hollow broker on a socket, as long as the test process lives.
-fn serve(emptiness: Emptiness) -> String {
+pub(crate) fn serve(emptiness: Emptiness) -> String {
     let runtime = host::runtime().unwrap();
     let url = Url { port: 0, ..Url::loopback(Endpoint::Tcp) };
     let listener = runtime.block_on(Listener::bind(&url, None)).unwrap();

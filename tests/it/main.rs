@@ -13,6 +13,8 @@ mod freedoms;
 mod hollow;
 mod net;
 #[cfg(feature = "net")]
+mod regression;
+#[cfg(feature = "net")]
 mod serve;
 mod served;
 mod tidy;

@@ -48,15 +48,8 @@ impl Terminal<'_> {
         writeln!(out, "testament {} judges {target}, {place}, seed {}\n", heading.tool_version, heading.seed)?;
         self.table(out, report)?;
         self.skipped(out, report)?;
-        let severity = |done: &&Done| match done.verdict {
-            Verdict::Pass | Verdict::Skip(_) => 0,
-            Verdict::Advise(_) => 1,
-            Verdict::Inconclusive(_) => 2,
-            Verdict::Broken(_) => 3,
-            Verdict::Fail(_) => 4,
-        };
         let mut found: Vec<_> = report.results.iter().filter(|done| done.verdict.evidence().is_some()).collect();
-        found.sort_by_key(severity);
+        found.sort_by_key(|done| done.verdict.kind());
         for done in found {
             self.finding(out, done)?;
         }

@@ -1,0 +1,63 @@
+//! The reports that go to files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use harness::report::{Heading, json, junit, trace};
+use harness::run::Report;
+use harness::trace::Dissect;
+
+use crate::catalogue::catalogue;
+use crate::packet::Version;
+
+/// Where reports go, opened before the run so that a wrong path costs no run.
+pub(super) struct Outputs {
+    pub(super) json: Option<File>,
+    pub(super) junit: Option<File>,
+    pub(super) trace: Option<File>,
+}
+
+impl Outputs {
+    /// Writes each report that was asked for.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(super) fn write(
+        self,
+        heading: &Heading,
+        report: &Report,
+        versions: &[Version],
+        began: &str,
+        dissect: &dyn Fn(&'static str) -> Box<dyn Dissect>,
+    ) -> io::Result<()> {
+        if let Some(file) = self.json {
+            let bound =
+                catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
+            let mut out = BufWriter::new(file);
+            json::write(&mut out, heading, report, bound.map(|each| each.id.as_str()))?;
+            out.flush()?;
+        }
+        if let Some(file) = self.junit {
+            let mut out = BufWriter::new(file);
+            junit::write(&mut out, heading, report, began)?;
+            out.flush()?;
+        }
+        if let Some(file) = self.trace {
+            let mut out = BufWriter::new(file);
+            trace::write(&mut out, report, dissect)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// The file at `path`, made or emptied.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn created(path: Option<&Path>) -> anyhow::Result<Option<File>> {
+    let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    path.map(create).transpose()
+}

@@ -1,0 +1,76 @@
+//! A suite kept in a build: a baseline of what is known, and two runs compared.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
+
+use std::path::Path;
+use std::process::Command;
+
+use testament::hollow::Emptiness;
+
+use crate::cli::serve;
+use crate::served::Served;
+
+/// Runs testament; gives its exit code and all that it said.
+fn testament(arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_testament")).args(arguments).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), said)
+}
+
+/// The exit code must be this one, and what is printed must contain each of these texts.
+#[track_caller]
+fn check(arguments: &[&str], code: i32, texts: &[&str]) {
+    let (ended, said) = testament(arguments);
+    assert_eq!(ended, code, "{arguments:?}: {said}");
+    for text in texts {
+        assert!(said.contains(text), "{arguments:?} does not say `{text}`: {said}");
+    }
+}
+
+/// Judges a few cases, of which a broker that acknowledges everything and delivers nothing fails some.
+fn judged<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let few = ["conform", url, "--protocol", "5.0", "--filter", "qos", "--timeout", "100ms"];
+    [&few[..], more].concat()
+}
+
+fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn only_what_is_new_fails_beside_a_baseline() {
+    let (poor, good) = (serve(Emptiness::Acknowledges), Served::new(&["--listen", "mqtt://127.0.0.1:0"]));
+    let dir = tempfile::tempdir().unwrap();
+    let file = path(dir.path(), "known.ron");
+    let known = ["--baseline", &file];
+    let update = ["--baseline", &file, "--update-baseline"];
+    check(&judged(&poor, &known), 2, &["cannot read the baseline", "--update-baseline writes a first one"]);
+    // The first baseline knows everything, and asks for reasons.
+    check(&judged(&poor, &update), 0, &["\nNEW    ", "have no reason yet"]);
+    check(&judged(&poor, &known), 0, &["beside the baseline: 0 new, ", " as known", "have no reason yet"]);
+    let text = std::fs::read_to_string(&file).unwrap().replace("reason: \"\"", "reason: \"it is poor\"");
+    std::fs::write(&file, &text).unwrap();
+    let (_, said) = testament(&judged(&poor, &known));
+    assert!(!said.contains("no reason yet"), "{said}");
+    // What is gone from the list is new.
+    let failing = text.lines().find(|line| line.contains("verdict: fail")).unwrap();
+    std::fs::write(&file, text.replace(&format!("{failing}\n"), "")).unwrap();
+    check(&judged(&poor, &known), 1, &["\nNEW    ", "beside the baseline: 1 new, "]);
+    // An update keeps the reasons that are there.
+    check(&judged(&poor, &update), 0, &["1 entries of the baseline have no reason yet"]);
+    let updated = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(updated.replacen("reason: \"\"", "reason: \"it is poor\"", 1), text);
+    // What is mended is announced, and fails nothing; an update drops it.
+    check(&judged(&good.url, &known), 0, &["\nFIXED  ", "passes; it was known as fail", "0 new"]);
+    check(&judged(&good.url, &update), 0, &["\nFIXED  "]);
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("case:"));
+}
+
+#[test]
+fn a_baseline_that_is_none_is_trouble_before_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = path(dir.path(), "known.ron");
+    std::fs::write(&file, "[(case: \"a/b\", protocol: \"5.0\", verdict: fail, reason: \"\", note: \"\")]").unwrap();
+    check(&["conform", "--baseline", &file], 2, &["known.ron:1:", "note"]);
+    check(&["conform", "--update-baseline"], 2, &["--baseline"]);
+}
