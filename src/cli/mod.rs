@@ -1,5 +1,6 @@
 //! The command line: one file per verb. Exit codes are documented constants; every error says what to do.
 
+mod compare;
 mod conform;
 mod connect;
 mod explain;
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 /// At least one Pass and no Fail, Broken or Inconclusive; for other verbs: done.
 pub const OK: u8 = 0;
-/// Any Fail.
+/// Any Fail; of two runs, anything worse in the later one.
 pub const FAILED: u8 = 1;
 /// Usage or environment, or any Broken or Inconclusive without a Fail.
 pub const TROUBLE: u8 = 2;
@@ -35,6 +36,8 @@ struct Cli {
 enum Verb {
     /// Judge a broker against the standards
     Conform(Box<conform::Conform>),
+    /// Say what changed between two runs, the worst first
+    Compare(compare::Compare),
     /// List cases, requirements or brokers
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.verb.unwrap_or_else(|| Verb::Conform(Box::new(conform::Conform::reference()))) {
         Verb::Conform(verb) => verb.run(),
+        Verb::Compare(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),

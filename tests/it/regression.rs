@@ -74,3 +74,21 @@ fn a_baseline_that_is_none_is_trouble_before_the_run() {
     check(&["conform", "--baseline", &file], 2, &["known.ron:1:", "note"]);
     check(&["conform", "--update-baseline"], 2, &["--baseline"]);
 }
+
+#[test]
+fn two_runs_are_compared() {
+    let (poor, good) = (serve(Emptiness::Acknowledges), Served::new(&["--listen", "mqtt://127.0.0.1:0"]));
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (path(dir.path(), "old.json"), path(dir.path(), "new.json"));
+    testament(&judged(&good.url, &["--json", &old]));
+    testament(&judged(&poor, &["--json", &new]));
+    check(&["compare", &old, &old], 0, &[&format!("from {0} to {0}", good.url), "0 worse, 0 better, 0 gone, 0 new"]);
+    check(&["compare", &old, &new], 1, &["\nNEWLY FAIL          ", ", was pass: "]);
+    check(&["compare", &new, &old], 0, &["\nFIXED               ", ", was fail", "0 worse, "]);
+    let (code, said) = testament(&["compare", &old, &new, "--json"]);
+    let comparison: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &comparison["changes"][0]["change"]), (1, &"newly-fail".into()));
+    check(&["compare", &old, "nowhere.json"], 2, &["cannot read the report nowhere.json"]);
+    check(&["compare", &old, "Cargo.toml"], 2, &["cannot compare Cargo.toml", "testament conform --json"]);
+    check(&["compare", &old], 2, &["NEW"]);
+}

@@ -10,7 +10,7 @@ use crate::catalogue::Status;
 use crate::run::{Done, Report, Summary};
 
 /// The version of the schema; it changes when a reader of the old one could be misled.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// Writes `report`, with what it showed of each of the `requirements`.
 ///

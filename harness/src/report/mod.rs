@@ -1,6 +1,7 @@
 //! Reports: consumers of what the runner emits, nothing else. They write what they are told to a writer they are given;
 //! files, terminals and clocks belong to the caller.
 
+pub mod compare;
 pub mod difference;
 pub mod json;
 pub mod junit;

@@ -1,0 +1,275 @@
+//! Two JSON reports compared: what changed from one run to another, or from one version of a target to the next.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::json::SCHEMA;
+use super::terminal::visible;
+use crate::case::VerdictKind;
+
+/// What of a JSON report is compared.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Past {
+    schema: u32,
+    target: Target,
+    cases: Vec<Case>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Target {
+    name: String,
+    version: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Case {
+    id: String,
+    protocol: String,
+    verdict: VerdictKind,
+    why: Option<String>,
+}
+
+/// Why a text is no report that can be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReport {
+    /// It is not the JSON that `conform --json` writes.
+    #[error("it is no report of `testament conform --json`: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It is, in a form that this version does not read.
+    #[error("it is a report in form {0}, and this version reads form {SCHEMA}; write it anew with this version")]
+    Schema(u32),
+}
+
+/// What changed, the worst first.
+#[derive(Debug, Serialize)]
+pub struct Comparison<'a> {
+    old: &'a Target,
+    new: &'a Target,
+    worse: usize,
+    better: usize,
+    gone: usize,
+    added: usize,
+    unchanged: usize,
+    changes: Vec<Change<'a>>,
+}
+
+/// One run whose verdict is not what it was.
+#[derive(Debug, Serialize)]
+struct Change<'a> {
+    change: Word,
+    id: &'a str,
+    protocol: &'a str,
+    was: Option<VerdictKind>,
+    now: Option<VerdictKind>,
+    why: Option<&'a str>,
+}
+
+/// What kind of change it is, in the order of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    NewlyFail,
+    NewlyBroken,
+    NewlyInconclusive,
+    NewlyAdvise,
+    NewlySkip,
+    Fixed,
+    Gone,
+    Added,
+}
+
+impl Past {
+    /// Reads what `conform --json` wrote.
+    ///
+    /// # Errors
+    /// [`NoReport`].
+    pub fn parse(text: &str) -> Result<Self, NoReport> {
+        let past: Self = serde_json::from_str(text)?;
+        if past.schema == SCHEMA { Ok(past) } else { Err(NoReport::Schema(past.schema)) }
+    }
+
+    fn runs(&self) -> BTreeMap<(&str, &str), &Case> {
+        self.cases.iter().map(|case| ((case.id.as_str(), case.protocol.as_str()), case)).collect()
+    }
+}
+
+impl<'a> Comparison<'a> {
+    /// What changed from `old` to `new`.
+    pub fn of(old: &'a Past, new: &'a Past) -> Self {
+        let (before, after) = (old.runs(), new.runs());
+        let mut comparison = Self {
+            old: &old.target,
+            new: &new.target,
+            worse: 0,
+            better: 0,
+            gone: 0,
+            added: 0,
+            unchanged: 0,
+            changes: Vec::new(),
+        };
+        let mut runs: Vec<_> = before.keys().chain(after.keys()).copied().collect();
+        runs.sort_unstable();
+        runs.dedup();
+        for (id, protocol) in runs {
+            let (was, case) = (before.get(&(id, protocol)), after.get(&(id, protocol)));
+            let (was, now) = (was.map(|case| case.verdict), case.map(|case| case.verdict));
+            let change = match (was, now) {
+                (None, _) => Word::Added,
+                (_, None) => Word::Gone,
+                (Some(was), Some(now)) if was == now => {
+                    comparison.unchanged += 1;
+                    continue;
+                }
+                (_, Some(VerdictKind::Pass)) => Word::Fixed,
+                (_, Some(VerdictKind::Skip)) => Word::NewlySkip,
+                (_, Some(VerdictKind::Advise)) => Word::NewlyAdvise,
+                (_, Some(VerdictKind::Inconclusive)) => Word::NewlyInconclusive,
+                (_, Some(VerdictKind::Broken)) => Word::NewlyBroken,
+                (_, Some(VerdictKind::Fail)) => Word::NewlyFail,
+            };
+            *match change {
+                Word::Added => &mut comparison.added,
+                Word::Gone => &mut comparison.gone,
+                _ if now > was => &mut comparison.worse,
+                _ => &mut comparison.better,
+            } += 1;
+            let why = case.and_then(|case| case.why.as_deref());
+            comparison.changes.push(Change { change, id, protocol, was, now, why });
+        }
+        comparison.changes.sort_by_key(|change| change.change);
+        comparison
+    }
+
+    /// How many runs came to a graver verdict than before: from the least, these are pass, skip, advise, inconclusive,
+    /// broken and fail. A run that only one of the two reports has is neither worse nor better.
+    pub const fn worse(&self) -> usize {
+        self.worse
+    }
+
+    /// Writes it for people.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        writeln!(out, "from {} to {}\n", self.old.in_words(), self.new.in_words())?;
+        for Change { change, id, protocol, was, now, why } in &self.changes {
+            let verdict = |verdict: &Option<VerdictKind>| verdict.map_or("", VerdictKind::as_str);
+            let what = match change {
+                Word::Added => format!("is {}", verdict(now)),
+                _ => format!("was {}", verdict(was)),
+            };
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let line = format!("{:18}  {id} under {protocol}, {what}{why}", change.as_str());
+            writeln!(out, "{}", visible(&line).replace('\n', " "))?;
+        }
+        let Self { worse, better, gone, added, unchanged, .. } = self;
+        let space = if self.changes.is_empty() { "" } else { "\n" };
+        writeln!(out, "{space}{worse} worse, {better} better, {gone} gone, {added} new, {unchanged} unchanged")
+    }
+}
+
+impl Target {
+    fn in_words(&self) -> String {
+        visible(
+            &[Some(self.name.as_str()), self.version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        )
+    }
+}
+
+impl Word {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NewlyFail => "NEWLY FAIL",
+            Self::NewlyBroken => "NEWLY BROKEN",
+            Self::NewlyInconclusive => "NEWLY INCONCLUSIVE",
+            Self::NewlyAdvise => "NEWLY ADVISE",
+            Self::NewlySkip => "NEWLY SKIP",
+            Self::Fixed => "FIXED",
+            Self::Gone => "GONE",
+            Self::Added => "NEW CASE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    /// A report with these runs, each `id verdict`; why they are so is in it, too.
+    fn past(version: &str, runs: &[&str]) -> Past {
+        let case = |run: &&str| {
+            let (id, verdict) = run.split_once(' ').unwrap();
+            let why = (verdict != "pass").then(|| format!("because\u{1b} of {verdict}"));
+            serde_json::json!({"id": id, "protocol": "5.0", "verdict": verdict, "why": why, "more": 1})
+        };
+        let cases: Vec<_> = runs.iter().map(case).collect();
+        let target = serde_json::json!({"name": "x", "version": version, "url": null});
+        Past::parse(&serde_json::json!({"schema": 1, "target": target, "cases": cases}).to_string()).unwrap()
+    }
+
+    #[test]
+    fn the_worst_stands_first() {
+        let old = ["a/a pass", "a/b pass", "a/c pass", "a/d advise", "a/e fail", "a/f fail", "a/g pass", "a/h fail"];
+        let new = ["a/a pass", "a/b skip", "a/c advise", "a/d fail", "a/e pass", "a/f advise", "a/h fail", "a/i fail"];
+        let (old, new) = (past("1", &old), past("2", &new));
+        let comparison = Comparison::of(&old, &new);
+        assert_eq!(comparison.worse(), 3);
+        let mut out = Vec::new();
+        comparison.write(&mut out).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+        from x 1 to x 2
+
+        NEWLY FAIL          a/d under 5.0, was advise: because\u{1b} of fail
+        NEWLY ADVISE        a/c under 5.0, was pass: because\u{1b} of advise
+        NEWLY ADVISE        a/f under 5.0, was fail: because\u{1b} of advise
+        NEWLY SKIP          a/b under 5.0, was pass: because\u{1b} of skip
+        FIXED               a/e under 5.0, was fail
+        GONE                a/g under 5.0, was pass
+        NEW CASE            a/i under 5.0, is fail: because\u{1b} of fail
+
+        3 worse, 2 better, 1 gone, 1 new, 2 unchanged
+        ");
+        let json = serde_json::to_value(&comparison).unwrap();
+        assert_eq!(
+            json["changes"][0],
+            serde_json::json!({
+                "change": "newly-fail", "id": "a/d", "protocol": "5.0", "was": "advise", "now": "fail",
+                "why": "because\u{1b} of fail",
+            })
+        );
+    }
+
+    #[test]
+    fn each_step_up_is_worse_and_each_step_down_is_not() {
+        let order = ["pass", "skip", "advise", "inconclusive", "broken", "fail"];
+        for (place, was) in order.iter().enumerate() {
+            for (other, now) in order.iter().enumerate() {
+                let (old, new) = (past("1", &[&format!("a/a {was}")]), past("2", &[&format!("a/a {now}")]));
+                assert_eq!(Comparison::of(&old, &new).worse(), usize::from(other > place), "{was} to {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let (heading, report) = sample();
+        let mut out = Vec::new();
+        crate::report::json::write(&mut out, &heading, &report, []).unwrap();
+        let past = Past::parse(std::str::from_utf8(&out).unwrap()).unwrap();
+        let same = Comparison::of(&past, &past);
+        assert_eq!((same.worse, same.unchanged, same.changes.len()), (0, 6, 0));
+        fn check(text: &str, expect: &str) {
+            let error = Past::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+        check("{", "it is no report of `testament conform --json`");
+        check("{\"schema\": 1}", "missing field `target`");
+        check(
+            "{\"schema\": 2, \"target\": {\"name\": \"x\", \"version\": null}, \"cases\": []}",
+            "this version reads form 1",
+        );
+    }
+}
