@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use harness::node::ConnId;
 
+use super::Mutant;
+use super::change::{inbound, outbound};
 use super::seam::{Fate, Passing, Seam};
-use super::{Mutant, inbound, outbound};
 use crate::packet::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {

@@ -5,15 +5,22 @@
 //! broker itself knows nothing of them, and its documented behaviour holds only what the standard allows.
 
 mod acknowledge;
+mod change;
+mod expiry;
 mod overlook;
+mod publish;
+mod retain;
 pub mod seam;
+mod session;
+mod shared;
+mod subscribe;
+mod will;
 
 use harness::node::Node;
 use harness::rng::Rng;
 
 use crate::broker::{Broker, Settings};
-use crate::packet::Packet;
-use seam::{Behind, Fate, Passing, Seam};
+use seam::{Behind, Seam};
 
 /// One way to be wrong.
 #[derive(Clone, Debug)]
@@ -50,37 +57,14 @@ impl Mutant {
 
 /// Every mutant, in the order of the standard.
 pub fn mutants() -> Vec<Mutant> {
-    overlook::mutants().chain(acknowledge::mutants()).collect()
-}
-
-/// A seam for legal packets of clients; illegal ones go on.
-fn inbound(change: impl FnMut(&Passing<'_>, Packet<'_>, &mut Fate) + 'static) -> Box<dyn Seam> {
-    Box::new(Inbound(change))
-}
-
-/// A seam for packets of the broker.
-fn outbound(change: impl FnMut(&Passing<'_>, Packet<'_>, &mut Fate) + 'static) -> Box<dyn Seam> {
-    Box::new(Outbound(change))
-}
-
-struct Inbound<F>(F);
-
-impl<F: FnMut(&Passing<'_>, Packet<'_>, &mut Fate)> Seam for Inbound<F> {
-    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
-        match passing.packet {
-            Ok(packet) => (self.0)(passing, packet, fate),
-            Err(_) => fate.on(passing.frame),
-        }
-    }
-}
-
-struct Outbound<F>(F);
-
-impl<F: FnMut(&Passing<'_>, Packet<'_>, &mut Fate)> Seam for Outbound<F> {
-    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
-        match passing.packet {
-            Ok(packet) => (self.0)(passing, packet, fate),
-            Err(_) => fate.on(passing.frame),
-        }
-    }
+    overlook::mutants()
+        .chain(publish::mutants())
+        .chain(acknowledge::mutants())
+        .chain(subscribe::mutants())
+        .chain(retain::mutants())
+        .chain(will::mutants())
+        .chain(session::mutants())
+        .chain(shared::mutants())
+        .chain(expiry::mutants())
+        .collect()
 }

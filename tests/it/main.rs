@@ -11,6 +11,7 @@ mod conformance;
 mod foreign;
 mod freedoms;
 mod hollow;
+mod mutants;
 mod net;
 #[cfg(feature = "net")]
 mod regression;

@@ -1,0 +1,71 @@
+//! Mutants of message expiry (3.3.2.3.3 of 5.0).
+
+use std::collections::BTreeMap;
+
+use super::Mutant;
+use super::change::{each, heard_properties, kept, remembering, said_properties};
+use super::seam::{Fate, Passing};
+use crate::packet::{Packet, PacketType, Property, PropertyId, Publish};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("sends-no-message-expiry", &["mqtt5:3.3.2-6"], || {
+            said_properties(PacketType::Publish, |list| kept(list, |p| p.id() != PropertyId::MessageExpiryInterval))
+        }),
+        Mutant::seam("sends-a-message-expiry-where-there-was-none", &["mqtt5:3.3.2-6"], || {
+            said_properties(PacketType::Publish, |list| {
+                let all = kept(list, |_| true);
+                match list.message_expiry_interval() {
+                    Some(_) => all,
+                    None => all.with(Property::MessageExpiryInterval(0)),
+                }
+            })
+        }),
+        Mutant::seam("does-not-count-down-the-expiry-of-waiting-messages", &["mqtt5:3.3.2-6"], || {
+            remembering::<Sent>(remember, |sent, passing, packet, fate| as_sent(sent, false, passing, packet, fate))
+        }),
+        Mutant::seam("does-not-count-down-the-expiry-of-stored-messages", &["mqtt5:3.3.2-6"], || {
+            remembering::<Sent>(remember, |sent, passing, packet, fate| as_sent(sent, true, passing, packet, fate))
+        }),
+        Mutant::seam("ignores-the-message-expiry", &["mqtt5:3.3.2-5", "mqtt5:ext-117"], || {
+            heard_properties(PacketType::Publish, |list| kept(list, |p| p.id() != PropertyId::MessageExpiryInterval))
+        }),
+        Mutant::seam("lets-messages-live-longer", &["mqtt5:3.3.2-5", "mqtt5:3.3.2-6"], || {
+            heard_properties(PacketType::Publish, |list| {
+                each(list, |property| {
+                    if let Property::MessageExpiryInterval(seconds) = property {
+                        *seconds = seconds.saturating_add(60);
+                    }
+                })
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+/// The message expiry with which each message was sent last, by topic and payload.
+type Sent = BTreeMap<(String, Vec<u8>), u32>;
+
+fn remember(sent: &mut Sent, passing: &Passing<'_>, packet: Packet<'_>, fate: &mut Fate) {
+    if let Packet::Publish(publish) = packet
+        && let Some(expiry) = publish.properties.message_expiry_interval()
+    {
+        sent.insert((publish.topic.to_owned(), publish.payload.to_vec()), expiry);
+    }
+    fate.on(passing.frame);
+}
+
+/// A message goes out with the message expiry it came with; `stored` chooses between those with and without RETAIN.
+fn as_sent(sent: &mut Sent, stored: bool, passing: &Passing<'_>, packet: Packet<'_>, fate: &mut Fate) {
+    if let Packet::Publish(publish) = packet
+        && publish.retain == stored
+        && let Some(expiry) = sent.get(&(publish.topic.to_owned(), publish.payload.to_vec()))
+    {
+        let others = kept(publish.properties, |property| property.id() != PropertyId::MessageExpiryInterval);
+        let properties = others.with(Property::MessageExpiryInterval(*expiry));
+        let properties = properties.view();
+        fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+    } else {
+        fate.on(passing.frame);
+    }
+}

@@ -1,0 +1,227 @@
+//! Mutants of retained messages (3.3.1.3 of both standards, retain handling of 5.0).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::node::ConnId;
+
+use super::Mutant;
+use super::change::{go_on_unless, heard, heard_options, inbound, outbound, remembering, said};
+use crate::packet::{Packet, Properties, Publish, QoS, RetainHandling};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    storing().chain(bringing())
+}
+
+fn storing() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("stores-nothing", &["mqtt5:3.3.1-5", "mqtt311:3.3.1-5"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain = false;
+                }
+            })
+        }),
+        Mutant::seam("stores-everything", &["mqtt5:3.3.1-8", "mqtt311:3.3.1-12"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain |= !publish.payload.is_empty();
+                }
+            })
+        }),
+        Mutant::seam("clears-by-an-ordinary-empty-message", &["mqtt5:3.3.1-8", "mqtt311:3.3.1-12"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain |= publish.payload.is_empty();
+                }
+            })
+        }),
+        Mutant::seam(
+            "keeps-the-first-stored-message",
+            &["mqtt5:3.3.1-5", "mqtt311:3.3.1-6", "mqtt311:ext-059"],
+            || {
+                let mut stored = BTreeSet::new();
+                inbound(move |passing, packet, fate| match packet {
+                    Packet::Publish(publish @ Publish { retain: true, payload: [_, ..], .. })
+                        if !stored.insert(publish.topic.to_owned()) =>
+                    {
+                        fate.on_as(&Packet::Publish(Publish { retain: false, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("does-not-store-at-qos-0", &["mqtt5:ext-116", "mqtt5:3.3.1-5", "mqtt311:3.3.1-7"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain &= publish.qos != QoS::AtMostOnce;
+                }
+            })
+        }),
+        Mutant::seam("does-not-clear-by-an-empty-message", &["mqtt5:3.3.1-6", "mqtt311:3.3.1-10"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain &= !publish.payload.is_empty();
+                }
+            })
+        }),
+        Mutant::seam("stores-an-empty-message", &["mqtt5:3.3.1-7", "mqtt311:3.3.1-11"], || {
+            let mut empty = BTreeSet::new();
+            inbound(move |passing, packet, fate| {
+                match packet {
+                    Packet::Publish(Publish { retain: true, payload: [], topic, .. }) => {
+                        empty.insert(topic.to_owned());
+                    }
+                    Packet::Subscribe(subscribe) => {
+                        for topic in
+                            subscribe.subscriptions.iter().map(|each| each.filter).filter(|f| empty.contains(*f))
+                        {
+                            fate.back_as(&Packet::Publish(stored(topic)), passing.version);
+                        }
+                    }
+                    _ => {}
+                }
+                fate.on(passing.frame);
+            })
+        }),
+        Mutant::seam(
+            "forgets-stored-messages-with-their-session",
+            &["mqtt5:ext-120", "mqtt311:3.1.2-7", "mqtt311:ext-060"],
+            || {
+                let mut topics = BTreeMap::<ConnId, Vec<String>>::new();
+                inbound(move |passing, packet, fate| {
+                    match packet {
+                        Packet::Publish(Publish { retain: true, topic, .. }) => {
+                            topics.entry(passing.conn).or_default().push(topic.to_owned());
+                        }
+                        Packet::Disconnect(_) => {
+                            for topic in topics.remove(&passing.conn).unwrap_or_default() {
+                                fate.on_as(&Packet::Publish(stored(&topic)), passing.version);
+                            }
+                        }
+                        _ => {}
+                    }
+                    fate.on(passing.frame);
+                })
+            },
+        ),
+        Mutant::seam("stores-no-properties", &["mqtt5:ext-119"], || {
+            said(|packet| {
+                if let Packet::Publish(publish @ Publish { retain: true, .. }) = packet {
+                    publish.properties = Properties::EMPTY;
+                }
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+/// An empty message with RETAIN: it clears on the way in, and must not exist on the way out.
+fn stored(topic: &str) -> Publish<'_> {
+    let (properties, payload) = (Properties::EMPTY, &[][..]);
+    Publish { dup: false, qos: QoS::AtMostOnce, retain: true, topic, packet_id: None, properties, payload }
+}
+
+fn bringing() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("never-sets-retain", &["mqtt5:ext-118", "mqtt5:3.3.1-13", "mqtt311:3.3.1-8"], || {
+            said(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain = false;
+                }
+            })
+        }),
+        Mutant::seam("always-sets-retain", &["mqtt5:3.3.1-12", "mqtt311:3.3.1-9", "mqtt311:ext-058"], || {
+            said(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain = true;
+                }
+            })
+        }),
+        Mutant::seam("ignores-retain-as-published", &["mqtt5:3.3.1-13"], || {
+            heard_options(|_, options| options.retain_as_published = false)
+        }),
+        Mutant::seam("always-retains-as-published", &["mqtt5:3.3.1-12"], || {
+            heard_options(|_, options| options.retain_as_published = true)
+        }),
+        Mutant::seam("ignores-retain-handling", &["mqtt5:3.3.1-10", "mqtt5:3.3.1-11"], || {
+            heard_options(|_, options| options.retain_handling = RetainHandling::Send)
+        }),
+        Mutant::seam("takes-retain-handling-1-for-2", &["mqtt5:3.3.1-10"], || {
+            heard_options(|_, options| {
+                if options.retain_handling == RetainHandling::SendIfNew {
+                    options.retain_handling = RetainHandling::DoNotSend;
+                }
+            })
+        }),
+        Mutant::seam("takes-retain-handling-2-for-1", &["mqtt5:3.3.1-11"], || {
+            heard_options(|_, options| {
+                if options.retain_handling == RetainHandling::DoNotSend {
+                    options.retain_handling = RetainHandling::SendIfNew;
+                }
+            })
+        }),
+        Mutant::seam("brings-stored-messages-to-new-subscriptions-only", &["mqtt5:3.3.1-9", "mqtt311:3.8.4-3"], || {
+            let mut brought = BTreeSet::new();
+            outbound(move |passing, packet, fate| {
+                let again = matches!(packet, Packet::Publish(Publish { retain: true, topic, .. })
+                    if !brought.insert((passing.conn, topic.to_owned())));
+                go_on_unless(again, passing, fate);
+            })
+        }),
+        Mutant::seam(
+            "brings-one-stored-message-of-several",
+            &["mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"],
+            || {
+                // Another one right behind it, on the same connection, is dropped.
+                let mut last = None;
+                outbound(move |passing, packet, fate| {
+                    let stored =
+                        matches!(packet, Packet::Publish(Publish { retain: true, .. })).then_some(passing.conn);
+                    go_on_unless(stored.is_some() && stored == last, passing, fate);
+                    last = stored;
+                })
+            },
+        ),
+        Mutant::seam("subscribes-anew-on-resumption", &["mqtt5:ext-186", "mqtt311:ext-057", "mqtt311:ext-077"], || {
+            remembering::<Replay>(
+                |replay, passing, packet, fate| {
+                    fate.on(passing.frame);
+                    match packet {
+                        Packet::Connect(connect) => {
+                            let client = connect.client_id.to_owned();
+                            let known = replay.subscribed.entry(client.clone()).or_default();
+                            if connect.clean_start {
+                                known.clear();
+                            }
+                            for (id, frame) in known {
+                                fate.on(frame);
+                                replay.unasked.insert((passing.conn, *id));
+                            }
+                            replay.clients.insert(passing.conn, client);
+                        }
+                        Packet::Subscribe(subscribe) => {
+                            let known = replay.clients.get(&passing.conn).and_then(|c| replay.subscribed.get_mut(c));
+                            known.into_iter().for_each(|k| k.push((subscribe.packet_id.get(), passing.frame.to_vec())));
+                        }
+                        _ => {}
+                    }
+                },
+                |replay, passing, packet, fate| {
+                    let unasked = matches!(packet, Packet::SubAck(suback)
+                        if replay.unasked.remove(&(passing.conn, suback.packet_id.get())));
+                    go_on_unless(unasked, passing, fate);
+                },
+            )
+        }),
+    ]
+    .into_iter()
+}
+
+/// Every SUBSCRIBE of a session, to be heard again when it is resumed.
+#[derive(Default)]
+struct Replay {
+    clients: BTreeMap<ConnId, String>,
+    subscribed: BTreeMap<String, Vec<(u16, Vec<u8>)>>,
+    /// Their acknowledgements are not for the client.
+    unasked: BTreeSet<(ConnId, u16)>,
+}

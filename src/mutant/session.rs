@@ -1,0 +1,295 @@
+//! Mutants of sessions: what they keep, whose they are, and when they end (3.1.2.4, 4.1 and 4.5 of both standards).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use harness::node::ConnId;
+use harness::time::Instant;
+
+use super::Mutant;
+use super::change::{each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said};
+use super::seam::{Fate, Passing, Seam};
+use crate::packet::{Connect, Packet, PacketType, Property, PropertyBuf, PropertyId, Publish, ReasonCode};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    keeping().chain(taking_over()).chain(ending())
+}
+
+fn keeping() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("calls-no-session-present", &["mqtt5:3.2.2-3", "mqtt311:3.2.2-2"], || {
+            said(|packet| {
+                if let Packet::ConnAck(connack) = packet {
+                    connack.session_present = false;
+                }
+            })
+        }),
+        Mutant::seam(
+            "calls-every-session-present",
+            &["mqtt5:3.2.2-2", "mqtt5:3.2.2-3", "mqtt311:3.2.2-1", "mqtt311:3.2.2-3"],
+            || {
+                said(|packet| {
+                    if let Packet::ConnAck(connack) = packet {
+                        connack.session_present = connack.reason == ReasonCode::Success;
+                    }
+                })
+            },
+        ),
+        Mutant::seam(
+            "ignores-clean-start",
+            &["mqtt5:3.1.2-4", "mqtt311:3.1.2-6", "mqtt311:ext-029", "mqtt311:ext-030", "mqtt5:3.1.4-4"],
+            || {
+                heard(|packet| {
+                    if let Packet::Connect(connect) = packet {
+                        connect.clean_start &= connect.client_id.is_empty();
+                    }
+                })
+            },
+        ),
+        Mutant::seam("starts-every-session-anew", &["mqtt5:3.1.2-5", "mqtt311:3.1.2-4", "mqtt5:3.2.2-3"], || {
+            heard(|packet| {
+                if let Packet::Connect(connect) = packet {
+                    connect.clean_start = true;
+                }
+            })
+        }),
+        Mutant::seam(
+            "calls-present-what-it-has-forgotten",
+            &["mqtt5:3.1.2-5", "mqtt5:3.1.2-23", "mqtt311:3.1.2-4", "mqtt311:4.1.0-1", "mqtt311:ext-031"],
+            || {
+                remembering::<BTreeSet<ConnId>>(
+                    |resumed, passing, packet, fate| match packet {
+                        Packet::Connect(connect) if !connect.clean_start => {
+                            resumed.insert(passing.conn);
+                            let clean = Connect { clean_start: !connect.client_id.is_empty(), ..connect };
+                            fate.on_as(&Packet::Connect(clean), passing.version);
+                        }
+                        _ => fate.on(passing.frame),
+                    },
+                    |resumed, passing, packet, fate| match packet {
+                        Packet::ConnAck(mut connack) if resumed.remove(&passing.conn) => {
+                            connack.session_present = connack.reason == ReasonCode::Success;
+                            fate.on_as(&Packet::ConnAck(connack), passing.version);
+                        }
+                        _ => fate.on(passing.frame),
+                    },
+                )
+            },
+        ),
+        Mutant::seam(
+            "forgets-what-waited",
+            &["mqtt5:4.5.0-1", "mqtt5:3.1.2-5", "mqtt311:3.1.2-5", "mqtt311:4.5.0-1", "mqtt5:ext-217"],
+            || {
+                // What comes at the moment of CONNACK has waited.
+                let mut began = BTreeMap::<ConnId, Instant>::new();
+                outbound(move |passing, packet, fate| {
+                    if matches!(packet, Packet::ConnAck(connack) if connack.session_present) {
+                        began.insert(passing.conn, passing.now);
+                    }
+                    let fresh = matches!(packet, Packet::Publish(Publish { dup: false, .. }));
+                    go_on_unless(fresh && began.get(&passing.conn) == Some(&passing.now), passing, fate);
+                })
+            },
+        ),
+        Mutant::seam("keeps-subscriptions-without-options", &["mqtt5:ext-163", "mqtt5:3.1.2-5"], || {
+            let mut resumed = BTreeSet::new();
+            outbound(move |passing, packet, fate| match packet {
+                Packet::ConnAck(connack) => {
+                    if connack.session_present {
+                        resumed.insert(passing.conn);
+                    }
+                    fate.on(passing.frame);
+                }
+                Packet::Publish(publish) if resumed.contains(&passing.conn) => {
+                    let properties = kept(publish.properties, |p| p.id() != PropertyId::SubscriptionIdentifier);
+                    let properties = properties.view();
+                    fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("folds-the-case-of-client-identifiers", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
+            heard_client(|client| client.to_lowercase())
+        }),
+        Mutant::seam("cuts-client-identifiers", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
+            heard_client(|client| client.chars().take(9).collect())
+        }),
+    ]
+    .into_iter()
+}
+
+/// Client identifiers reach the broker changed.
+fn heard_client(change: fn(&str) -> String) -> Box<dyn Seam> {
+    inbound(move |passing, packet, fate| match packet {
+        Packet::Connect(connect) => {
+            let client_id = &change(connect.client_id);
+            fate.on_as(&Packet::Connect(Connect { client_id, ..connect }), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    })
+}
+
+fn taking_over() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam(
+            "discards-the-session-on-takeover",
+            &["mqtt5:ext-089", "mqtt311:3.1.4-2", "mqtt311:4.4.0-1"],
+            || Box::<DiscardsOnTakeover>::default(),
+        ),
+        Mutant::seam("leaves-both-connections-open", &["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013"], || {
+            Box::<LeavesOpen>::default()
+        }),
+    ]
+    .into_iter()
+}
+
+/// A client that is still connected gets a new session that is called present.
+#[derive(Default)]
+struct DiscardsOnTakeover {
+    clients: BTreeMap<ConnId, String>,
+    taken: BTreeSet<ConnId>,
+}
+
+impl Seam for DiscardsOnTakeover {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let Ok(Packet::Connect(connect)) = passing.packet else { return fate.on(passing.frame) };
+        let open = self.clients.values().any(|client| client == connect.client_id);
+        self.clients.insert(passing.conn, connect.client_id.to_owned());
+        if open && !connect.clean_start {
+            self.taken.insert(passing.conn);
+            fate.on_as(&Packet::Connect(Connect { clean_start: true, ..connect }), passing.version);
+        } else {
+            fate.on(passing.frame);
+        }
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::ConnAck(mut connack)) if self.taken.remove(&passing.conn) => {
+                connack.session_present = true;
+                fate.on_as(&Packet::ConnAck(connack), passing.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+
+    fn closes(&mut self, conn: ConnId) -> bool {
+        self.clients.remove(&conn);
+        true
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.clients.remove(&conn);
+    }
+}
+
+/// A client does not see that another connection has taken its place.
+#[derive(Default)]
+struct LeavesOpen {
+    clients: BTreeMap<ConnId, String>,
+    taken: BTreeSet<ConnId>,
+}
+
+impl Seam for LeavesOpen {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Connect(connect)) = passing.packet {
+            let same = self.clients.iter().filter(|(_, client)| *client == connect.client_id);
+            self.taken.extend(same.map(|(conn, _)| *conn));
+            self.clients.insert(passing.conn, connect.client_id.to_owned());
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        go_on_unless(self.taken.contains(&passing.conn), passing, fate);
+    }
+
+    fn closes(&mut self, conn: ConnId) -> bool {
+        !self.taken.contains(&conn)
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.clients.remove(&conn);
+        self.taken.remove(&conn);
+    }
+}
+
+fn ending() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("never-ends-a-session", &["mqtt5:4.1.0-2", "mqtt5:ext-075"], || {
+            heard_properties(PacketType::Connect, |list| {
+                each(list, |property| {
+                    if let Property::SessionExpiryInterval(seconds @ 1..) = property {
+                        *seconds = u32::MAX;
+                    }
+                })
+            })
+        }),
+        Mutant::seam("takes-the-longest-expiry-for-none", &["mqtt5:ext-074"], || {
+            heard_properties(PacketType::Connect, |list| {
+                each(list, |property| {
+                    if let Property::SessionExpiryInterval(seconds @ u32::MAX) = property {
+                        *seconds = 0;
+                    }
+                })
+            })
+        }),
+        Mutant::seam(
+            "keeps-sessions-that-asked-for-no-expiry",
+            &["mqtt5:4.1.0-2", "mqtt5:ext-073", "mqtt5:ext-171", "mqtt5:ext-211"],
+            || {
+                heard_properties(PacketType::Connect, |list| {
+                    let others = kept(list, |property| property.id() != PropertyId::SessionExpiryInterval);
+                    others.with(Property::SessionExpiryInterval(list.session_expiry_interval().unwrap_or(0).max(30)))
+                })
+            },
+        ),
+        Mutant::seam("ignores-session-expiry-in-disconnect", &["mqtt5:ext-170", "mqtt5:ext-094"], || {
+            heard_properties(PacketType::Disconnect, |list| {
+                kept(list, |property| property.id() != PropertyId::SessionExpiryInterval)
+            })
+        }),
+        Mutant::seam("ends-the-session-at-every-disconnect", &["mqtt5:ext-172", "mqtt5:3.1.2-23"], || {
+            heard_properties(PacketType::Disconnect, |list| match list.session_expiry_interval() {
+                Some(_) => kept(list, |_| true),
+                None => PropertyBuf::new().with(Property::SessionExpiryInterval(0)),
+            })
+        }),
+        Mutant::seam("keeps-the-first-session-expiry", &["mqtt5:ext-076"], || {
+            let mut first = BTreeMap::<String, u32>::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(connect) if passing.version.has_properties() => {
+                    let asked = connect.properties.session_expiry_interval().unwrap_or(0);
+                    let seconds = *first.entry(connect.client_id.to_owned()).or_insert(asked);
+                    let others = kept(connect.properties, |p| p.id() != PropertyId::SessionExpiryInterval);
+                    let properties = others.with(Property::SessionExpiryInterval(seconds));
+                    let properties = properties.view();
+                    fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("ends-sessions-under-open-connections", &["mqtt5:4.1.0-1", "mqtt311:4.1.0-2"], || {
+            let mut began = BTreeMap::<ConnId, Instant>::new();
+            outbound(move |passing, packet, fate| {
+                if matches!(packet, Packet::ConnAck(_)) {
+                    began.insert(passing.conn, passing.now);
+                }
+                let age = began.get(&passing.conn).map_or(Duration::ZERO, |began| passing.now.since(*began));
+                go_on_unless(matches!(packet, Packet::Publish(_)) && age > Duration::from_secs(1), passing, fate);
+            })
+        }),
+        Mutant::seam("runs-the-session-expiry-from-the-first-connection", &["mqtt5:ext-189", "mqtt5:3.1.2-23"], || {
+            let mut began = BTreeMap::<String, Instant>::new();
+            inbound(move |passing, packet, fate| {
+                let Packet::Connect(connect) = packet else { return fate.on(passing.frame) };
+                let began = *began.entry(connect.client_id.to_owned()).or_insert(passing.now);
+                let expiry = connect.properties.session_expiry_interval().unwrap_or(u32::MAX);
+                let over = passing.now.since(began) > Duration::from_secs(expiry.into());
+                let clean_start = connect.clean_start || over;
+                fate.on_as(&Packet::Connect(Connect { clean_start, ..connect }), passing.version);
+            })
+        }),
+    ]
+    .into_iter()
+}

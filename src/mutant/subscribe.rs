@@ -1,0 +1,435 @@
+//! Mutants of SUBSCRIBE, UNSUBSCRIBE and of what matches (3.8 to 3.11 and 4.7 of both standards).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::node::ConnId;
+
+use super::Mutant;
+use super::change::{
+    go_on_unless, heard_names, heard_options, inbound, kept, outbound, remembering, said, said_properties, unsaid,
+};
+use super::seam::{Fate, Passing, Seam};
+use crate::packet::{
+    FilterBuf, Packet, PacketType, Properties, Property, PropertyBuf, Publish, QoS, ReasonCode, ReasonCodes, SubAck,
+    Subscribe, SubscriptionBuf, UnsubAck, Unsubscribe,
+};
+use crate::topic::{Filter, Topic};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    subscribing().chain(delivering()).chain(matching()).chain(unsubscribing())
+}
+
+fn subscribing() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("never-sends-suback", &["mqtt5:3.8.4-1", "mqtt311:3.8.4-1"], || {
+            unsaid(|packet| matches!(packet, Packet::SubAck(_)))
+        }),
+        Mutant::seam(
+            "sends-suback-with-the-next-identifier",
+            &["mqtt5:3.8.4-2", "mqtt5:2.2.1-6", "mqtt311:3.8.4-2", "mqtt311:2.3.1-7"],
+            || {
+                said(|packet| {
+                    if let Packet::SubAck(suback) = packet {
+                        suback.packet_id = suback.packet_id.next();
+                    }
+                })
+            },
+        ),
+        Mutant::seam("sends-one-code-for-all-filters", &["mqtt5:3.8.4-6", "mqtt311:3.8.4-5"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::SubAck(suback) if suback.reasons.len() > 1 => {
+                    suback_with(&suback, &suback.reasons.as_bytes()[..1], passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("sends-one-suback-per-filter", &["mqtt5:3.8.4-5", "mqtt311:3.8.4-4"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::SubAck(suback) => {
+                    for code in suback.reasons.as_bytes().chunks(1) {
+                        suback_with(&suback, code, passing, fate);
+                    }
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("reverses-the-codes-of-suback", &["mqtt5:3.9.3-1", "mqtt311:3.9.3-1"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::SubAck(suback) => {
+                    let codes: Vec<u8> = suback.reasons.as_bytes().iter().copied().rev().collect();
+                    suback_with(&suback, &codes, passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("sends-suback-with-an-unknown-code", &["mqtt5:3.9.3-2", "mqtt311:3.9.3-2"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::SubAck(_) => {
+                    let mut frame = passing.frame.to_vec();
+                    frame.pop();
+                    frame.push(0x7F);
+                    fate.on(&frame);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("grants-more-than-was-asked-for", &["mqtt5:3.8.4-7", "mqtt5:3.8.4-8", "mqtt311:3.8.4-6"], || {
+            heard_options(|_, options| options.qos = QoS::ExactlyOnce)
+        }),
+        Mutant::seam("grants-and-forgets", &["mqtt5:ext-158", "mqtt5:4.5.0-1", "mqtt311:4.5.0-1"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Subscribe(subscribe) => grant(&subscribe, passing, fate),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam(
+            "keeps-the-first-of-equal-subscriptions",
+            &["mqtt5:3.8.4-3", "mqtt311:3.8.4-3", "mqtt5:ext-164", "mqtt311:ext-073", "mqtt5:ext-210"],
+            || {
+                let mut known = BTreeSet::<(ConnId, Vec<String>)>::new();
+                inbound(move |passing, packet, fate| match packet {
+                    Packet::Subscribe(subscribe) => {
+                        let filters = subscribe.subscriptions.iter().map(|each| each.filter.to_owned()).collect();
+                        if known.insert((passing.conn, filters)) {
+                            fate.on(passing.frame);
+                        } else {
+                            grant(&subscribe, passing, fate);
+                        }
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("misses-a-message-while-it-replaces", &["mqtt5:3.8.4-4", "mqtt311:3.8.4-3"], || {
+            // One message is missed for each SUBSCRIBE on a connection behind the first.
+            remembering::<BTreeMap<ConnId, (u32, u32)>>(
+                |missing, passing, packet, fate| {
+                    if matches!(packet, Packet::Subscribe(_)) {
+                        let (known, missing) = missing.entry(passing.conn).or_default();
+                        *missing += u32::from(*known > 1);
+                        *known += 1;
+                    }
+                    fate.on(passing.frame);
+                },
+                |missing, passing, packet, fate| match (packet, missing.get_mut(&passing.conn)) {
+                    (Packet::Publish(_), Some((_, missing @ 1..))) => *missing -= 1,
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
+        Mutant::seam("takes-the-first-of-a-repeated-filter", &["mqtt5:3.8.4-5", "mqtt311:3.8.4-4"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Subscribe(subscribe) => {
+                    let mut list = SubscriptionBuf::new();
+                    let all: Vec<_> = subscribe.subscriptions.iter().collect();
+                    for one in &all {
+                        let first = all.iter().find(|other| other.filter == one.filter).unwrap_or(one);
+                        list = list.with(one.filter, first.options);
+                    }
+                    let subscriptions = list.view();
+                    fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("refuses-wildcards", &["mqtt311:ext-070"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Subscribe(subscribe)
+                    if subscribe.subscriptions.iter().any(|s| s.filter.contains(['+', '#'])) =>
+                {
+                    let codes = vec![ReasonCode::UnspecifiedError.code(); subscribe.subscriptions.iter().count()];
+                    answer(&subscribe, &codes, passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+/// SUBACK with these codes in place of this one.
+fn suback_with(suback: &SubAck<'_>, codes: &[u8], passing: &Passing<'_>, fate: &mut Fate) {
+    let Some(reasons) = ReasonCodes::from_bytes(codes) else { return };
+    fate.on_as(&Packet::SubAck(SubAck { reasons, ..*suback }), passing.version);
+}
+
+/// Answers a SUBSCRIBE without the broker.
+fn answer(subscribe: &Subscribe<'_>, codes: &[u8], passing: &Passing<'_>, fate: &mut Fate) {
+    let Some(reasons) = ReasonCodes::from_bytes(codes) else { return };
+    let suback = SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, reasons };
+    fate.back_as(&Packet::SubAck(suback), passing.version);
+}
+
+/// Grants what was asked for without the broker.
+fn grant(subscribe: &Subscribe<'_>, passing: &Passing<'_>, fate: &mut Fate) {
+    let codes: Vec<u8> = subscribe.subscriptions.iter().map(|each| each.options.qos as u8).collect();
+    answer(subscribe, &codes, passing, fate);
+}
+
+fn delivering() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("delivers-at-the-lowest-qos-of-an-overlap", &["mqtt5:3.3.4-2", "mqtt311:3.3.5-1"], || {
+            remembering::<Vec<(ConnId, String, QoS)>>(
+                |known, passing, packet, fate| {
+                    if let Packet::Subscribe(subscribe) = packet {
+                        let each = subscribe.subscriptions.iter();
+                        known.extend(each.map(|s| (passing.conn, s.filter.to_owned(), s.options.qos)));
+                    }
+                    fate.on(passing.frame);
+                },
+                |known, passing, packet, fate| {
+                    let Packet::Publish(publish) = packet else { return fate.on(passing.frame) };
+                    let matching = |filter: &str| {
+                        let (filter, topic) = (Filter::new(filter), Topic::new(publish.topic));
+                        matches!((filter, topic), (Ok(filter), Ok(topic)) if filter.matches(topic))
+                    };
+                    let own = known.iter().filter(|(conn, filter, _)| *conn == passing.conn && matching(filter));
+                    match own.map(|(.., qos)| *qos).min() {
+                        Some(QoS::AtMostOnce) => {
+                            let lowest = Publish { qos: QoS::AtMostOnce, packet_id: None, dup: false, ..publish };
+                            fate.on_as(&Packet::Publish(lowest), passing.version);
+                        }
+                        _ => fate.on(passing.frame),
+                    }
+                },
+            )
+        }),
+        Mutant::seam("ignores-no-local", &["mqtt5:3.8.3-3"], || heard_options(|_, options| options.no_local = false)),
+        Mutant::seam("never-delivers-to-the-publisher", &["mqtt5:4.5.0-1"], || {
+            heard_options(|filter, options| options.no_local = !filter.starts_with("$share/"))
+        }),
+        Mutant::seam("drops-subscription-identifiers", &["mqtt5:3.3.4-3", "mqtt5:ext-215"], || {
+            said_properties(PacketType::Publish, |list| {
+                kept(list, |p| !matches!(p, Property::SubscriptionIdentifier(_)))
+            })
+        }),
+        Mutant::seam("sends-one-subscription-identifier-of-several", &["mqtt5:3.3.4-4"], || {
+            said_properties(PacketType::Publish, |list| {
+                let others = kept(list, |p| !matches!(p, Property::SubscriptionIdentifier(_)));
+                let first = list.subscription_identifiers().take(1);
+                first.fold(others, |list, id| list.with(Property::SubscriptionIdentifier(id)))
+            })
+        }),
+        Mutant::seam("sends-identifiers-that-nobody-gave", &["mqtt5:ext-127", "mqtt5:ext-215"], || {
+            said_properties(PacketType::Publish, |list| kept(list, |_| true).with(Property::SubscriptionIdentifier(99)))
+        }),
+        Mutant::seam("remembers-an-earlier-subscription-identifier", &["mqtt5:3.8.4-3", "mqtt5:ext-164"], || {
+            // Without an identifier in SUBSCRIBE the one of the connection's last stays.
+            let mut last = BTreeMap::<ConnId, u32>::new();
+            inbound(move |passing, packet, fate| {
+                let Packet::Subscribe(subscribe) = packet else { return fate.on(passing.frame) };
+                match (subscribe.properties.subscription_identifiers().next(), last.get(&passing.conn)) {
+                    (None, Some(id)) => {
+                        let properties = PropertyBuf::new().with(Property::SubscriptionIdentifier(*id));
+                        let properties = properties.view();
+                        fate.on_as(&Packet::Subscribe(Subscribe { properties, ..subscribe }), passing.version);
+                    }
+                    (id, _) => {
+                        last.extend(id.map(|id| (passing.conn, id)));
+                        fate.on(passing.frame);
+                    }
+                }
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+fn matching() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("does-not-match-the-parent-with-a-hash", &["mqtt5:ext-197", "mqtt311:ext-095"], || {
+            heard_names(|_, name| match name.strip_suffix("/#") {
+                Some(parent) => format!("{parent}/+/#"),
+                None => name.into(),
+            })
+        }),
+        Mutant::seam("matches-one-level-with-a-hash", &["mqtt5:ext-197", "mqtt311:ext-095"], || {
+            heard_names(|_, name| name.strip_suffix('#').map_or(name.into(), |parent| format!("{parent}+")))
+        }),
+        Mutant::seam("matches-several-levels-with-a-plus", &["mqtt5:ext-198", "mqtt311:ext-096"], || {
+            heard_names(|_, name| name.strip_suffix('+').map_or(name.into(), |parent| format!("{parent}#")))
+        }),
+        Mutant::seam("matches-no-empty-level", &["mqtt5:ext-199", "mqtt5:ext-198", "mqtt311:ext-096"], || {
+            unsaid(|packet| matches!(packet, Packet::Publish(publish) if publish.topic.split('/').any(str::is_empty)))
+        }),
+        Mutant::seam("grants-a-misplaced-hash", &["mqtt5:4.7.1-1", "mqtt311:4.7.1-2"], || {
+            granting(|filter| {
+                filter.find('#').is_some_and(|at| at + 1 != filter.len() || (at > 0 && !filter.ends_with("/#")))
+            })
+        }),
+        Mutant::seam("grants-a-misplaced-plus", &["mqtt5:4.7.1-2", "mqtt311:4.7.1-3"], || {
+            granting(|filter| filter.split('/').any(|level| level.len() > 1 && level.contains('+')))
+        }),
+        Mutant::seam("grants-an-empty-filter", &["mqtt5:4.7.3-1", "mqtt311:4.7.3-1"], || granting(str::is_empty)),
+        Mutant::seam("grants-an-empty-share-name", &["mqtt5:4.8.2-1"], || {
+            granting(|filter| filter.starts_with("$share//"))
+        }),
+        Mutant::seam("grants-a-share-name-with-a-wildcard", &["mqtt5:4.8.2-2"], || {
+            granting(|filter| {
+                let name = filter.strip_prefix("$share/").and_then(|rest| rest.split('/').next());
+                name.is_some_and(|name| name.contains(['+', '#']))
+            })
+        }),
+        Mutant::seam("grants-a-share-without-a-filter", &["mqtt5:4.8.2-2"], || {
+            granting(|filter| {
+                filter
+                    .strip_prefix("$share/")
+                    .is_some_and(|rest| rest.split_once('/').is_none_or(|(_, rest)| rest.is_empty()))
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+/// Grants such filters, which are legal strings and no legal filters, without the broker.
+fn granting(illegal: fn(&str) -> bool) -> Box<dyn Seam> {
+    inbound(move |passing, packet, fate| match packet {
+        Packet::Subscribe(subscribe) if subscribe.subscriptions.iter().any(|each| illegal(each.filter)) => {
+            grant(&subscribe, passing, fate);
+        }
+        _ => fate.on(passing.frame),
+    })
+}
+
+fn unsubscribing() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("never-sends-unsuback", &["mqtt5:3.10.4-4", "mqtt311:3.10.4-4"], || {
+            unsaid(|packet| matches!(packet, Packet::UnsubAck(_)))
+        }),
+        Mutant::seam(
+            "sends-unsuback-with-the-next-identifier",
+            &["mqtt5:3.10.4-4", "mqtt5:2.2.1-6", "mqtt311:3.10.4-4", "mqtt311:2.3.1-7"],
+            || {
+                said(|packet| {
+                    if let Packet::UnsubAck(unsuback) = packet {
+                        unsuback.packet_id = unsuback.packet_id.next();
+                    }
+                })
+            },
+        ),
+        Mutant::seam(
+            "acknowledges-unsubscribe-and-forgets-it",
+            &[
+                "mqtt5:3.10.4-1",
+                "mqtt5:3.10.4-2",
+                "mqtt311:3.10.4-1",
+                "mqtt311:3.10.4-2",
+                "mqtt5:ext-167",
+                "mqtt5:ext-212",
+            ],
+            || {
+                heard_names(|of, name| match of {
+                    PacketType::Unsubscribe => format!("{name}/nobody's"),
+                    _ => name.into(),
+                })
+            },
+        ),
+        Mutant::seam("says-nothing-where-there-is-no-subscription", &["mqtt5:3.10.4-5", "mqtt311:3.10.4-5"], || {
+            let mut known = BTreeSet::<String>::new();
+            inbound(move |passing, packet, fate| {
+                if let Packet::Subscribe(subscribe) = packet {
+                    known.extend(subscribe.subscriptions.iter().map(|each| each.filter.to_owned()));
+                }
+                let unknown = matches!(packet, Packet::Unsubscribe(unsubscribe)
+                    if !unsubscribe.filters.iter().any(|filter| known.contains(filter)));
+                go_on_unless(unknown, passing, fate);
+            })
+        }),
+        Mutant::seam("says-success-where-there-is-no-subscription", &["mqtt5:3.11.3-2"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::UnsubAck(unsuback) if !unsuback.reasons.is_empty() => {
+                    unsuback_with(&unsuback, &vec![0; unsuback.reasons.len()], passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("reverses-the-codes-of-unsuback", &["mqtt5:3.11.3-1"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::UnsubAck(unsuback) => {
+                    let codes: Vec<u8> = unsuback.reasons.as_bytes().iter().copied().rev().collect();
+                    unsuback_with(&unsuback, &codes, passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("sends-one-unsuback-per-filter", &["mqtt5:3.10.4-6", "mqtt311:3.10.4-6"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Unsubscribe(unsubscribe) => {
+                    for filter in unsubscribe.filters.iter() {
+                        let filters = FilterBuf::new().with(filter);
+                        let one = Unsubscribe { filters: filters.view(), ..unsubscribe };
+                        fate.on_as(&Packet::Unsubscribe(one), passing.version);
+                    }
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("ends-only-the-first-of-several", &["mqtt5:3.10.4-6", "mqtt311:3.10.4-6"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Unsubscribe(unsubscribe) => {
+                    let mut filters = FilterBuf::new();
+                    for (number, filter) in unsubscribe.filters.iter().enumerate() {
+                        filters = filters.with(&if number == 0 { filter.into() } else { format!("{filter}/nobody's") });
+                    }
+                    let filters = filters.view();
+                    fate.on_as(&Packet::Unsubscribe(Unsubscribe { filters, ..unsubscribe }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("ends-subscriptions-of-like-filters", &["mqtt5:3.10.4-1", "mqtt311:3.10.4-1"], || {
+            heard_names(|of, name| match of {
+                PacketType::Unsubscribe => name.replace('B', "b").replace(' ', "").replace("//", "/"),
+                _ => name.into(),
+            })
+        }),
+        Mutant::seam(
+            "ends-every-subscription-by-one-unsubscribe",
+            &["mqtt5:3.10.4-1", "mqtt311:3.10.4-1", "mqtt311:ext-075"],
+            || {
+                remembering::<BTreeSet<ConnId>>(
+                    |deaf, passing, packet, fate| {
+                        match packet {
+                            Packet::Connect(_) => drop(deaf.remove(&passing.conn)),
+                            Packet::Unsubscribe(_) => drop(deaf.insert(passing.conn)),
+                            _ => {}
+                        }
+                        fate.on(passing.frame);
+                    },
+                    |deaf, passing, packet, fate| {
+                        go_on_unless(
+                            deaf.contains(&passing.conn) && matches!(packet, Packet::Publish(_)),
+                            passing,
+                            fate,
+                        );
+                    },
+                )
+            },
+        ),
+        Mutant::seam("drops-started-deliveries-on-unsubscribe", &["mqtt5:3.10.4-3", "mqtt311:3.10.4-3"], || {
+            remembering::<bool>(
+                |ended, passing, packet, fate| {
+                    *ended |= matches!(packet, Packet::Unsubscribe(_));
+                    fate.on(passing.frame);
+                },
+                |ended, passing, packet, fate| {
+                    let started = matches!(packet, Packet::PubRel(_) | Packet::Publish(Publish { dup: true, .. }));
+                    go_on_unless(*ended && started, passing, fate);
+                },
+            )
+        }),
+        Mutant::seam("ends-a-subscription-by-a-misplaced-wildcard", &["mqtt5:4.7.1-1", "mqtt311:ext-076"], || {
+            heard_names(|of, name| match of {
+                PacketType::Unsubscribe => name.replace("/#/", "/").replace("b#", "b").replace("+b", "b"),
+                _ => name.into(),
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+/// UNSUBACK with these codes in place of this one.
+fn unsuback_with(unsuback: &UnsubAck<'_>, codes: &[u8], passing: &Passing<'_>, fate: &mut Fate) {
+    let Some(reasons) = ReasonCodes::from_bytes(codes) else { return };
+    fate.on_as(&Packet::UnsubAck(UnsubAck { reasons, ..*unsuback }), passing.version);
+}

@@ -1,0 +1,257 @@
+//! Mutants of wills (3.1.2.5 to 3.1.2.7 of both standards, the will properties and delays of 5.0).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::node::ConnId;
+use harness::time::Instant;
+
+use super::Mutant;
+use super::change::{each, go_on_unless, heard, heard_properties, inbound, kept, remembering, unheard};
+use super::seam::{Fate, Passing, Seam};
+use crate::codec;
+use crate::packet::{
+    ConnAck, Connect, Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, QoS, ReasonCode,
+    Side, Will,
+};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    publishing().chain(discarding()).chain(delaying())
+}
+
+fn publishing() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam(
+            "never-publishes-a-will",
+            &["mqtt5:3.1.2-7", "mqtt5:3.1.2-8", "mqtt311:3.1.2-8", "mqtt5:ext-090", "mqtt311:ext-032"],
+            || {
+                heard(|packet| {
+                    if let Packet::Connect(connect) = packet {
+                        connect.will = None;
+                    }
+                })
+            },
+        ),
+        will("publishes-wills-at-qos-0", &["mqtt5:ext-104", "mqtt311:3.1.2-9", "mqtt311:ext-037"], || {
+            heard_wills(|will| will.qos = QoS::AtMostOnce)
+        }),
+        will("never-stores-a-will", &["mqtt5:3.1.2-15", "mqtt311:3.1.2-17"], || {
+            heard_wills(|will| will.retain = false)
+        }),
+        will("stores-every-will", &["mqtt5:3.1.2-14", "mqtt311:3.1.2-16"], || heard_wills(|will| will.retain = true)),
+        will("cuts-long-wills", &["mqtt5:3.1.2-7", "mqtt311:ext-036"], || {
+            heard_wills(|will| will.payload = &will.payload[..will.payload.len().min(1000)])
+        }),
+        will("publishes-wills-without-properties", &["mqtt5:ext-100"], || {
+            heard_wills(|will| will.properties = Properties::EMPTY)
+        }),
+        will("reverses-the-user-properties-of-wills", &["mqtt5:3.1.3-10"], || {
+            heard_properties(PacketType::Connect, |list| {
+                let users: Vec<_> = list.user_properties().collect();
+                let others = kept(list, |property| property.id() != PropertyId::UserProperty);
+                let backwards = users.into_iter().rev();
+                backwards.fold(others, |list, (name, value)| list.with(Property::UserProperty(name, value)))
+            })
+        }),
+        will("publishes-wills-late", &["mqtt5:ext-098"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { will: Some(will), properties, .. }) if !lasts(properties) => {
+                    let Packet::Connect(connect) = packet else { return };
+                    let own = properties.iter().fold(PropertyBuf::new(), PropertyBuf::with);
+                    let own = own.with(Property::SessionExpiryInterval(5));
+                    let late = kept(will.properties, |p| p.id() != PropertyId::WillDelayInterval);
+                    let late = late.with(Property::WillDelayInterval(5));
+                    let will = Some(Will { properties: late.view(), ..will });
+                    let properties = own.view();
+                    fate.on_as(&Packet::Connect(Connect { will, properties, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+fn will(name: &str, clauses: &[&'static str], make: fn() -> Box<dyn Seam>) -> Mutant {
+    Mutant::seam(name, clauses, make)
+}
+
+/// Whether the session outlives its connection.
+fn lasts(properties: Properties<'_>) -> bool {
+    properties.session_expiry_interval().is_some()
+}
+
+/// Wills reach the broker changed.
+fn heard_wills(change: fn(&mut Will<'_>)) -> Box<dyn Seam> {
+    inbound(move |passing, packet, fate| match packet {
+        Packet::Connect(Connect { will: Some(mut will), .. }) => {
+            let Packet::Connect(connect) = packet else { return };
+            change(&mut will);
+            fate.on_as(&Packet::Connect(Connect { will: Some(will), ..connect }), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    })
+}
+
+fn discarding() -> impl Iterator<Item = Mutant> {
+    [
+        will(
+            "publishes-a-will-in-spite-of-disconnect",
+            &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"],
+            || unheard(|packet| matches!(packet, Packet::Disconnect(Disconnect { reason: ReasonCode::Success, .. }))),
+        ),
+        will("discards-the-will-at-disconnect-with-will", &["mqtt5:ext-095"], || {
+            heard(|packet| {
+                if let Packet::Disconnect(disconnect) = packet
+                    && disconnect.reason == ReasonCode::DisconnectWithWillMessage
+                {
+                    disconnect.reason = ReasonCode::Success;
+                }
+            })
+        }),
+        will("discards-the-will-at-disconnect-with-an-error", &["mqtt5:ext-096"], || {
+            heard(|packet| {
+                if let Packet::Disconnect(disconnect) = packet
+                    && disconnect.reason.is_error()
+                {
+                    disconnect.reason = ReasonCode::Success;
+                }
+            })
+        }),
+        will("discards-the-will-at-an-illegal-disconnect", &["mqtt5:3.14.2-1"], || {
+            Box::new(LeavesOn(|passing| passing.frame[0] == 0xE0))
+        }),
+        will("discards-the-will-on-a-protocol-error", &["mqtt5:ext-097", "mqtt311:ext-032"], || {
+            Box::new(LeavesOn(|passing| passing.frame[0] >> 4 == PacketType::Publish as u8))
+        }),
+        will("discards-the-will-on-a-second-connect", &["mqtt5:ext-097", "mqtt311:ext-032"], || {
+            let mut connected = BTreeSet::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(_) if !connected.insert(passing.conn) => fate.on(&[0xE0, 0]),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        will(
+            "keeps-a-will-for-the-next-connection",
+            &["mqtt5:3.1.2-10", "mqtt311:3.1.2-10", "mqtt311:3.1.2-12"],
+            || {
+                let mut kept = BTreeMap::<String, Vec<u8>>::new();
+                inbound(move |passing, packet, fate| {
+                    let Packet::Connect(connect) = packet else { return fate.on(passing.frame) };
+                    let client = connect.client_id.to_owned();
+                    if connect.will.is_some() {
+                        kept.insert(client, passing.frame.to_vec());
+                        return fate.on(passing.frame);
+                    }
+                    let earlier = kept.get(&client).map(|frame| codec::decode(frame, passing.version, Side::Client));
+                    let Some(Ok(Packet::Connect(Connect { will, .. }))) = earlier else {
+                        return fate.on(passing.frame);
+                    };
+                    fate.on_as(&Packet::Connect(Connect { will, ..connect }), passing.version);
+                })
+            },
+        ),
+        will("loses-the-will-on-takeover", &["mqtt5:ext-088", "mqtt311:ext-039", "mqtt5:ext-093"], || {
+            remembering::<Wills>(
+                |wills, passing, packet, fate| {
+                    if let Packet::Connect(connect) = packet {
+                        let topic = connect.will.map(|will| will.topic.to_owned()).unwrap_or_default();
+                        let earlier = wills.topics.insert(connect.client_id.to_owned(), topic);
+                        wills.lost = earlier.map(|topic| (passing.now, topic));
+                    }
+                    fate.on(passing.frame);
+                },
+                |wills, passing, packet, fate| {
+                    let lost = matches!((packet, &wills.lost), (Packet::Publish(publish), Some((at, topic)))
+                        if publish.topic == topic && *at == passing.now);
+                    go_on_unless(lost, passing, fate);
+                },
+            )
+        }),
+        will("publishes-the-will-of-a-refused-connection", &["mqtt311:ext-034"], || {
+            // A client without an identifier is let in, told that it is not, and thrown out.
+            remembering::<BTreeSet<ConnId>>(
+                |refused, passing, packet, fate| match packet {
+                    Packet::Connect(connect) if connect.client_id.is_empty() && !connect.clean_start => {
+                        refused.insert(passing.conn);
+                        fate.on_as(&Packet::Connect(Connect { clean_start: true, ..connect }), passing.version);
+                        fate.on(&[0xF0, 0]);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+                |refused, passing, packet, fate| match packet {
+                    Packet::ConnAck(connack) if refused.remove(&passing.conn) => {
+                        let reason = ReasonCode::ClientIdentifierNotValid;
+                        fate.on_as(&Packet::ConnAck(ConnAck { reason, ..connack }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
+    ]
+    .into_iter()
+}
+
+/// What is published on the topic of a client's will at the moment it connects again is lost.
+#[derive(Default)]
+struct Wills {
+    topics: BTreeMap<String, String>,
+    lost: Option<(Instant, String)>,
+}
+
+/// Takes certain illegal packets for a plain DISCONNECT.
+struct LeavesOn(fn(&Passing<'_>) -> bool);
+
+impl Seam for LeavesOn {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Err(_) if (self.0)(passing) => fate.on(&[0xE0, 0]),
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+fn delaying() -> impl Iterator<Item = Mutant> {
+    [
+        will("ignores-the-will-delay", &["mqtt5:3.1.2-8", "mqtt5:3.1.3-9"], || {
+            heard_properties(PacketType::Connect, |list| kept(list, |p| p.id() != PropertyId::WillDelayInterval))
+        }),
+        will("delays-a-will-by-less", &["mqtt5:3.1.2-8"], || {
+            heard_properties(PacketType::Connect, |list| {
+                each(list, |property| {
+                    if let Property::WillDelayInterval(seconds) = property {
+                        *seconds /= 2;
+                    }
+                })
+            })
+        }),
+        will("waits-out-a-will-delay-without-a-session", &["mqtt5:ext-092"], || {
+            heard_properties(PacketType::Connect, |list| {
+                each(list, |property| {
+                    if let Property::SessionExpiryInterval(seconds @ 0) = property {
+                        *seconds = 300;
+                    }
+                })
+            })
+        }),
+        will("waits-out-a-will-delay-beyond-the-session", &["mqtt5:ext-091", "mqtt5:3.1.2-8"], || {
+            heard_properties(PacketType::Connect, |list| {
+                each(list, |property| {
+                    if let Property::SessionExpiryInterval(seconds @ 1..300) = property {
+                        *seconds = 300;
+                    }
+                })
+            })
+        }),
+        will("lets-the-message-expiry-of-a-delayed-will-run", &["mqtt5:ext-101"], || {
+            heard_properties(PacketType::Connect, |list| {
+                let delay = list.will_delay_interval().unwrap_or(0);
+                let others = kept(list, |property| property.id() != PropertyId::MessageExpiryInterval);
+                match list.message_expiry_interval() {
+                    Some(expiry) => others.with(Property::MessageExpiryInterval(expiry.saturating_sub(delay))),
+                    None => others,
+                }
+            })
+        }),
+    ]
+    .into_iter()
+}
