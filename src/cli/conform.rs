@@ -15,6 +15,7 @@ use harness::baseline::Difference;
 use harness::case::{Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
+use harness::report::markdown::Markdown;
 use harness::report::terminal::Terminal;
 use harness::report::{Heading, difference};
 use harness::run::{Done, Event, Report, Run, Runner, Summary};
@@ -78,6 +79,9 @@ pub(super) struct Conform {
     /// Write a report for build servers
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write a report in Markdown, for the summary page of a build
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Compare with the deviations that this file lists: only new ones fail the run (docs/command-line.md)
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -123,6 +127,7 @@ impl Conform {
         let outputs = Outputs {
             json: outputs::created(self.json.as_deref())?,
             junit: outputs::created(self.junit.as_deref())?,
+            markdown: outputs::created(self.markdown.as_deref())?,
             trace: outputs::created(self.trace.as_deref())?,
         };
         let baseline =
@@ -166,10 +171,12 @@ impl Conform {
             url: venue.url.clone(),
         };
         let colour = io::stdout().is_terminal() && no_colour_is_unset();
-        let terminal = Terminal { colour, rule: &rule, repeat: &|done| self.repeat(venue.seed, done) };
+        let repeat = |done: &Done| self.repeat(venue.seed, done);
+        let terminal = Terminal { colour, rule: &rule, repeat: &repeat };
         unless_closed(terminal.write(&mut io::stdout().lock(), &heading, &report, clock()))?;
         let versions: Vec<_> = settings.iter().map(|setting| setting.version).collect();
-        outputs.write(&heading, &report, &versions, &began, &dissect).context("cannot write a report")?;
+        let markdown = Markdown { rule: &rule, repeat: &repeat };
+        outputs.write(&heading, &report, &versions, &began, &markdown, &dissect).context("cannot write a report")?;
         baseline.map_or_else(|| Ok(exit_code(&report, None)), |baseline| self.against(baseline, &report))
     }
 

@@ -92,3 +92,17 @@ fn two_runs_are_compared() {
     check(&["compare", &old, "Cargo.toml"], 2, &["cannot compare Cargo.toml", "testament conform --json"]);
     check(&["compare", &old], 2, &["NEW"]);
 }
+
+#[test]
+fn a_build_gets_its_summary_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = path(dir.path(), "summary.md");
+    let url = serve(Emptiness::Acknowledges);
+    let (code, _) = testament(&judged(&url, &["--markdown", &file]));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(code, 1, "{text}");
+    for part in ["| | 5.0 |\n|---|--:|\n", "\n## fail: `", "\n- clause `mqtt5:", "<details><summary>trace</summary>"] {
+        assert!(text.contains(part), "no `{part}`: {text}");
+    }
+    assert!(text.contains(&format!("<pre>testament conform {url} --protocol 5.0 --case ")), "{text}");
+}

@@ -1,10 +1,12 @@
 //! Reports: consumers of what the runner emits, nothing else. They write what they are told to a writer they are given;
 //! files, terminals and clocks belong to the caller.
 
+mod chapters;
 pub mod compare;
 pub mod difference;
 pub mod json;
 pub mod junit;
+pub mod markdown;
 pub mod terminal;
 pub mod trace;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Heading;
+use super::chapters::{Chapters, cell, played};
 use crate::case::{Evidence, Verdict};
 use crate::run::{Done, Report, Summary};
 
@@ -56,40 +57,26 @@ impl Terminal<'_> {
         self.summary(out, report, elapsed)
     }
 
-    /// How many of the runs of each chapter passed, by protocol version. Skipped runs do not count.
+    /// How many of the runs of each chapter passed, by protocol version.
     fn table(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-        let mut chapters: Vec<&str> = Vec::new();
-        let mut cells: BTreeMap<(&str, &str), Vec<&Done>> = BTreeMap::new();
-        for done in &report.results {
-            let chapter = done.id.split('/').next().unwrap_or_default();
-            if !chapters.contains(&chapter) {
-                chapters.push(chapter);
-            }
-            cells.entry((chapter, done.protocol)).or_default().push(done);
-        }
-        let mut protocols: Vec<_> = cells.keys().map(|&(_, protocol)| protocol).collect();
-        protocols.sort_unstable();
-        protocols.dedup();
-        let first = chapters.iter().map(|chapter| chapter.len()).max().unwrap_or_default();
+        let Chapters { protocols, rows } = Chapters::of(report);
+        let first = rows.iter().map(|(chapter, _)| chapter.len()).max().unwrap_or_default();
         write!(out, "{:first$}", "")?;
         for protocol in &protocols {
             write!(out, "  {protocol:>7}")?;
         }
         writeln!(out)?;
-        for chapter in chapters {
+        for (chapter, summaries) in rows {
             write!(out, "{chapter:first$}")?;
-            for &protocol in &protocols {
-                let results = cells.get(&(chapter, protocol)).map_or(&[][..], Vec::as_slice);
-                let summary = Summary::of(results.iter().copied());
-                let played = summary.total() - summary.skip;
-                let cell = if played == 0 { "-".to_owned() } else { format!("{}/{played}", summary.pass) };
+            for summary in summaries {
+                let played = played(summary);
                 let ink = match () {
                     () if summary.fail > 0 => Ink::Red,
                     () if summary.pass < played => Ink::Yellow,
                     () if played == 0 => Ink::Grey,
                     () => Ink::Green,
                 };
-                write!(out, "  {}", self.paint(ink, &format!("{cell:>7}")))?;
+                write!(out, "  {}", self.paint(ink, &format!("{:>7}", cell(summary))))?;
             }
             writeln!(out)?;
         }

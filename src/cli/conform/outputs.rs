@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use harness::report::markdown::Markdown;
 use harness::report::{Heading, json, junit, trace};
 use harness::run::Report;
 use harness::trace::Dissect;
@@ -16,6 +17,7 @@ use crate::packet::Version;
 pub(super) struct Outputs {
     pub(super) json: Option<File>,
     pub(super) junit: Option<File>,
+    pub(super) markdown: Option<File>,
     pub(super) trace: Option<File>,
 }
 
@@ -30,6 +32,7 @@ impl Outputs {
         report: &Report,
         versions: &[Version],
         began: &str,
+        markdown: &Markdown<'_>,
         dissect: &dyn Fn(&'static str) -> Box<dyn Dissect>,
     ) -> io::Result<()> {
         if let Some(file) = self.json {
@@ -42,6 +45,11 @@ impl Outputs {
         if let Some(file) = self.junit {
             let mut out = BufWriter::new(file);
             junit::write(&mut out, heading, report, began)?;
+            out.flush()?;
+        }
+        if let Some(file) = self.markdown {
+            let mut out = BufWriter::new(file);
+            markdown.write(&mut out, heading, report)?;
             out.flush()?;
         }
         if let Some(file) = self.trace {
