@@ -101,7 +101,7 @@ rules! {
     };
 
     "a packet that only a server sends, from a client",
-    ServerPacketFromClient => error("mqtt311:ext-007", "mqtt5:ext-004");
+    ServerPacketFromClient => error("mqtt311:ext-007", "mqtt5:ext-004").in_31("mqtt31:diff-028");
 
     "a packet that only a client sends, from a server",
     ClientPacketFromServer => error("mqtt311:ext-008", "mqtt5:ext-005");
@@ -118,19 +118,19 @@ rules! {
 
     "a packet too short for its type",
     TooShort(packet: PacketType) => match packet {
-        PacketType::PubAck => malformed("mqtt311:ext-013", "mqtt5:ext-131"),
-        PacketType::PubRec => malformed("mqtt311:ext-013", "mqtt5:ext-132"),
-        PacketType::PubRel => malformed("mqtt311:ext-013", "mqtt5:ext-133"),
-        PacketType::PubComp => malformed("mqtt311:ext-013", "mqtt5:ext-134"),
-        PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck => malformed("mqtt311:ext-013", "mqtt5:ext-136"),
-        _ => malformed("mqtt311:ext-013", "mqtt5:ext-015"),
+        PacketType::PubAck => malformed("mqtt311:ext-013", "mqtt5:ext-131").in_31("mqtt31:diff-028"),
+        PacketType::PubRec => malformed("mqtt311:ext-013", "mqtt5:ext-132").in_31("mqtt31:diff-028"),
+        PacketType::PubRel => malformed("mqtt311:ext-013", "mqtt5:ext-133").in_31("mqtt31:diff-028"),
+        PacketType::PubComp => malformed("mqtt311:ext-013", "mqtt5:ext-134").in_31("mqtt31:diff-028"),
+        PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck => malformed("mqtt311:ext-013", "mqtt5:ext-136").in_31("mqtt31:diff-028"),
+        _ => malformed("mqtt311:ext-013", "mqtt5:ext-015").in_31("mqtt31:diff-028"),
     };
 
     "bytes after the last field of a packet",
     TrailingBytes(packet: PacketType) => match packet {
         PacketType::Connect => malformed("mqtt311:ext-023", "mqtt5:3.1.4-1"),
-        PacketType::PingReq | PacketType::PingResp => malformed("mqtt311:ext-013", "mqtt5:ext-008"),
-        _ => malformed("mqtt311:ext-013", "mqtt5:ext-009"),
+        PacketType::PingReq | PacketType::PingResp => malformed("mqtt311:ext-013", "mqtt5:ext-008").in_31("mqtt31:diff-028"),
+        _ => malformed("mqtt311:ext-013", "mqtt5:ext-009").in_31("mqtt31:diff-028"),
     };
 
     "a string that is not well-formed UTF-8",
