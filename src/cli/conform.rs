@@ -82,6 +82,9 @@ pub(super) struct Conform {
     /// Write a report in Markdown, for the summary page of a build
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Write all that passed as a capture for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Compare with the deviations that this file lists: only new ones fail the run (docs/command-line.md)
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -128,6 +131,7 @@ impl Conform {
             json: outputs::created(self.json.as_deref())?,
             junit: outputs::created(self.junit.as_deref())?,
             markdown: outputs::created(self.markdown.as_deref())?,
+            pcap: outputs::created(self.pcap.as_deref())?,
             trace: outputs::created(self.trace.as_deref())?,
         };
         let baseline =

@@ -28,7 +28,7 @@ impl Words {
 
 impl Dissect for Words {
     fn words(&mut self, conn: ConnId, sent: bool, bytes: &[u8]) -> String {
-        if bytes.starts_with(b"GET ") || bytes.starts_with(b"HTTP/") {
+        if is_upgrade(bytes) {
             return String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().into();
         }
         let version = self.versions.get(&conn).copied().unwrap_or(self.usual);
@@ -47,6 +47,11 @@ impl Dissect for Words {
             }
         }
     }
+}
+
+/// Whether these bytes ask for a WebSocket, or answer that, and are no MQTT yet.
+pub fn is_upgrade(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"GET ") || bytes.starts_with(b"HTTP/")
 }
 
 /// One packet in one line.

@@ -9,6 +9,7 @@ use testament::hollow::Emptiness;
 
 use crate::cli::serve;
 use crate::served::Served;
+use crate::tools;
 
 /// Runs testament; gives its exit code and all that it said.
 fn testament(arguments: &[&str]) -> (i32, String) {
@@ -105,4 +106,54 @@ fn a_build_gets_its_summary_page() {
         assert!(text.contains(part), "no `{part}`: {text}");
     }
     assert!(text.contains(&format!("<pre>testament conform {url} --protocol 5.0 --case ")), "{text}");
+}
+
+/// What tshark prints about the packets that `filter` selects, a line each.
+fn tshark(capture: &str, filter: &str, field: &str) -> Vec<String> {
+    let checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"];
+    let output = Command::new("tshark")
+        .args(["-n", "-r", capture, "-Y", filter, "-T", "fields", "-e", field])
+        .args(checks)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_capture_reads_as_mqtt() {
+    if !tools::has("tshark") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, trace) = (path(dir.path(), "run.pcap"), path(dir.path(), "run.txt"));
+    // All of these cases keep to legal packets, so that both readers cut the streams alike.
+    check(&["conform", "--filter", "retain/", "--pcap", &capture, "--trace", &trace], 0, &[" pass"]);
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let packets = trace.lines().filter(|line| line.ends_with(']')).count();
+    // A frame that holds the end of one packet and the next has both types in its line.
+    let found = tshark(&capture, "mqtt", "mqtt.msgtype").iter().map(|line| line.split(',').count()).sum::<usize>();
+    assert!(packets > 500, "{packets}");
+    assert_eq!(found, packets);
+    let opened = trace.lines().filter(|line| line.contains("  opened: ")).count();
+    let comments = tshark(&capture, "frame.comment", "frame.comment");
+    assert_eq!(comments.len(), opened);
+    assert!(comments[0].starts_with("retain/"), "{}", comments[0]);
+    // Every version is known from its CONNECT.
+    let versions: std::collections::BTreeSet<_> = tshark(&capture, "mqtt.ver", "mqtt.ver").into_iter().collect();
+    assert_eq!(versions.into_iter().collect::<Vec<_>>(), ["3", "4", "5"]);
+}
+
+/// Whatever passes, resets and half-closed connections included, the TCP around it adds up.
+#[test]
+fn a_capture_of_everything_is_sound() {
+    if !tools::has("tshark") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let capture = path(dir.path(), "run.pcap");
+    check(&["conform", "--pcap", &capture], 0, &[" pass"]);
+    let odd = "tcp.analysis.flags || tcp.checksum.status == 0 || ip.checksum.status == 0 || !tcp";
+    assert_eq!(tshark(&capture, odd, "frame.number"), [""; 0]);
+    assert!(!tshark(&capture, "tcp.flags.reset == 1", "frame.number").is_empty());
 }

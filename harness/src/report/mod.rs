@@ -7,6 +7,7 @@ pub mod difference;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod pcap;
 pub mod terminal;
 pub mod trace;
 

@@ -6,18 +6,22 @@ use std::path::Path;
 
 use anyhow::Context;
 use harness::report::markdown::Markdown;
-use harness::report::{Heading, json, junit, trace};
+use harness::report::{Heading, json, junit, pcap, trace};
 use harness::run::Report;
 use harness::trace::Dissect;
+use harness::world::Endpoint;
 
 use crate::catalogue::catalogue;
+use crate::net::url::default_port;
 use crate::packet::Version;
+use crate::suite::words::is_upgrade;
 
 /// Where reports go, opened before the run so that a wrong path costs no run.
 pub(super) struct Outputs {
     pub(super) json: Option<File>,
     pub(super) junit: Option<File>,
     pub(super) markdown: Option<File>,
+    pub(super) pcap: Option<File>,
     pub(super) trace: Option<File>,
 }
 
@@ -50,6 +54,12 @@ impl Outputs {
         if let Some(file) = self.markdown {
             let mut out = BufWriter::new(file);
             markdown.write(&mut out, heading, report)?;
+            out.flush()?;
+        }
+        if let Some(file) = self.pcap {
+            let mut out = BufWriter::new(file);
+            // WebSocket frames are taken off already; what is left of that layer is the upgrade.
+            pcap::write(&mut out, report, default_port(Endpoint::Tcp), &is_upgrade)?;
             out.flush()?;
         }
         if let Some(file) = self.trace {
