@@ -1,11 +1,15 @@
 //! Mutants of message expiry (3.3.2.3.3 of 5.0).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::node::ConnId;
+use harness::time::Instant;
 
 use super::Mutant;
-use super::change::{each, heard_properties, kept, remembering, said_properties};
+use super::change::{each, go_on_unless, heard_properties, inbound, kept, remembering, said_properties};
 use super::seam::{Fate, Passing};
-use crate::packet::{Packet, PacketType, Property, PropertyId, Publish};
+use crate::packet::{Packet, PacketId, PacketType, Property, PropertyId, Publish};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     [
@@ -39,6 +43,26 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
                 })
             })
         }),
+        Mutant::seam("lets-started-deliveries-expire", &["mqtt5:4.3.3-7"], || {
+            remembering::<Due>(
+                |due, passing, packet, fate| {
+                    let late = matches!(packet, Packet::PubRec(ack) if is_over(due, passing, ack.packet_id));
+                    go_on_unless(late, passing, fate);
+                },
+                |due, passing, packet, fate| {
+                    note(due, passing, packet);
+                    fate.on(passing.frame);
+                },
+            )
+        }),
+        Mutant::seam("lets-started-receptions-expire", &["mqtt5:4.3.3-13", "mqtt5:4.3.3-11"], || {
+            let mut due = Due::new();
+            inbound(move |passing, packet, fate| {
+                note(&mut due, passing, packet);
+                let late = matches!(packet, Packet::PubRel(ack) if is_over(&due, passing, ack.packet_id));
+                go_on_unless(late, passing, fate);
+            })
+        }),
     ]
     .into_iter()
 }
@@ -68,4 +92,19 @@ fn as_sent(sent: &mut Sent, stored: bool, passing: &Passing<'_>, packet: Packet<
     } else {
         fate.on(passing.frame);
     }
+}
+
+/// When each message expires, by connection and packet identifier.
+type Due = BTreeMap<(ConnId, PacketId), Instant>;
+
+fn note(due: &mut Due, passing: &Passing<'_>, packet: Packet<'_>) {
+    if let Packet::Publish(Publish { packet_id: Some(id), properties, .. }) = packet
+        && let Some(expiry) = properties.message_expiry_interval()
+    {
+        due.insert((passing.conn, id), passing.now + Duration::from_secs(expiry.into()));
+    }
+}
+
+fn is_over(due: &Due, passing: &Passing<'_>, id: PacketId) -> bool {
+    due.get(&(passing.conn, id)).is_some_and(|due| *due < passing.now)
 }

@@ -1,10 +1,17 @@
 //! Mutants of PUBLISH and of topic names (3.3 and 4.7 of both standards).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::node::ConnId;
+
 use super::Mutant;
-use super::change::{go_on_unless, heard_names, inbound, kept, outbound, remembering, said, said_properties, unsaid};
+use super::change::{
+    each, go_on_unless, heard_names, inbound, kept, outbound, remembering, said, said_properties, unsaid,
+};
 use super::seam::{Fate, Passing, Seam};
+use crate::codec;
 use crate::packet::{
-    Ack, Packet, PacketId, PacketType, Properties, Property, Publish, QoS, ReasonCode, Subscribe, SubscriptionBuf,
+    Ack, Packet, PacketId, PacketType, Properties, Property, Publish, QoS, Subscribe, SubscriptionBuf,
     SubscriptionOptions,
 };
 use crate::violation::Rule;
@@ -114,8 +121,59 @@ fn messages() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        Mutant::seam("acknowledges-only-what-somebody-gets", &["mqtt5:ext-122", "mqtt5:4.3.2-4"], || {
-            unsaid(|packet| matches!(packet, Packet::PubAck(ack) if ack.reason == ReasonCode::NoMatchingSubscribers))
+        Mutant::seam(
+            "swallows-messages-on-topics-without-subscribers",
+            &["mqtt5:ext-122", "mqtt5:4.3.2-4", "mqtt311:ext-064"],
+            || {
+                let mut filters = BTreeSet::new();
+                inbound(move |passing, packet, fate| {
+                    if let Packet::Subscribe(subscribe) = packet {
+                        filters.extend(subscribe.subscriptions.iter().map(|each| each.filter.to_owned()));
+                    }
+                    let unknown = matches!(packet, Packet::Publish(publish) if !filters.contains(publish.topic));
+                    go_on_unless(unknown, passing, fate);
+                })
+            },
+        ),
+        Mutant::seam("never-delivers-to-the-publisher", &["mqtt5:4.5.0-1", "mqtt311:ext-062"], || {
+            remembering::<Option<(ConnId, Vec<u8>)>>(
+                |last, passing, packet, fate| {
+                    if let Packet::Publish(publish) = packet {
+                        *last = Some((passing.conn, publish.payload.to_vec()));
+                    }
+                    fate.on(passing.frame);
+                },
+                |last, passing, packet, fate| {
+                    let own = matches!((packet, last), (Packet::Publish(publish), Some((conn, payload)))
+                        if *conn == passing.conn && publish.payload == payload);
+                    go_on_unless(own, passing, fate);
+                },
+            )
+        }),
+        Mutant::seam(
+            "sets-dup-at-qos-0",
+            &["mqtt5:4.3.1-1", "mqtt5:3.3.1-2", "mqtt311:4.3.1-1", "mqtt311:3.3.1-2"],
+            || {
+                outbound(|passing, packet, fate| match packet {
+                    Packet::Publish(Publish { qos: QoS::AtMostOnce, .. }) => {
+                        fate.on(&[&[passing.frame[0] | 0b1000], &passing.frame[1..]].concat());
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("sends-an-identifier-at-qos-0", &["mqtt5:2.2.1-2", "mqtt311:2.3.1-5"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish @ Publish { qos: QoS::AtMostOnce, .. }) => {
+                    let numbered = Publish { qos: QoS::AtLeastOnce, packet_id: Some(PacketId::MIN), ..publish };
+                    let mut frame = Vec::new();
+                    if codec::encode(&Packet::Publish(numbered), passing.version, &mut frame).is_ok() {
+                        frame[0] = passing.frame[0];
+                        fate.on(&frame);
+                    }
+                }
+                _ => fate.on(passing.frame),
+            })
         }),
     ]
     .into_iter()
@@ -123,7 +181,9 @@ fn messages() -> impl Iterator<Item = Mutant> {
 
 fn properties() -> impl Iterator<Item = Mutant> {
     [
-        Mutant::seam("passes-on-a-response-topic-with-a-wildcard", &["mqtt5:3.3.2-14"], || Box::new(Disguises)),
+        Mutant::seam("passes-on-a-response-topic-with-a-wildcard", &["mqtt5:3.3.2-14"], || {
+            Box::new(Disguises(Rule::WildcardInResponseTopic))
+        }),
         Mutant::seam("drops-the-payload-format", &["mqtt5:3.3.2-4", "mqtt5:ext-220"], || {
             said_properties(PacketType::Publish, |list| {
                 kept(list, |p| !matches!(p, Property::PayloadFormatIndicator(_)))
@@ -135,6 +195,15 @@ fn properties() -> impl Iterator<Item = Mutant> {
         Mutant::seam("drops-the-correlation-data", &["mqtt5:3.3.2-16"], || {
             said_properties(PacketType::Publish, |list| kept(list, |p| !matches!(p, Property::CorrelationData(_))))
         }),
+        Mutant::seam("cuts-long-correlation-data", &["mqtt5:ext-014", "mqtt5:3.3.2-16"], || {
+            said_properties(PacketType::Publish, |list| {
+                each(list, |property| {
+                    if let Property::CorrelationData(data) = property {
+                        *data = &data[..data.len().min(128)];
+                    }
+                })
+            })
+        }),
         Mutant::seam("drops-the-content-type", &["mqtt5:3.3.2-20"], || {
             said_properties(PacketType::Publish, |list| kept(list, |p| !matches!(p, Property::ContentType(_))))
         }),
@@ -144,7 +213,7 @@ fn properties() -> impl Iterator<Item = Mutant> {
         Mutant::seam("keeps-user-properties-in-a-map", &["mqtt5:3.3.2-17", "mqtt5:3.3.2-18"], || {
             said_properties(PacketType::Publish, |list| {
                 let others = kept(list, |p| !matches!(p, Property::UserProperty(..)));
-                let users: std::collections::BTreeMap<_, _> = list.user_properties().collect();
+                let users: BTreeMap<_, _> = list.user_properties().collect();
                 users.into_iter().fold(others, |list, (name, value)| list.with(Property::UserProperty(name, value)))
             })
         }),
@@ -170,6 +239,22 @@ fn topics() -> impl Iterator<Item = Mutant> {
                 }
                 _ => fate.on(passing.frame),
             })
+        }),
+        Mutant::seam(
+            "takes-wildcards-in-topic-names",
+            &["mqtt5:3.3.2-2", "mqtt5:4.7.0-1", "mqtt311:3.3.2-2", "mqtt311:4.7.1-1", "mqtt311:4.8.0-1"],
+            || Box::new(Disguises(Rule::WildcardInTopic)),
+        ),
+        Mutant::seam(
+            "cuts-long-topic-names",
+            &["mqtt5:3.3.2-1", "mqtt311:3.3.2-1", "mqtt311:ext-002", "mqtt311:ext-005"],
+            || heard_names(|_, name| name.chars().take(255).collect()),
+        ),
+        Mutant::seam("drops-characters-of-four-bytes", &["mqtt311:ext-002", "mqtt5:1.5.4-3"], || {
+            heard_names(|_, name| name.replace(|letter: char| letter.len_utf8() == 4, ""))
+        }),
+        Mutant::seam("takes-a-dollar-within-a-topic-for-special", &["mqtt311:ext-100", "mqtt5:ext-197"], || {
+            unsaid(|packet| matches!(packet, Packet::Publish(publish) if publish.topic.contains("/$")))
         }),
         Mutant::seam("folds-the-case-of-names", &["mqtt5:4.7.3-4", "mqtt311:4.7.3-4"], || {
             heard_names(|_, name| name.to_lowercase())
@@ -230,13 +315,13 @@ fn topics() -> impl Iterator<Item = Mutant> {
     .into_iter()
 }
 
-/// Wildcards in a response topic pass the broker in the shape of control characters.
-struct Disguises;
+/// Wildcards that break this rule pass the broker in the shape of control characters.
+struct Disguises(Rule);
 
 impl Seam for Disguises {
     fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         match passing.packet {
-            Err(refusal) if refusal.rule() == Rule::WildcardInResponseTopic => {
+            Err(refusal) if refusal.rule() == self.0 => {
                 fate.on(&replaced(passing.frame, [(b'+', 1), (b'#', 2)]));
             }
             _ => fate.on(passing.frame),

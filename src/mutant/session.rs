@@ -9,7 +9,9 @@ use harness::time::Instant;
 use super::Mutant;
 use super::change::{each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said};
 use super::seam::{Fate, Passing, Seam};
-use crate::packet::{Connect, Packet, PacketType, Property, PropertyBuf, PropertyId, Publish, ReasonCode};
+use crate::packet::{
+    ConnAck, Connect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, Publish, ReasonCode,
+};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     keeping().chain(taking_over()).chain(ending())
@@ -37,7 +39,17 @@ fn keeping() -> impl Iterator<Item = Mutant> {
         ),
         Mutant::seam(
             "ignores-clean-start",
-            &["mqtt5:3.1.2-4", "mqtt311:3.1.2-6", "mqtt311:ext-029", "mqtt311:ext-030", "mqtt5:3.1.4-4"],
+            &[
+                "mqtt5:3.1.2-4",
+                "mqtt311:3.1.2-6",
+                "mqtt311:ext-029",
+                "mqtt311:ext-030",
+                "mqtt311:ext-090",
+                "mqtt311:3.1.4-3",
+                "mqtt31:diff-029",
+                "mqtt5:3.1.4-4",
+                "mqtt5:ext-190",
+            ],
             || {
                 heard(|packet| {
                     if let Packet::Connect(connect) = packet {
@@ -78,7 +90,15 @@ fn keeping() -> impl Iterator<Item = Mutant> {
         ),
         Mutant::seam(
             "forgets-what-waited",
-            &["mqtt5:4.5.0-1", "mqtt5:3.1.2-5", "mqtt311:3.1.2-5", "mqtt311:4.5.0-1", "mqtt5:ext-217"],
+            &[
+                "mqtt5:4.5.0-1",
+                "mqtt5:3.1.2-5",
+                "mqtt311:3.1.2-5",
+                "mqtt311:ext-028",
+                "mqtt311:ext-091",
+                "mqtt311:4.5.0-1",
+                "mqtt5:ext-217",
+            ],
             || {
                 // What comes at the moment of CONNACK has waited.
                 let mut began = BTreeMap::<ConnId, Instant>::new();
@@ -91,6 +111,41 @@ fn keeping() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam(
+            "sends-new-messages-before-those-that-waited",
+            &["mqtt5:4.6.0-5", "mqtt311:ext-094", "mqtt311:4.6.0-6"],
+            || {
+                let mut waiting = BTreeMap::<ConnId, (Instant, Vec<u8>)>::new();
+                outbound(move |passing, packet, fate| {
+                    match (packet, waiting.get_mut(&passing.conn)) {
+                        (Packet::ConnAck(connack), _) if connack.session_present => {
+                            waiting.insert(passing.conn, (passing.now, Vec::new()));
+                        }
+                        (Packet::Publish(_), Some((at, frames))) if *at == passing.now => {
+                            return frames.extend(passing.frame);
+                        }
+                        (Packet::Publish(_), Some((_, frames))) => {
+                            fate.on(passing.frame);
+                            return fate.on(&std::mem::take(frames));
+                        }
+                        _ => {}
+                    }
+                    fate.on(passing.frame);
+                })
+            },
+        ),
+        Mutant::seam("turns-away-who-has-no-session", &["mqtt5:3.1.2-6", "mqtt311:3.1.2-4"], || {
+            let mut known = BTreeSet::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(connect) if known.insert(connect.client_id.to_owned()) && !connect.clean_start => {
+                    let (reason, properties) = (ReasonCode::ServerUnavailable, Properties::EMPTY);
+                    let refusal = ConnAck { session_present: false, reason, properties };
+                    fate.back_as(&Packet::ConnAck(refusal), passing.version);
+                    fate.cut();
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("keeps-subscriptions-without-options", &["mqtt5:ext-163", "mqtt5:3.1.2-5"], || {
             let mut resumed = BTreeSet::new();
             outbound(move |passing, packet, fate| match packet {
@@ -134,8 +189,11 @@ fn taking_over() -> impl Iterator<Item = Mutant> {
         Mutant::seam(
             "discards-the-session-on-takeover",
             &["mqtt5:ext-089", "mqtt311:3.1.4-2", "mqtt311:4.4.0-1"],
-            || Box::<DiscardsOnTakeover>::default(),
+            || Box::new(Discards::on(Cause::Takeover)),
         ),
+        Mutant::seam("discards-the-session-on-a-protocol-error", &["mqtt311:ext-106", "mqtt5:3.1.2-23"], || {
+            Box::new(Discards::on(Cause::Error))
+        }),
         Mutant::seam("leaves-both-connections-open", &["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013"], || {
             Box::<LeavesOpen>::default()
         }),
@@ -143,39 +201,55 @@ fn taking_over() -> impl Iterator<Item = Mutant> {
     .into_iter()
 }
 
-/// A client that is still connected gets a new session that is called present.
-#[derive(Default)]
-struct DiscardsOnTakeover {
-    clients: BTreeMap<ConnId, String>,
-    taken: BTreeSet<ConnId>,
+/// What makes a broker forget a session that it calls present later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Another connection of the client takes over.
+    Takeover,
+    /// The client breaks the protocol.
+    Error,
 }
 
-impl Seam for DiscardsOnTakeover {
+struct Discards {
+    cause: Cause,
+    clients: BTreeMap<ConnId, String>,
+    doomed: BTreeSet<String>,
+    anew: BTreeSet<ConnId>,
+}
+
+impl Discards {
+    fn on(cause: Cause) -> Self {
+        Self { cause, clients: BTreeMap::new(), doomed: BTreeSet::new(), anew: BTreeSet::new() }
+    }
+}
+
+impl Seam for Discards {
     fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
-        let Ok(Packet::Connect(connect)) = passing.packet else { return fate.on(passing.frame) };
-        let open = self.clients.values().any(|client| client == connect.client_id);
-        self.clients.insert(passing.conn, connect.client_id.to_owned());
-        if open && !connect.clean_start {
-            self.taken.insert(passing.conn);
-            fate.on_as(&Packet::Connect(Connect { clean_start: true, ..connect }), passing.version);
-        } else {
-            fate.on(passing.frame);
+        let own = self.clients.get(&passing.conn);
+        match passing.packet {
+            Ok(Packet::Connect(connect)) if own.is_none() => {
+                let open = self.clients.values().any(|client| client == connect.client_id);
+                self.clients.insert(passing.conn, connect.client_id.to_owned());
+                let discards = self.doomed.remove(connect.client_id) || (open && self.cause == Cause::Takeover);
+                if discards && !connect.clean_start {
+                    self.anew.insert(passing.conn);
+                    return fate.on_as(&Packet::Connect(Connect { clean_start: true, ..connect }), passing.version);
+                }
+            }
+            Err(_) | Ok(Packet::Connect(_)) if self.cause == Cause::Error => self.doomed.extend(own.cloned()),
+            _ => {}
         }
+        fate.on(passing.frame);
     }
 
     fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         match passing.packet {
-            Ok(Packet::ConnAck(mut connack)) if self.taken.remove(&passing.conn) => {
+            Ok(Packet::ConnAck(mut connack)) if self.anew.remove(&passing.conn) => {
                 connack.session_present = true;
                 fate.on_as(&Packet::ConnAck(connack), passing.version);
             }
             _ => fate.on(passing.frame),
         }
-    }
-
-    fn closes(&mut self, conn: ConnId) -> bool {
-        self.clients.remove(&conn);
-        true
     }
 
     fn gone(&mut self, conn: ConnId) {

@@ -1,6 +1,6 @@
 //! Mutants of shared subscriptions (4.8.2 of 5.0).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harness::node::ConnId;
 use harness::time::Instant;
@@ -86,7 +86,7 @@ fn grouping() -> impl Iterator<Item = Mutant> {
                 },
             )
         }),
-        Mutant::seam("grants-no-local-to-members", &["mqtt5:3.8.3-4"], || {
+        Mutant::seam("grants-no-local-to-members", &["mqtt5:3.8.3-4", "mqtt5:4.13.1-1"], || {
             heard_options(|filter, options| options.no_local &= shared(filter).is_none())
         }),
         Mutant::seam("ends-the-ordinary-subscription-of-a-member", &["mqtt5:ext-168"], || {
@@ -121,6 +121,7 @@ fn delivering() -> impl Iterator<Item = Mutant> {
                 go_on_unless(conn != passing.conn && at != passing.now, passing, fate);
             })
         }),
+        Mutant::seam("counts-members-that-are-gone", &["mqtt5:ext-211"], || Box::<CountsGone>::default()),
         Mutant::seam("forgets-a-started-delivery-to-a-member", &["mqtt5:4.8.2-4"], || {
             outbound(|passing, packet, fate| {
                 let repeat = matches!(packet, Packet::Publish(Publish { qos: QoS::ExactlyOnce, dup: true, .. }));
@@ -135,6 +136,35 @@ fn delivering() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// Of what is published once a member has gone, every other message is lost.
+#[derive(Default)]
+struct CountsGone {
+    members: BTreeSet<ConnId>,
+    gone: bool,
+    count: usize,
+}
+
+impl Seam for CountsGone {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Subscribe(subscribe)) = passing.packet
+            && subscribe.subscriptions.iter().any(|each| shared(each.filter).is_some())
+        {
+            self.members.insert(passing.conn);
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let counts = self.gone && matches!(passing.packet, Ok(Packet::Publish(_)));
+        self.count += usize::from(counts);
+        go_on_unless(counts && self.count.is_multiple_of(2), passing, fate);
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.gone |= self.members.remove(&conn);
+    }
 }
 
 /// Passes a message of one client on to whoever is sent something next: one that its receiver rejected, or one at QoS 2

@@ -117,20 +117,27 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
                 },
             )
         }),
-        Mutant::seam("takes-the-first-of-a-repeated-filter", &["mqtt5:3.8.4-5", "mqtt311:3.8.4-4"], || {
-            inbound(|passing, packet, fate| match packet {
-                Packet::Subscribe(subscribe) => {
-                    let mut list = SubscriptionBuf::new();
-                    let all: Vec<_> = subscribe.subscriptions.iter().collect();
-                    for one in &all {
-                        let first = all.iter().find(|other| other.filter == one.filter).unwrap_or(one);
-                        list = list.with(one.filter, first.options);
+        Mutant::seam(
+            "takes-the-first-of-a-repeated-filter",
+            &["mqtt5:3.8.4-5", "mqtt311:3.8.4-4", "mqtt311:ext-069"],
+            || {
+                inbound(|passing, packet, fate| match packet {
+                    Packet::Subscribe(subscribe) => {
+                        let mut list = SubscriptionBuf::new();
+                        let all: Vec<_> = subscribe.subscriptions.iter().collect();
+                        for one in &all {
+                            let first = all.iter().find(|other| other.filter == one.filter).unwrap_or(one);
+                            list = list.with(one.filter, first.options);
+                        }
+                        let subscriptions = list.view();
+                        fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
                     }
-                    let subscriptions = list.view();
-                    fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
-                }
-                _ => fate.on(passing.frame),
-            })
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("grants-wildcards-that-it-does-not-have", &["mqtt311:3.8.3-2"], || {
+            granting(|filter| filter.contains(['+', '#']))
         }),
         Mutant::seam("refuses-wildcards", &["mqtt311:ext-070"], || {
             inbound(|passing, packet, fate| match packet {
@@ -195,10 +202,7 @@ fn delivering() -> impl Iterator<Item = Mutant> {
             )
         }),
         Mutant::seam("ignores-no-local", &["mqtt5:3.8.3-3"], || heard_options(|_, options| options.no_local = false)),
-        Mutant::seam("never-delivers-to-the-publisher", &["mqtt5:4.5.0-1"], || {
-            heard_options(|filter, options| options.no_local = !filter.starts_with("$share/"))
-        }),
-        Mutant::seam("drops-subscription-identifiers", &["mqtt5:3.3.4-3", "mqtt5:ext-215"], || {
+        Mutant::seam("drops-subscription-identifiers", &["mqtt5:3.3.4-3", "mqtt5:ext-162", "mqtt5:ext-215"], || {
             said_properties(PacketType::Publish, |list| {
                 kept(list, |p| !matches!(p, Property::SubscriptionIdentifier(_)))
             })
@@ -208,6 +212,22 @@ fn delivering() -> impl Iterator<Item = Mutant> {
                 let others = kept(list, |p| !matches!(p, Property::SubscriptionIdentifier(_)));
                 let first = list.subscription_identifiers().take(1);
                 first.fold(others, |list, id| list.with(Property::SubscriptionIdentifier(id)))
+            })
+        }),
+        Mutant::seam("sends-copies-with-one-and-the-same-identifier", &["mqtt5:3.3.4-5"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish) if publish.qos == QoS::AtMostOnce => {
+                    let all = publish.properties.subscription_identifiers();
+                    let first = publish.properties.subscription_identifiers().next();
+                    let others = kept(publish.properties, |p| !matches!(p, Property::SubscriptionIdentifier(_)));
+                    let properties =
+                        first.map(Property::SubscriptionIdentifier).into_iter().fold(others, PropertyBuf::with);
+                    let properties = properties.view();
+                    for _ in 0..all.count().max(1) {
+                        fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                    }
+                }
+                _ => fate.on(passing.frame),
             })
         }),
         Mutant::seam("sends-identifiers-that-nobody-gave", &["mqtt5:ext-127", "mqtt5:ext-215"], || {
@@ -252,12 +272,12 @@ fn matching() -> impl Iterator<Item = Mutant> {
         Mutant::seam("matches-no-empty-level", &["mqtt5:ext-199", "mqtt5:ext-198", "mqtt311:ext-096"], || {
             unsaid(|packet| matches!(packet, Packet::Publish(publish) if publish.topic.split('/').any(str::is_empty)))
         }),
-        Mutant::seam("grants-a-misplaced-hash", &["mqtt5:4.7.1-1", "mqtt311:4.7.1-2"], || {
+        Mutant::seam("grants-a-misplaced-hash", &["mqtt5:4.7.1-1", "mqtt311:4.7.1-2", "mqtt311:ext-068"], || {
             granting(|filter| {
                 filter.find('#').is_some_and(|at| at + 1 != filter.len() || (at > 0 && !filter.ends_with("/#")))
             })
         }),
-        Mutant::seam("grants-a-misplaced-plus", &["mqtt5:4.7.1-2", "mqtt311:4.7.1-3"], || {
+        Mutant::seam("grants-a-misplaced-plus", &["mqtt5:4.7.1-2", "mqtt311:4.7.1-3", "mqtt311:ext-068"], || {
             granting(|filter| filter.split('/').any(|level| level.len() > 1 && level.contains('+')))
         }),
         Mutant::seam("grants-an-empty-filter", &["mqtt5:4.7.3-1", "mqtt311:4.7.3-1"], || granting(str::is_empty)),
@@ -281,10 +301,10 @@ fn matching() -> impl Iterator<Item = Mutant> {
     .into_iter()
 }
 
-/// Grants such filters, which are legal strings and no legal filters, without the broker.
-fn granting(illegal: fn(&str) -> bool) -> Box<dyn Seam> {
+/// Grants such filters without the broker, and so to no effect.
+fn granting(which: fn(&str) -> bool) -> Box<dyn Seam> {
     inbound(move |passing, packet, fate| match packet {
-        Packet::Subscribe(subscribe) if subscribe.subscriptions.iter().any(|each| illegal(each.filter)) => {
+        Packet::Subscribe(subscribe) if subscribe.subscriptions.iter().any(|each| which(each.filter)) => {
             grant(&subscribe, passing, fate);
         }
         _ => fate.on(passing.frame),

@@ -99,6 +99,14 @@ fn discarding() -> impl Iterator<Item = Mutant> {
             &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"],
             || unheard(|packet| matches!(packet, Packet::Disconnect(Disconnect { reason: ReasonCode::Success, .. }))),
         ),
+        will("takes-a-short-disconnect-for-none", &["mqtt5:ext-135"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Disconnect(_) if passing.version.has_properties() && passing.frame.len() < 4 => {
+                    fate.on(&[0xF0, 0]);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         will("discards-the-will-at-disconnect-with-will", &["mqtt5:ext-095"], || {
             heard(|packet| {
                 if let Packet::Disconnect(disconnect) = packet

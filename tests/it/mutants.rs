@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use harness::case::{Case, Deviation, Stop};
+use harness::catalogue::Level;
 use harness::node::Node;
 use harness::rng::Rng;
 use harness::sim::{Link, SimWorld};
@@ -63,7 +64,10 @@ fn supports() -> Supports {
     }
 }
 
-/// Whether this case, played under a version in which it cites a clause that the mutant breaks, deviates on such a clause.
+/// Chapters whose cases all kill a mutant and whose requirements are all broken by one.
+const COMPLETE: &[&str] = &["publish", "subscribe", "unsubscribe", "retain", "will", "session", "shared", "expiry"];
+
+/// Whether this case, played under this version, finds a deviation, on a clause that the mutant breaks if it names one.
 /// A recommendation that is not followed counts like a requirement that is broken.
 fn kills(case: &Case<Testbed>, mutant: &Mutant, version: Version) -> bool {
     let setting = Setting {
@@ -91,14 +95,15 @@ fn kills(case: &Case<Testbed>, mutant: &Mutant, version: Version) -> bool {
     broken.into_iter().chain(&played.remarks).any(about)
 }
 
+/// Whether this case cites, under this version, a clause that the mutant breaks.
+fn concerns(case: &Case<Testbed>, mutant: &Mutant, version: Version) -> bool {
+    catalogue().clauses(case.covers, version).iter().any(|clause| mutant.clauses.contains(clause))
+}
+
 /// The first case that tells this mutant from the broker, of those that cite a clause it breaks.
 fn killer(mutant: &Mutant) -> Option<&'static str> {
-    let breaks = |clause: &&str| mutant.clauses.contains(clause);
-    let citing = cases().filter(|case| case.covers.iter().any(breaks));
-    let mut plays = citing.flat_map(|case| Version::ALL.map(|version| (case, version)));
-    let killer = plays.find(|(case, version)| {
-        catalogue().clauses(case.covers, *version).iter().any(breaks) && kills(case, mutant, *version)
-    });
+    let mut plays = cases().flat_map(|case| Version::ALL.map(|version| (case, version)));
+    let killer = plays.find(|(case, version)| concerns(case, mutant, *version) && kills(case, mutant, *version));
     killer.map(|(case, _)| case.id)
 }
 
@@ -112,6 +117,22 @@ fn every_mutant_is_killed_by_a_case_that_cites_a_clause_it_breaks() {
         }
     }
     assert!(survivors.is_empty(), "{} survive:\n{}", survivors.len(), survivors.join("\n"));
+}
+
+#[test]
+fn every_case_of_a_complete_chapter_kills_a_mutant_and_every_requirement_is_broken_by_one() {
+    let mutants = mutants();
+    let broken: BTreeSet<_> = mutants.iter().flat_map(|mutant| mutant.clauses.iter().copied()).collect();
+    let mut missing = BTreeSet::new();
+    for case in cases().filter(|case| COMPLETE.iter().any(|chapter| case.id.split('/').next() == Some(*chapter))) {
+        let must = case.covers.iter().filter(|clause| catalogue().level(clause) == Some(Level::Must));
+        missing.extend(must.filter(|clause| !broken.contains(*clause)).copied());
+        let mut tried = mutants.iter().flat_map(|mutant| Version::ALL.map(|version| (mutant, version)));
+        if !tried.any(|(mutant, version)| concerns(case, mutant, version) && kills(case, mutant, version)) {
+            missing.insert(case.id);
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]
