@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use harness::baseline::Difference;
+use harness::baseline::{Difference, Known};
 use harness::case::{Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
@@ -308,6 +308,12 @@ impl Conform {
         if self.update_baseline {
             known.baseline = known.baseline.updated(report);
             known.write()?;
+        }
+        for stale in known.baseline.entries().filter(|entry| !selection::exists(&entry.case, &entry.protocol)) {
+            let Known { case, protocol, .. } = stale;
+            eprintln!(
+                "testament: the baseline lists {case} under {protocol}, which the suite does not have; delete it"
+            );
         }
         let unsaid = known.baseline.entries().filter(|entry| entry.reason.trim().is_empty()).count();
         if unsaid > 0 {

@@ -68,6 +68,24 @@ fn only_what_is_new_fails_beside_a_baseline() {
 }
 
 #[test]
+fn entries_that_no_run_can_meet_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = path(dir.path(), "known.ron");
+    let entry = |case, protocol| format!("(case: \"{case}\", protocol: \"{protocol}\", verdict: fail, reason: \"x\")");
+    let entries =
+        [entry("qos9/gone", "5.0"), entry("alias/stands-for-its-topic", "3.1.1"), entry("qos1/order-is-kept", "5.0")];
+    std::fs::write(&file, format!("[{}]", entries.join(", "))).unwrap();
+    let arguments = ["conform", "--filter", "retain/", "--baseline", &file];
+    check(
+        &arguments,
+        0,
+        &["qos9/gone under 5.0, which the suite does not have", "alias/stands-for-its-topic under 3.1.1, which"],
+    );
+    let (_, said) = testament(&arguments);
+    assert!(!said.contains("qos1/order-is-kept"), "{said}");
+}
+
+#[test]
 fn a_baseline_that_is_none_is_trouble_before_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let file = path(dir.path(), "known.ron");

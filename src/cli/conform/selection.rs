@@ -51,6 +51,13 @@ pub(super) fn cases(ids: &[String], filter: Option<&str>) -> anyhow::Result<Vec<
     Ok(cases)
 }
 
+/// Whether the suite has this case under this protocol version.
+pub(super) fn exists(id: &str, protocol: &str) -> bool {
+    let judges =
+        |case: &Case<Testbed>| catalogue().versions_of(case.covers).iter().any(|each| each.as_str() == protocol);
+    suite::cases().any(|case| case.id == id && judges(case))
+}
+
 /// Each of `cases` under each of `versions` that it judges, in the order of the suite.
 ///
 /// # Errors
