@@ -31,20 +31,22 @@ fn publishing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        will("publishes-wills-at-qos-0", &["mqtt5:ext-104", "mqtt311:3.1.2-9", "mqtt311:ext-037"], || {
+        Mutant::seam("publishes-wills-at-qos-0", &["mqtt5:ext-104", "mqtt311:3.1.2-9", "mqtt311:ext-037"], || {
             heard_wills(|will| will.qos = QoS::AtMostOnce)
         }),
-        will("never-stores-a-will", &["mqtt5:3.1.2-15", "mqtt311:3.1.2-17"], || {
+        Mutant::seam("never-stores-a-will", &["mqtt5:3.1.2-15", "mqtt311:3.1.2-17"], || {
             heard_wills(|will| will.retain = false)
         }),
-        will("stores-every-will", &["mqtt5:3.1.2-14", "mqtt311:3.1.2-16"], || heard_wills(|will| will.retain = true)),
-        will("cuts-long-wills", &["mqtt5:3.1.2-7", "mqtt311:ext-036"], || {
+        Mutant::seam("stores-every-will", &["mqtt5:3.1.2-14", "mqtt311:3.1.2-16"], || {
+            heard_wills(|will| will.retain = true)
+        }),
+        Mutant::seam("cuts-long-wills", &["mqtt5:3.1.2-7", "mqtt311:ext-036"], || {
             heard_wills(|will| will.payload = &will.payload[..will.payload.len().min(1000)])
         }),
-        will("publishes-wills-without-properties", &["mqtt5:ext-100"], || {
+        Mutant::seam("publishes-wills-without-properties", &["mqtt5:ext-100"], || {
             heard_wills(|will| will.properties = Properties::EMPTY)
         }),
-        will("reverses-the-user-properties-of-wills", &["mqtt5:3.1.3-10"], || {
+        Mutant::seam("reverses-the-user-properties-of-wills", &["mqtt5:3.1.3-10"], || {
             heard_properties(PacketType::Connect, |list| {
                 let users: Vec<_> = list.user_properties().collect();
                 let others = kept(list, |property| property.id() != PropertyId::UserProperty);
@@ -52,7 +54,7 @@ fn publishing() -> impl Iterator<Item = Mutant> {
                 backwards.fold(others, |list, (name, value)| list.with(Property::UserProperty(name, value)))
             })
         }),
-        will("publishes-wills-late", &["mqtt5:ext-098"], || {
+        Mutant::seam("publishes-wills-late", &["mqtt5:ext-098"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::Connect(Connect { will: Some(will), properties, .. }) if !lasts(properties) => {
                     let Packet::Connect(connect) = packet else { return };
@@ -69,10 +71,6 @@ fn publishing() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
-}
-
-fn will(name: &str, clauses: &[&'static str], make: fn() -> Box<dyn Seam>) -> Mutant {
-    Mutant::seam(name, clauses, make)
 }
 
 /// Whether the session outlives its connection.
@@ -94,12 +92,12 @@ fn heard_wills(change: fn(&mut Will<'_>)) -> Box<dyn Seam> {
 
 fn discarding() -> impl Iterator<Item = Mutant> {
     [
-        will(
+        Mutant::seam(
             "publishes-a-will-in-spite-of-disconnect",
             &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"],
             || unheard(|packet| matches!(packet, Packet::Disconnect(Disconnect { reason: ReasonCode::Success, .. }))),
         ),
-        will("takes-a-short-disconnect-for-none", &["mqtt5:ext-135"], || {
+        Mutant::seam("takes-a-short-disconnect-for-none", &["mqtt5:ext-135"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::Disconnect(_) if passing.version.has_properties() && passing.frame.len() < 4 => {
                     fate.on(&[0xF0, 0]);
@@ -107,7 +105,7 @@ fn discarding() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
-        will("discards-the-will-at-disconnect-with-will", &["mqtt5:ext-095"], || {
+        Mutant::seam("discards-the-will-at-disconnect-with-will", &["mqtt5:ext-095"], || {
             heard(|packet| {
                 if let Packet::Disconnect(disconnect) = packet
                     && disconnect.reason == ReasonCode::DisconnectWithWillMessage
@@ -116,7 +114,7 @@ fn discarding() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
-        will("discards-the-will-at-disconnect-with-an-error", &["mqtt5:ext-096"], || {
+        Mutant::seam("discards-the-will-at-disconnect-with-an-error", &["mqtt5:ext-096"], || {
             heard(|packet| {
                 if let Packet::Disconnect(disconnect) = packet
                     && disconnect.reason.is_error()
@@ -125,20 +123,20 @@ fn discarding() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
-        will("discards-the-will-at-an-illegal-disconnect", &["mqtt5:3.14.2-1"], || {
+        Mutant::seam("discards-the-will-at-an-illegal-disconnect", &["mqtt5:3.14.2-1"], || {
             Box::new(LeavesOn(|passing| passing.frame[0] == 0xE0))
         }),
-        will("discards-the-will-on-a-protocol-error", &["mqtt5:ext-097", "mqtt311:ext-032"], || {
+        Mutant::seam("discards-the-will-on-a-protocol-error", &["mqtt5:ext-097", "mqtt311:ext-032"], || {
             Box::new(LeavesOn(|passing| passing.frame[0] >> 4 == PacketType::Publish as u8))
         }),
-        will("discards-the-will-on-a-second-connect", &["mqtt5:ext-097", "mqtt311:ext-032"], || {
+        Mutant::seam("discards-the-will-on-a-second-connect", &["mqtt5:ext-097", "mqtt311:ext-032"], || {
             let mut connected = BTreeSet::new();
             inbound(move |passing, packet, fate| match packet {
                 Packet::Connect(_) if !connected.insert(passing.conn) => fate.on(&[0xE0, 0]),
                 _ => fate.on(passing.frame),
             })
         }),
-        will(
+        Mutant::seam(
             "keeps-a-will-for-the-next-connection",
             &["mqtt5:3.1.2-10", "mqtt311:3.1.2-10", "mqtt311:3.1.2-12"],
             || {
@@ -158,7 +156,7 @@ fn discarding() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        will("loses-the-will-on-takeover", &["mqtt5:ext-088", "mqtt311:ext-039", "mqtt5:ext-093"], || {
+        Mutant::seam("loses-the-will-on-takeover", &["mqtt5:ext-088", "mqtt311:ext-039", "mqtt5:ext-093"], || {
             remembering::<Wills>(
                 |wills, passing, packet, fate| {
                     if let Packet::Connect(connect) = packet {
@@ -175,7 +173,7 @@ fn discarding() -> impl Iterator<Item = Mutant> {
                 },
             )
         }),
-        will("publishes-the-will-of-a-refused-connection", &["mqtt311:ext-034"], || {
+        Mutant::seam("publishes-the-will-of-a-refused-connection", &["mqtt311:ext-034"], || {
             // A client without an identifier is let in, told that it is not, and thrown out.
             remembering::<BTreeSet<ConnId>>(
                 |refused, passing, packet, fate| match packet {
@@ -220,10 +218,10 @@ impl Seam for LeavesOn {
 
 fn delaying() -> impl Iterator<Item = Mutant> {
     [
-        will("ignores-the-will-delay", &["mqtt5:3.1.2-8", "mqtt5:3.1.3-9"], || {
+        Mutant::seam("ignores-the-will-delay", &["mqtt5:3.1.2-8", "mqtt5:3.1.3-9"], || {
             heard_properties(PacketType::Connect, |list| kept(list, |p| p.id() != PropertyId::WillDelayInterval))
         }),
-        will("delays-a-will-by-less", &["mqtt5:3.1.2-8"], || {
+        Mutant::seam("delays-a-will-by-less", &["mqtt5:3.1.2-8"], || {
             heard_properties(PacketType::Connect, |list| {
                 each(list, |property| {
                     if let Property::WillDelayInterval(seconds) = property {
@@ -232,7 +230,7 @@ fn delaying() -> impl Iterator<Item = Mutant> {
                 })
             })
         }),
-        will("waits-out-a-will-delay-without-a-session", &["mqtt5:ext-092"], || {
+        Mutant::seam("waits-out-a-will-delay-without-a-session", &["mqtt5:ext-092"], || {
             heard_properties(PacketType::Connect, |list| {
                 each(list, |property| {
                     if let Property::SessionExpiryInterval(seconds @ 0) = property {
@@ -241,7 +239,7 @@ fn delaying() -> impl Iterator<Item = Mutant> {
                 })
             })
         }),
-        will("waits-out-a-will-delay-beyond-the-session", &["mqtt5:ext-091", "mqtt5:3.1.2-8"], || {
+        Mutant::seam("waits-out-a-will-delay-beyond-the-session", &["mqtt5:ext-091", "mqtt5:3.1.2-8"], || {
             heard_properties(PacketType::Connect, |list| {
                 each(list, |property| {
                     if let Property::SessionExpiryInterval(seconds @ 1..300) = property {
@@ -250,7 +248,7 @@ fn delaying() -> impl Iterator<Item = Mutant> {
                 })
             })
         }),
-        will("lets-the-message-expiry-of-a-delayed-will-run", &["mqtt5:ext-101"], || {
+        Mutant::seam("lets-the-message-expiry-of-a-delayed-will-run", &["mqtt5:ext-101"], || {
             heard_properties(PacketType::Connect, |list| {
                 let delay = list.will_delay_interval().unwrap_or(0);
                 let others = kept(list, |property| property.id() != PropertyId::MessageExpiryInterval);
