@@ -6,6 +6,7 @@
 
 mod acknowledge;
 mod change;
+mod disconnect;
 mod expiry;
 mod overlook;
 mod publish;
@@ -61,6 +62,7 @@ pub fn mutants() -> Vec<Mutant> {
         .chain(publish::mutants())
         .chain(acknowledge::mutants())
         .chain(subscribe::mutants())
+        .chain(disconnect::mutants())
         .chain(retain::mutants())
         .chain(will::mutants())
         .chain(session::mutants())
