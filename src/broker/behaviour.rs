@@ -158,6 +158,18 @@ impl Behaviour {
         self.levels.contains(&version.level())
     }
 
+    /// What no broker can do, in words that name the field and the remedy.
+    pub fn problem(&self) -> Option<String> {
+        let level = self.levels.iter().find(|&&level| Version::ALL.iter().all(|version| version.level() != level));
+        match level {
+            Some(level) => Some(format!("levels: there is no protocol level {level}; write 3, 4 or 5")),
+            None if self.levels.is_empty() => Some("levels: none is served; write 3, 4 or 5".to_owned()),
+            None if self.maximum_qos > 2 => Some(format!("maximum_qos: {} is more than 2", self.maximum_qos)),
+            None if self.receive_maximum == 0 => Some("receive_maximum: 0 lets nothing in; write 1 or more".to_owned()),
+            None => None,
+        }
+    }
+
     /// [`Behaviour::maximum_qos`] as a QoS.
     pub fn top_qos(&self) -> QoS {
         QoS::from_u8(self.maximum_qos).unwrap_or(QoS::ExactlyOnce)
@@ -176,5 +188,18 @@ mod tests {
         assert!(read.serves(Version::V5) && !read.serves(Version::V311));
         assert_eq!(read.top_qos(), QoS::AtLeastOnce);
         assert!(ron::from_str::<Behaviour>("(maximum_qqos: 1)").is_err());
+    }
+
+    #[test]
+    fn what_no_broker_can_do_is_a_problem() {
+        let check = |text: &str, problem: Option<&str>| {
+            let found = ron::from_str::<Behaviour>(text).unwrap().problem();
+            assert_eq!(found.as_deref().and_then(|words| words.split(':').next()), problem, "{text}");
+        };
+        check("(levels: [3, 4, 5], maximum_qos: 2, receive_maximum: 1)", None);
+        check("(levels: [4, 9])", Some("levels"));
+        check("(levels: [])", Some("levels"));
+        check("(maximum_qos: 3)", Some("maximum_qos"));
+        check("(receive_maximum: 0)", Some("receive_maximum"));
     }
 }

@@ -25,6 +25,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{FAILED, OK, TROUBLE};
 use crate::catalogue::catalogue;
 use crate::net::tls::{self, Identity, Trust};
+use crate::net::url::Url;
 use crate::packet::Version;
 use crate::suite;
 use crate::suite::probe::probe;
@@ -33,7 +34,7 @@ use crate::suite::testbed::{Login, Setting, Timing};
 use crate::suite::words::Words;
 use crate::sut::Target;
 use outputs::Outputs;
-use selection::{Chosen, protocol};
+use selection::{Chosen, protocol, span};
 use venue::Venue;
 
 /// Options of `testament conform`.
@@ -62,13 +63,13 @@ pub(super) struct Conform {
     #[arg(long)]
     fail_fast: bool,
     /// How many cases to play side by side [default: 64, in virtual time one per core]
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    jobs: Option<u16>,
     /// What everything random is drawn from [default: 1 in virtual time, else drawn anew]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How long to wait for an answer, such as 500ms or 10s [default: by the measured round trip, at least 3s]
-    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
     timeout: Option<Duration>,
     /// Judge the reference broker over loopback sockets instead of in virtual time
     #[arg(long)]
@@ -147,7 +148,7 @@ impl Conform {
         let judge = Judge { level: &level, dissect: &dissect, strict: self.strict };
         let clock = clock();
         let runner = Runner {
-            jobs: self.jobs.unwrap_or(venue.jobs).max(1),
+            jobs: self.jobs.map_or(venue.jobs, usize::from),
             heavy: 2,
             fail_fast: self.fail_fast,
             judge,
@@ -219,13 +220,15 @@ impl Conform {
 
     /// What each play under each protocol version is given, after a first look at the target.
     fn settings(&self, venue: &Venue) -> anyhow::Result<Vec<Setting>> {
-        let asked = if self.protocol.is_empty() { &venue.protocols } else { &self.protocol };
+        let mut asked = if self.protocol.is_empty() { venue.protocols.clone() } else { self.protocol.clone() };
+        asked.sort_unstable();
+        asked.dedup();
         if let Some(other) = asked.iter().find(|version| !venue.protocols.contains(version)) {
             let served = venue.protocols.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(", ");
             anyhow::bail!("{} does not serve MQTT {other}; choose --protocol from {served}", venue.name);
         }
         let mut settings = Vec::new();
-        for &version in asked {
+        for version in asked {
             let mut setting = Setting {
                 version,
                 route: venue.route.clone(),
@@ -324,7 +327,13 @@ impl Conform {
 
     /// The command that plays this run again.
     fn repeat(&self, seed: u64, done: &Done) -> String {
-        let mut words = vec!["testament".to_owned(), "conform".to_owned(), self.target.clone()];
+        let url = self.target.parse::<Url>().ok();
+        // A password is not for a report; whoever repeats the run has it.
+        let target = url.as_ref().map_or_else(|| self.target.clone(), Url::to_string);
+        let mut words = vec!["testament".to_owned(), "conform".to_owned(), target];
+        if url.is_some_and(|url| url.password.is_some()) {
+            words.extend(["--password-file".to_owned(), "FILE".to_owned()]);
+        }
         let mut option = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 words.extend([name.to_owned(), value]);

@@ -177,6 +177,9 @@ impl Serve {
             bail!("{url} names a user, which a listener has no use for; users come from --users");
         }
         let anonymous = config.anonymous && !self.no_anonymous;
+        if let Some(problem) = config.behaviour.problem() {
+            anyhow::bail!("behaviour: {problem}");
+        }
         let settings = Settings { behaviour: config.behaviour, passwords, anonymous, policy: config.policy };
         Ok(Plan { listen: config.listen, tls, settings })
     }

@@ -20,7 +20,7 @@ use super::script::{ConnectScript, PublishScript, disconnect, publish};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
 use super::websocket_stream::{self, Stream};
 use crate::codec::{PacketBuf, frame};
-use crate::packet::{Packet, Property, Side, Version};
+use crate::packet::{Packet, PacketType, Property, Side, Version};
 use crate::violation::Refusal;
 
 /// What the runner decides for one play.
@@ -473,8 +473,19 @@ impl Testbed {
     pub(super) fn send_bytes(&self, id: ConnId, bytes: Vec<u8>) -> Result<(), Stop> {
         let framed = self.with_conn(id, |conn| conn.stream.as_mut().map(|stream| stream.frame(&bytes)))?;
         self.state.borrow_mut().world.send(id, framed.as_deref().unwrap_or(&bytes));
-        self.record(id, Passed::Sent(bytes));
+        self.record(id, Passed::Sent(self.without_password(bytes)));
         Ok(())
+    }
+
+    /// The run's own password does not go into a trace that people share: asterisks stand for it.
+    fn without_password(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let password = self.login().map_or(&[][..], |login| &login.password);
+        let is_connect = bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8);
+        if is_connect && !password.is_empty() && bytes.ends_with(password) {
+            let start = bytes.len() - password.len();
+            bytes[start..].fill(b'*');
+        }
+        bytes
     }
 
     /// Sends bytes below any WebSocket framing; whoever does records what they are.

@@ -42,28 +42,28 @@ impl Outputs {
         if let Some(file) = self.json {
             let bound =
                 catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
-            let mut out = BufWriter::new(file);
+            let mut out = emptied(file)?;
             json::write(&mut out, heading, report, bound.map(|each| each.id.as_str()))?;
             out.flush()?;
         }
         if let Some(file) = self.junit {
-            let mut out = BufWriter::new(file);
+            let mut out = emptied(file)?;
             junit::write(&mut out, heading, report, began)?;
             out.flush()?;
         }
         if let Some(file) = self.markdown {
-            let mut out = BufWriter::new(file);
+            let mut out = emptied(file)?;
             markdown.write(&mut out, heading, report)?;
             out.flush()?;
         }
         if let Some(file) = self.pcap {
-            let mut out = BufWriter::new(file);
+            let mut out = emptied(file)?;
             // WebSocket frames are taken off already; what is left of that layer is the upgrade.
             pcap::write(&mut out, report, default_port(Endpoint::Tcp), &is_upgrade)?;
             out.flush()?;
         }
         if let Some(file) = self.trace {
-            let mut out = BufWriter::new(file);
+            let mut out = emptied(file)?;
             trace::write(&mut out, report, dissect)?;
             out.flush()?;
         }
@@ -71,11 +71,23 @@ impl Outputs {
     }
 }
 
-/// The file at `path`, made or emptied.
+/// The file at `path`, made if it is not there. What it holds stays until there is a report to replace it.
 ///
 /// # Errors
 /// If it cannot be written.
 pub(super) fn created(path: Option<&Path>) -> anyhow::Result<Option<File>> {
-    let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
-    path.map(create).transpose()
+    let open = |path: &Path| {
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        file.with_context(|| format!("cannot write {}; check that the folder is there and yours", path.display()))
+    };
+    path.map(open).transpose()
+}
+
+/// The file, emptied.
+fn emptied(file: File) -> io::Result<BufWriter<File>> {
+    match file.set_len(0) {
+        // A pipe or a terminal has no length and needs none.
+        Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
+        _ => Ok(BufWriter::new(file)),
+    }
 }

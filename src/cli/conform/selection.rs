@@ -1,5 +1,7 @@
 //! Which cases are played, under which versions.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use harness::case::Case;
 use harness::catalogue::closest;
@@ -22,6 +24,14 @@ pub(super) struct Chosen {
 pub(super) fn protocol(text: &str) -> Result<Version, String> {
     let known = Version::ALL.into_iter().find(|version| version.as_str() == text);
     known.ok_or_else(|| "write 3.1, 3.1.1 or 5.0".to_owned())
+}
+
+/// Reads a span of time, which must not be empty.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) | Err(_) => Err("write a span such as 500ms or 10s".to_owned()),
+        Ok(span) => Ok(span),
+    }
 }
 
 /// The cases with these ids, or all, of which id or claim contain `filter`; each with its place in the suite.
