@@ -150,6 +150,8 @@ mod tests {
         let mut files: Vec<_> = entries
             .filter(|path| path.extension().is_some_and(|extension| extension == "ron"))
             .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            // What a broker is known not to do right stands beside it.
+            .filter(|stem| !stem.ends_with(".baseline"))
             .collect();
         files.sort();
         assert_eq!(files, EMBEDDED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
