@@ -5,11 +5,16 @@ use std::collections::BTreeSet;
 use harness::node::ConnId;
 
 use super::Mutant;
-use super::change::{inbound, outbound};
+use super::change::{go_on_unless, inbound, outbound, unheard};
 use super::seam::{Fate, Passing, Seam};
-use crate::packet::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
+use crate::forge::Forged;
+use crate::packet::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    handshakes().chain(identifiers()).chain(forms())
+}
+
+fn handshakes() -> impl Iterator<Item = Mutant> {
     [
         Mutant::seam("never-sends-puback", &["mqtt5:4.3.2-4", "mqtt311:4.3.2-2"], || {
             outbound(|passing, packet, fate| {
@@ -33,7 +38,7 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
-        Mutant::seam("forgets-unacknowledged-messages", &["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
+        Mutant::seam("forgets-unacknowledged-messages", &["mqtt5:4.3.3-3", "mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
             outbound(|passing, packet, fate| {
                 if !matches!(packet, Packet::Publish(Publish { dup: true, .. })) {
                     fate.on(passing.frame);
@@ -48,14 +53,18 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
-        Mutant::seam("sets-dup-on-first-delivery", &["mqtt5:3.3.1-3", "mqtt311:3.3.1-3"], || {
-            outbound(|passing, packet, fate| match packet {
-                Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
-                    fate.on_as(&Packet::Publish(Publish { dup: true, ..publish }), passing.version);
-                }
-                _ => fate.on(passing.frame),
-            })
-        }),
+        Mutant::seam(
+            "sets-dup-on-first-delivery",
+            &["mqtt5:4.3.2-2", "mqtt5:4.3.3-2", "mqtt5:3.3.1-3", "mqtt311:3.3.1-3"],
+            || {
+                outbound(|passing, packet, fate| match packet {
+                    Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
+                        fate.on_as(&Packet::Publish(Publish { dup: true, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
         Mutant::seam("repeats-under-another-identifier", &["mqtt5:4.4.0-1", "mqtt311:2.3.1-4"], || {
             outbound(|passing, packet, fate| match packet {
                 Packet::Publish(Publish { dup: true, packet_id: Some(id), .. }) => {
@@ -72,7 +81,7 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
-        Mutant::seam("does-not-count-an-error-as-an-acknowledgement", &["mqtt5:4.4.0-2"], || {
+        Mutant::seam("does-not-count-an-error-as-an-acknowledgement", &["mqtt5:ext-191", "mqtt5:4.4.0-2"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason.is_error() => {}
                 _ => fate.on(passing.frame),
@@ -123,9 +132,11 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
-        Mutant::seam("delivers-twice-on-resumption", &["mqtt5:4.3.3-10", "mqtt311:4.3.3-2", "mqtt311:ext-086"], || {
-            Box::new(DeliversTwice::default())
-        }),
+        Mutant::seam(
+            "delivers-twice-on-resumption",
+            &["mqtt5:ext-188", "mqtt5:4.3.3-10", "mqtt311:4.3.3-2", "mqtt311:ext-086"],
+            || Box::new(DeliversTwice::default()),
+        ),
         Mutant::seam("sends-the-publish-again-after-pubrel", &["mqtt5:4.3.3-6", "mqtt311:4.3.3-1"], || {
             inbound(|passing, packet, fate| match packet {
                 // The broker never learns of PUBREC, so that it repeats the PUBLISH on resumption.
@@ -138,11 +149,146 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
         Mutant::seam("forgets-an-open-pubrel", &["mqtt5:4.3.3-5", "mqtt311:4.4.0-1"], || {
             Box::new(ForgetsPubrel::default())
         }),
-        Mutant::seam("swaps-every-other-message", &["mqtt5:4.6.0-5", "mqtt5:4.6.0-6", "mqtt311:4.6.0-6"], || {
-            Box::new(Swaps::default())
+        Mutant::seam(
+            "swaps-every-other-message",
+            &["mqtt311:4.6.0-5", "mqtt5:4.6.0-5", "mqtt5:4.6.0-6", "mqtt311:4.6.0-6"],
+            || Box::new(Swaps::default()),
+        ),
+    ]
+    .into_iter()
+}
+
+/// When an identifier is free again, and for whom.
+fn identifiers() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam(
+            "takes-a-used-identifier-for-a-repeat",
+            &["mqtt5:ext-012", "mqtt5:4.3.2-5", "mqtt311:4.3.2-2"],
+            || {
+                let mut used = BTreeSet::new();
+                inbound(move |passing, packet, fate| match packet {
+                    Packet::Publish(Publish { qos: QoS::AtLeastOnce, packet_id: Some(id), .. })
+                        if !used.insert((passing.conn, id)) =>
+                    {
+                        fate.back_as(&Packet::PubAck(Ack::success(id)), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam(
+            "takes-a-completed-identifier-for-a-repeat",
+            &["mqtt5:4.3.3-12", "mqtt5:4.3.3-9", "mqtt5:ext-230", "mqtt5:ext-012", "mqtt311:4.3.3-2"],
+            || {
+                let mut used = BTreeSet::new();
+                inbound(move |passing, packet, fate| match packet {
+                    Packet::Publish(Publish { qos: QoS::ExactlyOnce, packet_id: Some(id), .. })
+                        if !used.insert((passing.conn, id)) =>
+                    {
+                        fate.back_as(&Packet::PubRec(Ack::success(id)), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("keeps-identifiers-across-clean-sessions", &["mqtt5:3.1.2-4", "mqtt311:ext-087"], || {
+            let mut open = BTreeSet::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Publish(Publish { qos: QoS::ExactlyOnce, packet_id: Some(id), .. }) if !open.insert(id) => {
+                    fate.back_as(&Packet::PubRec(Ack::success(id)), passing.version);
+                }
+                Packet::PubRel(ack) => {
+                    open.remove(&ack.packet_id);
+                    fate.on(passing.frame);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("takes-pubrec-for-puback", &["mqtt5:ext-139", "mqtt311:ext-085"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubRec(ack) => fate.on_as(&Packet::PubAck(Ack::success(ack.packet_id)), passing.version),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("never-answers-pubrec", &["mqtt5:ext-137", "mqtt311:ext-083"], || {
+            unheard(|packet| matches!(packet, Packet::PubRec(_)))
+        }),
+        Mutant::seam("closes-for-an-acknowledgement-of-nothing", &["mqtt311:ext-084"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubAck(ack) | Packet::PubComp(ack) if ack.packet_id.get() == 999 => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
         }),
     ]
     .into_iter()
+}
+
+/// How acknowledgements look.
+fn forms() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("knows-only-the-short-puback", &["mqtt5:ext-131"], || only_short(PacketType::PubAck)),
+        Mutant::seam("knows-only-the-short-pubrec", &["mqtt5:ext-132"], || only_short(PacketType::PubRec)),
+        Mutant::seam("knows-only-the-short-pubrel", &["mqtt5:ext-133"], || only_short(PacketType::PubRel)),
+        Mutant::seam("knows-only-the-short-pubcomp", &["mqtt5:ext-134"], || only_short(PacketType::PubComp)),
+        Mutant::seam("sends-pubrel-with-a-code-of-puback", &["mqtt5:3.6.2-1", "mqtt5:ext-144"], || {
+            ends_with(PacketType::PubRel, 0x10)
+        }),
+        Mutant::seam("sends-pubcomp-with-a-code-of-puback", &["mqtt5:3.7.2-1", "mqtt5:ext-145"], || {
+            ends_with(PacketType::PubComp, 0x10)
+        }),
+        Mutant::seam("sends-puback-with-a-code-of-pubrel", &["mqtt5:3.4.2-1", "mqtt5:ext-142"], || {
+            ends_with(PacketType::PubAck, 0x92)
+        }),
+        Mutant::seam("sends-pubrec-with-a-code-of-pubrel", &["mqtt5:3.5.2-1", "mqtt5:ext-143"], || {
+            ends_with(PacketType::PubRec, 0x92)
+        }),
+        Mutant::seam("sends-suback-with-a-code-of-puback", &["mqtt5:3.9.3-2", "mqtt5:ext-146"], || {
+            ends_with(PacketType::SubAck, 0x10)
+        }),
+        Mutant::seam("sends-unsuback-with-a-code-of-puback", &["mqtt5:3.11.3-2", "mqtt5:ext-147"], || {
+            ends_with(PacketType::UnsubAck, 0x10)
+        }),
+        Mutant::seam("sets-flags", &["mqtt5:2.1.3-1", "mqtt311:2.2.2-1", "mqtt31:diff-022"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(_) => fate.on(passing.frame),
+                _ => fate.on(&Forged::from_frame(passing.frame).flags(0x4).bytes()),
+            })
+        }),
+        Mutant::seam("leaves-out-the-property-length", &["mqtt5:2.2.2-1", "mqtt5:ext-136"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::UnsubAck(_) if passing.version.has_properties() => {
+                    fate.on(&Forged::from_frame(passing.frame).truncate(2).bytes());
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("spells-lengths-in-more-bytes-than-needed", &["mqtt5:1.5.5-1"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::PingResp => fate.on(b"\xD0\x80\0"),
+                _ => fate.on(passing.frame),
+            })
+        }),
+    ]
+    .into_iter()
+}
+
+/// Longer forms of this acknowledgement never reach the broker.
+fn only_short(which: PacketType) -> Box<dyn Seam> {
+    inbound(move |passing, packet, fate| {
+        go_on_unless(packet.packet_type() == which && passing.frame.len() > 4, passing, fate);
+    })
+}
+
+/// To 5.0 clients these acknowledgements go with this reason code, without properties.
+fn ends_with(which: PacketType, code: u8) -> Box<dyn Seam> {
+    outbound(move |passing, packet, fate| {
+        if packet.packet_type() != which || !passing.version.has_properties() {
+            return fate.on(passing.frame);
+        }
+        let forged = Forged::from_frame(passing.frame).truncate(2);
+        let lists = matches!(which, PacketType::SubAck | PacketType::UnsubAck);
+        fate.on(&if lists { forged.append(&[0, code]) } else { forged.append(&[code]) }.bytes());
+    })
 }
 
 fn next(ack: Ack<'_>) -> Ack<'_> {

@@ -5,9 +5,13 @@
 //! broker itself knows nothing of them, and its documented behaviour holds only what the standard allows.
 
 mod acknowledge;
+mod adorn;
+mod alias;
 mod change;
 mod disconnect;
 mod expiry;
+mod flow_control;
+mod keep_alive;
 mod overlook;
 mod publish;
 mod retain;
@@ -38,6 +42,8 @@ enum Change {
     Seam(fn() -> Box<dyn Seam>),
     /// Passes over what breaks this rule, as if it had not come.
     Overlook(crate::violation::Rule),
+    /// Puts these bytes behind the properties of packets of this type.
+    Adorn(crate::packet::PacketType, &'static [u8]),
 }
 
 impl Mutant {
@@ -51,6 +57,7 @@ impl Mutant {
         let seam = match self.change {
             Change::Seam(make) => make(),
             Change::Overlook(rule) => Box::new(overlook::Overlook(rule)),
+            Change::Adorn(packet, properties) => Box::new(adorn::Adorn(packet, properties)),
         };
         Box::new(Behind::new(Broker::new(settings, rng), seam))
     }
@@ -59,6 +66,10 @@ impl Mutant {
 /// Every mutant, in the order of the standard.
 pub fn mutants() -> Vec<Mutant> {
     overlook::mutants()
+        .chain(adorn::mutants())
+        .chain(keep_alive::mutants())
+        .chain(alias::mutants())
+        .chain(flow_control::mutants())
         .chain(publish::mutants())
         .chain(acknowledge::mutants())
         .chain(subscribe::mutants())

@@ -64,12 +64,14 @@ fn rules() -> Vec<Rule> {
         Rule::PropertyLength,
         Rule::UnknownProperty,
         Rule::AuthenticationMethodMissing,
+        Rule::WrongProtocolName,
+        Rule::UnsupportedProtocolLevel,
     ];
     let flagged = [Connect, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, PingReq, Disconnect, Auth];
     rules.extend(flagged.map(Rule::ReservedFlags));
     rules.extend([PubAck, PubRec, PubRel, PubComp].map(Rule::TooShort));
-    rules.extend([Connect, PingReq, Disconnect].map(Rule::TrailingBytes));
-    rules.extend([Publish, Subscribe, Unsubscribe].map(Rule::PacketIdZero));
+    rules.extend([Connect, PubAck, PingReq, Disconnect].map(Rule::TrailingBytes));
+    rules.extend([Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe].map(Rule::PacketIdZero));
     rules.extend([Subscribe, Unsubscribe].map(Rule::NoFilters));
     let hosts = [Connect, Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, Disconnect];
     rules.extend(hosts.map(Host::Packet).into_iter().chain([Host::Will]).map(Rule::MisplacedProperty));
@@ -106,10 +108,47 @@ fn rules() -> Vec<Rule> {
     rules
 }
 
+/// Where else the standards state a rule than in the clause that a violation names.
+fn elsewhere(rule: Rule) -> &'static [&'static str] {
+    match rule {
+        Rule::InvalidUtf8 => &[
+            "mqtt5:1.5.7-1",
+            "mqtt5:3.1.3-4",
+            "mqtt5:3.1.3-11",
+            "mqtt5:3.1.3-12",
+            "mqtt5:3.3.2-13",
+            "mqtt5:3.3.2-19",
+            "mqtt5:3.8.3-1",
+            "mqtt5:3.10.3-1",
+            "mqtt311:3.1.3-4",
+            "mqtt311:3.1.3-10",
+            "mqtt311:3.1.3-11",
+            "mqtt311:3.8.3-1",
+            "mqtt311:3.10.3-1",
+        ],
+        Rule::NulInString => &["mqtt5:4.7.3-2", "mqtt311:4.7.3-2"],
+        Rule::WildcardInTopic => &["mqtt311:ext-038"],
+        Rule::WillQosWithoutWill => &["mqtt311:3.1.2-11"],
+        Rule::Truncated => &["mqtt311:3.1.4-1", "mqtt5:ext-017"],
+        Rule::TrailingBytes(PacketType::Connect) => &[
+            "mqtt5:3.1.2-16",
+            "mqtt5:3.1.2-18",
+            "mqtt5:ext-086",
+            "mqtt311:3.1.2-18",
+            "mqtt311:3.1.2-20",
+            "mqtt311:3.1.4-1",
+        ],
+        Rule::WrongProtocolName | Rule::UnsupportedProtocolLevel => &["mqtt31:diff-001", "mqtt31:diff-002"],
+        _ => &[],
+    }
+}
+
 /// One mutant per rule.
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     rules().into_iter().map(|rule| {
         let mut clauses: Vec<_> = [Version::V311, Version::V5].map(|version| rule.clause(version)).into();
+        clauses.extend(elsewhere(rule));
+        clauses.sort_unstable();
         clauses.dedup();
         Mutant { name: format!("overlooks-{}", kebab(&format!("{rule:?}"))), clauses, change: Change::Overlook(rule) }
     })

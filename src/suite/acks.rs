@@ -4,7 +4,7 @@
 use harness::case::{Case, Outcome};
 
 use super::expect::{Expected, accepted, answered, suback, unsuback};
-use super::script::{pubcomp, publish, pubrec, subscribe, unsubscribe};
+use super::script::{pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
 use super::testbed::{Testbed, as_step};
 use crate::forge::frame;
 use crate::packet::Property::ReceiveMaximum;
@@ -62,9 +62,15 @@ pub(super) const CASES: &[Case<Testbed>] = &[
 /// The codec judges each packet, names the clause it breaks, and so ends the play.
 fn of_the_server_are_well_formed(t: &Testbed) -> Outcome {
     let client = t.join("client")?;
-    client.subscribe("door", ExactlyOnce)?;
+    client.send(subscribe(3).to("door", ExactlyOnce))?;
+    client.expect(suback(3, &[Some(2)]))?;
+    client.send(publish("nobody", "hears").at_least_once(4))?;
+    client.expect(accepted(PubAck, 4))?;
+    client.send(publish("nobody", "hears").exactly_once(5))?;
+    client.expect(accepted(PubRec, 5))?;
+    client.send(pubrel(5))?;
+    client.expect(accepted(PubComp, 5))?;
     for qos in [AtLeastOnce, ExactlyOnce] {
-        client.publish(publish("nobody", "hears").at(qos, 0))?;
         t.join("writer")?.publish(publish("door", "open").at(qos, 0))?;
         client.hears(["open"])?;
     }

@@ -373,6 +373,6 @@ fn others_go_on(t: &Testbed) -> Outcome {
     let offender: Peer<'_> = t.join("offender")?;
     offender.send_raw(&frame(0x00, b""))?;
     offender.refused(REASONS)?;
-    writer.publish(publish("door", "after"))?;
+    writer.send(publish("door", "after"))?;
     reader.hears(["after"])
 }

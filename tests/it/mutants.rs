@@ -65,7 +65,24 @@ fn supports() -> Supports {
 }
 
 /// Chapters whose cases all kill a mutant and whose requirements are all broken by one.
-const COMPLETE: &[&str] = &["publish", "subscribe", "unsubscribe", "retain", "will", "session", "shared", "expiry"];
+const COMPLETE: &[&str] = &[
+    "publish",
+    "subscribe",
+    "unsubscribe",
+    "retain",
+    "will",
+    "session",
+    "shared",
+    "expiry",
+    "keep-alive",
+    "alias",
+    "flow-control",
+    "acks",
+    "qos1",
+    "qos2",
+    "disconnect",
+    "malformed",
+];
 
 /// Whether this case, played under this version, finds a deviation, on a clause that the mutant breaks if it names one.
 /// A recommendation that is not followed counts like a requirement that is broken.

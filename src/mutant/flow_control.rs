@@ -1,0 +1,124 @@
+//! Mutants of flow control: the receive maximum (4.9 of 5.0), and the maximum packet size (3.1.2.11.4).
+
+use std::collections::BTreeSet;
+
+use harness::node::ConnId;
+
+use super::Mutant;
+use super::change::{each, go_on_unless, heard_properties, inbound, kept, remembering};
+use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, Publish, QoS};
+
+pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
+    window().chain(size())
+}
+
+fn window() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("ignores-the-receive-maximum", &["mqtt5:3.3.4-9", "mqtt5:4.9.0-1", "mqtt5:4.9.0-2"], || {
+            heard_properties(PacketType::Connect, |list| {
+                kept(list, |property| !matches!(property, Property::ReceiveMaximum(_)))
+            })
+        }),
+        Mutant::seam("sends-one-more-than-the-receive-maximum", &["mqtt5:4.9.0-1", "mqtt5:ext-193"], || {
+            heard_properties(PacketType::Connect, |list| {
+                each(list, |property| {
+                    if let Property::ReceiveMaximum(maximum) = property {
+                        *maximum = maximum.saturating_add(1);
+                    }
+                })
+            })
+        }),
+        Mutant::seam("keeps-to-the-window-of-old", &["mqtt5:ext-194", "mqtt5:ext-196"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(connect) if !connect.clean_start && passing.version.has_properties() => {
+                    let properties =
+                        kept(connect.properties, |property| !matches!(property, Property::ReceiveMaximum(_)));
+                    let properties = properties.view();
+                    fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("takes-pubrec-for-the-end", &["mqtt5:ext-192", "mqtt5:3.3.4-9"], || {
+            inbound(|passing, packet, fate| {
+                fate.on(passing.frame);
+                if let Packet::PubRec(Ack { packet_id, .. }) = packet {
+                    fate.on_as(&Packet::PubComp(Ack::success(packet_id)), passing.version);
+                }
+            })
+        }),
+        Mutant::seam("answers-nothing-while-a-message-waits", &["mqtt5:3.3.4-10", "mqtt5:4.9.0-3"], || {
+            remembering::<BTreeSet<(ConnId, PacketId)>>(
+                |waiting, passing, packet, fate| {
+                    if let Packet::PubAck(ack) | Packet::PubComp(ack) = packet {
+                        waiting.remove(&(passing.conn, ack.packet_id));
+                    }
+                    let waits = waiting.iter().any(|(conn, _)| *conn == passing.conn);
+                    let other = matches!(packet, Packet::PingReq | Packet::Subscribe(_) | Packet::Publish(_));
+                    go_on_unless(waits && other, passing, fate);
+                },
+                |waiting, passing, packet, fate| {
+                    if let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet {
+                        waiting.insert((passing.conn, id));
+                    }
+                    fate.on(passing.frame);
+                },
+            )
+        }),
+        Mutant::seam("passes-over-what-exceeds-its-window", &["mqtt5:ext-124"], || {
+            remembering::<(u16, BTreeSet<PacketId>)>(
+                |(maximum, open), passing, packet, fate| {
+                    if let Packet::Publish(Publish { qos: QoS::ExactlyOnce, packet_id: Some(id), .. }) = packet {
+                        open.insert(id);
+                    }
+                    let exceeds = matches!(packet, Packet::Publish(_)) && open.len() > usize::from(*maximum);
+                    go_on_unless(exceeds, passing, fate);
+                },
+                |(maximum, open), passing, packet, fate| {
+                    match packet {
+                        Packet::ConnAck(connack) => {
+                            *maximum = connack.properties.receive_maximum().unwrap_or(u16::MAX);
+                        }
+                        Packet::PubComp(ack) => drop(open.remove(&ack.packet_id)),
+                        _ => {}
+                    }
+                    fate.on(passing.frame);
+                },
+            )
+        }),
+    ]
+    .into_iter()
+}
+
+fn size() -> impl Iterator<Item = Mutant> {
+    [
+        Mutant::seam("ignores-the-maximum-packet-size", &["mqtt5:3.1.2-24", "mqtt5:3.1.2-25"], || {
+            heard_properties(PacketType::Connect, |list| {
+                kept(list, |property| !matches!(property, Property::MaximumPacketSize(_)))
+            })
+        }),
+        Mutant::seam("invents-a-maximum-packet-size", &["mqtt5:ext-078"], || {
+            heard_properties(PacketType::Connect, |list| {
+                let own = kept(list, |_| true);
+                match list.maximum_packet_size() {
+                    Some(_) => own,
+                    None => own.with(Property::MaximumPacketSize(10_000)),
+                }
+            })
+        }),
+        Mutant::seam("passes-over-packets-beyond-its-size", &["mqtt5:ext-107"], || {
+            remembering::<u32>(
+                |maximum, passing, _, fate| {
+                    go_on_unless(passing.frame.len() > *maximum as usize && *maximum > 0, passing, fate)
+                },
+                |maximum, passing, packet, fate| {
+                    if let Packet::ConnAck(connack) = packet {
+                        *maximum = connack.properties.maximum_packet_size().unwrap_or(0);
+                    }
+                    fate.on(passing.frame);
+                },
+            )
+        }),
+    ]
+    .into_iter()
+}
