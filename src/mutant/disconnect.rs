@@ -35,6 +35,11 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
         Mutant::seam(
             "never-closes-a-connection",
             &[
+                "mqtt5:3.2.2-7",
+                "mqtt5:4.12.0-1",
+                "mqtt5:4.12.0-4",
+                "mqtt5:4.12.1-2",
+                "mqtt311:3.2.2-5",
                 "mqtt5:3.14.4-2",
                 "mqtt5:4.13.1-1",
                 "mqtt5:4.13.2-1",

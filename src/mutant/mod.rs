@@ -7,7 +7,9 @@
 mod acknowledge;
 mod adorn;
 mod alias;
+mod auth;
 mod change;
+mod connect;
 mod disconnect;
 mod expiry;
 mod flow_control;
@@ -67,6 +69,8 @@ impl Mutant {
 pub fn mutants() -> Vec<Mutant> {
     overlook::mutants()
         .chain(adorn::mutants())
+        .chain(connect::mutants())
+        .chain(auth::mutants())
         .chain(keep_alive::mutants())
         .chain(alias::mutants())
         .chain(flow_control::mutants())

@@ -64,6 +64,7 @@ fn rules() -> Vec<Rule> {
         Rule::PropertyLength,
         Rule::UnknownProperty,
         Rule::AuthenticationMethodMissing,
+        Rule::WildcardInWillTopic,
         Rule::WrongProtocolName,
         Rule::UnsupportedProtocolLevel,
     ];
@@ -127,7 +128,6 @@ fn elsewhere(rule: Rule) -> &'static [&'static str] {
             "mqtt311:3.10.3-1",
         ],
         Rule::NulInString => &["mqtt5:4.7.3-2", "mqtt311:4.7.3-2"],
-        Rule::WildcardInTopic => &["mqtt311:ext-038"],
         Rule::WillQosWithoutWill => &["mqtt311:3.1.2-11"],
         Rule::Truncated => &["mqtt311:3.1.4-1", "mqtt5:ext-017"],
         Rule::TrailingBytes(PacketType::Connect) => &[

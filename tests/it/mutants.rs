@@ -82,6 +82,7 @@ const COMPLETE: &[&str] = &[
     "qos2",
     "disconnect",
     "malformed",
+    "connect",
 ];
 
 /// Whether this case, played under this version, finds a deviation, on a clause that the mutant breaks if it names one.
