@@ -133,6 +133,11 @@ fn in_order() -> impl Iterator<Item = Mutant> {
             let mut begun = BTreeSet::new();
             inbound(move |passing, packet, fate| match packet {
                 Packet::Connect(_) if !begun.insert(passing.conn) => fate.back_as(&accepted(), passing.version),
+                Packet::Disconnect(_) => {
+                    // The number of the connection may be used again.
+                    begun.remove(&passing.conn);
+                    fate.on(passing.frame);
+                }
                 _ => fate.on(passing.frame),
             })
         }),

@@ -64,7 +64,9 @@ fn supports() -> Supports {
     }
 }
 
-/// Chapters whose cases all kill a mutant and whose requirements are all broken by one.
+/// Chapters whose cases all kill a mutant and whose requirements are all broken by one. Not yet among them: auth, whose
+/// missing-login-is-refused needs a broker without anonymous clients; limits, which needs one that can do less; and
+/// websocket, whose frames no seam sees.
 const COMPLETE: &[&str] = &[
     "publish",
     "subscribe",
