@@ -5,6 +5,7 @@ use harness::case::{Case, Outcome};
 
 use super::expect::{Expected, accepted, answered, suback, unsuback};
 use super::script::{pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
+use super::supports::Capability;
 use super::testbed::{Testbed, as_step};
 use crate::forge::frame;
 use crate::packet::Property::ReceiveMaximum;
@@ -61,6 +62,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
 
 /// The codec judges each packet, names the clause it breaks, and so ends the play.
 fn of_the_server_are_well_formed(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
     let client = t.join("client")?;
     client.send(subscribe(3).to("door", ExactlyOnce))?;
     client.expect(suback(3, &[Some(2)]))?;
