@@ -331,8 +331,8 @@ impl Conform {
         // A password is not for a report; whoever repeats the run has it.
         let target = url.as_ref().map_or_else(|| self.target.clone(), Url::to_string);
         let mut words = vec!["testament".to_owned(), "conform".to_owned(), target];
-        if url.is_some_and(|url| url.password.is_some()) {
-            words.extend(["--password-file".to_owned(), "FILE".to_owned()]);
+        if let (None, Some(Url { username: Some(username), password: Some(_), .. })) = (&self.username, url) {
+            words.extend(["--username".to_owned(), username, "--password-file".to_owned(), "FILE".to_owned()]);
         }
         let mut option = |name: &str, value: Option<String>| {
             if let Some(value) = value {
