@@ -239,7 +239,7 @@ impl Conform {
                 login: self.login(venue)?,
                 disposable: venue.private,
             };
-            match probe(setting.clone(), venue.world(&format!("probe {version}"))) {
+            match probe(setting.clone(), venue.world("probe", version)) {
                 Ok(probed) => {
                     setting.supports = probed.supports;
                     setting.timing = self.timing(probed.round_trip);
@@ -294,13 +294,12 @@ impl Conform {
         let disturbs = case.isolation.alone && venue.foreign && !self.exclusive;
         let mut isolation = case.isolation;
         isolation.alone &= !venue.private;
-        let name = format!("{} {version}", case.id);
         let play = move || {
             if disturbs {
                 let outcome = Err(Stop::Skip("needs the target for itself (--exclusive)".to_owned()));
                 return Played { outcome, remarks: Vec::new(), trace: Default::default() };
             }
-            suite::play(case, setting.clone(), venue.world(&name))
+            suite::play(case, setting.clone(), venue.world(case.id, version))
         };
         Run { id: case.id, claim: case.claim, protocol: version.as_str(), clauses, isolation, play: Box::new(play) }
     }

@@ -125,9 +125,9 @@ impl List {
     fn brokers(&self) -> anyhow::Result<Vec<BrokerRow>> {
         let mut rows = Vec::new();
         for &(id, text) in EMBEDDED {
-            let BrokerFile { name, protocols, start, install, .. } = BrokerFile::parse(id, text)?;
-            let versions = protocols.iter().map(|protocol| protocol.0.as_str()).collect();
-            rows.push(BrokerRow { id, name, versions, start, install });
+            let file = BrokerFile::parse(id, text)?;
+            let (versions, install) = (names(&file.versions()), file.remedy());
+            rows.push(BrokerRow { id, name: file.name, versions, start: file.start, install });
         }
         rows.retain(|row| self.wants(&row.versions, [row.id, &row.name]));
         Ok(rows)

@@ -1,5 +1,6 @@
 //! The command line: one file per verb. Exit codes are documented constants; every error says what to do.
 
+mod brokers;
 mod compare;
 mod conform;
 mod connect;
@@ -38,6 +39,8 @@ enum Verb {
     Conform(Box<conform::Conform>),
     /// Say what changed between two runs, the worst first
     Compare(compare::Compare),
+    /// Say which brokers are installed, or install them
+    Brokers(brokers::Brokers),
     /// List cases, requirements or brokers
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     let done = match cli.verb.unwrap_or_else(|| Verb::Conform(Box::new(conform::Conform::reference()))) {
         Verb::Conform(verb) => verb.run(),
         Verb::Compare(verb) => verb.run(),
+        Verb::Brokers(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),

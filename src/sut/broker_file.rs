@@ -1,29 +1,42 @@
 //! A broker file: how a broker that somebody else wrote is installed, started, stopped and killed, and what it can do.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ron::extensions::Extensions;
 use serde::Deserialize;
 
+use super::install::{self, Step};
+use super::ports;
 use crate::packet::Version;
 use crate::suite::supports::Supports;
 
 /// The broker files that come with this tool, by name.
 pub const EMBEDDED: &[(&str, &str)] = &[("mosquitto", include_str!("../../fixtures/brokers/mosquitto.ron"))];
 
-/// What a broker file says. In `start` and in the values of `files`, `{port}` stands for a free TCP port, `{ws_port}` for
-/// a second one for WebSocket, and `{dir}` for a folder that exists as long as the run.
+/// What a broker file says. In `start` and in the values of `files` and `env`, `{dir}` stands for a folder that exists as
+/// long as the run, and each placeholder of [`ports`](super::ports) for a free port. There and in `version`, `{home}` stands
+/// for the folder that it is installed in ([`install::home`]).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Broker")]
 pub struct BrokerFile {
+    /// What the command line calls it: the name of its file.
+    #[serde(skip)]
+    pub id: String,
     /// What people call it.
     pub name: String,
-    /// What to do where its program is missing, as a sentence.
-    pub install: String,
+    /// How it gets onto a machine.
+    pub install: Vec<Step>,
+    /// What else its user should know, as a sentence without a full stop.
+    #[serde(default)]
+    pub note: String,
     /// The program and arguments that run it in the foreground.
     pub start: Vec<String>,
     /// The program and arguments that print its version: the first word printed that begins with a digit and has a dot.
     pub version: Vec<String>,
+    /// Environment variables of both.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
     /// The protocol versions it serves.
     pub protocols: Vec<Protocol>,
     /// Files to write into `{dir}` before it starts, by name.
@@ -38,6 +51,9 @@ pub struct BrokerFile {
     /// What survives when it is started again.
     #[serde(default)]
     pub keeps: Keeps,
+    /// User name and password, for a broker that accepts nobody without.
+    #[serde(default)]
+    pub login: Option<(String, String)>,
     /// What it can do. CONNACK of 5.0 can take away from it.
     #[serde(default)]
     pub supports: Supports,
@@ -105,15 +121,20 @@ impl BrokerFile {
     pub fn parse(path: &str, text: &str) -> Result<Self, BadBrokerFile> {
         let bad = |place: String, why: String| BadBrokerFile { path: path.to_owned(), place, why };
         let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
-        let file: Self = options.from_str(text).map_err(|error| {
+        let mut file: Self = options.from_str(text).map_err(|error| {
             let at = error.span.start;
             let remedy = "fixtures/brokers/mosquitto.ron shows every field";
             bad(format!(":{}:{}", at.line, at.col), format!("{}; {remedy}", error.code))
         })?;
+        file.id = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let wants = [
+            (!file.install.is_empty(), "`install` is empty; name its packages, or say ByHand(\"...\")"),
             (!file.start.is_empty(), "`start` is empty; name the program and its arguments"),
             (!file.protocols.is_empty(), "`protocols` is empty; name at least one of \"3.1\", \"3.1.1\" and \"5.0\""),
-            (file.mentions("{port}"), "neither `start` nor `files` has {port}, so the broker cannot be told its port"),
+            (
+                file.mentions(ports::TCP),
+                "neither `start` nor `files` has {port}, so the broker cannot be told its port",
+            ),
             (
                 file.files.keys().all(|name| !name.is_empty() && !name.contains(['/', '\0']) && name != ".."),
                 "`files` has a name that is no plain file name; all files go into {dir}",
@@ -125,13 +146,42 @@ impl BrokerFile {
         }
     }
 
-    /// Whether it has a listener for WebSocket.
-    pub fn has_web_socket(&self) -> bool {
-        self.mentions("{ws_port}")
+    /// The protocol versions it serves.
+    pub fn versions(&self) -> Vec<Version> {
+        self.protocols.iter().map(|protocol| protocol.0).collect()
     }
 
-    fn mentions(&self, placeholder: &str) -> bool {
-        self.start.iter().chain(self.files.values()).any(|text| text.contains(placeholder))
+    /// Whether it is to be told this: the placeholder of a port or a folder.
+    pub fn mentions(&self, placeholder: &str) -> bool {
+        let told = self.start.iter().chain(self.files.values()).chain(self.env.values());
+        told.into_iter().any(|text| text.contains(placeholder))
+    }
+
+    /// What to do where its program is missing, as a sentence.
+    pub fn remedy(&self) -> String {
+        let by_hand = |step: &Step| if let Step::ByHand(how) = step { Some(how.clone()) } else { None };
+        match self.install.iter().find_map(by_hand) {
+            Some(how) => how,
+            None => format!("`testament brokers install {}` gets it", self.id),
+        }
+    }
+
+    /// `words` with its home filled in.
+    pub fn words(&self, words: &[String]) -> Vec<String> {
+        words.iter().map(|word| self.at_home(word)).collect()
+    }
+
+    /// Its environment variables with its home filled in.
+    pub fn environment(&self) -> impl Iterator<Item = (&String, String)> {
+        self.env.iter().map(|(name, value)| (name, self.at_home(value)))
+    }
+
+    /// `text` with its home filled in, where its user has one.
+    pub fn at_home(&self, text: &str) -> String {
+        match install::home(&self.id) {
+            Some(home) => text.replace("{home}", &home.to_string_lossy()),
+            None => text.to_owned(),
+        }
     }
 }
 
@@ -160,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         fn check(change: (&str, &str), expect: &str) {
-            let text = "(\n  name: \"x\", install: \"get it\",\n  start: [\"x\", \"{port}\"], version: [\"x\"],\n  \
+            let text = "(\n  name: \"x\", install: [ByHand(\"get it\")],\n  start: [\"x\", \"{port}\"], version: [\"x\"],\n  \
                         protocols: [\"5.0\"],\n)";
             assert!(text.contains(change.0), "{}", change.0);
             let said = match BrokerFile::parse("x.ron", &text.replace(change.0, change.1)) {
@@ -177,6 +227,8 @@ mod tests {
         check(("[\"5.0\"]", "[]"), "`protocols` is empty");
         check(("{port}", "1883"), "x.ron: neither `start` nor `files` has {port}");
         check((",\n)", ",\n supports: (maximum_qos: 1, retained: false))"), "Unexpected field named `retained`");
+        check(("[ByHand(\"get it\")]", "[]"), "`install` is empty");
+        check(("ByHand", "Brew"), "Unexpected variant named `Brew`");
         check((",\n)", ", files: {\"../x\": \"\"})"), "no plain file name");
         check((",\n)", ", supports: (server_keep_alive: 60))"), "server_keep_alive: Some(60)");
     }

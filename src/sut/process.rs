@@ -12,7 +12,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::broker_file::{BrokerFile, Keeps, StopSignal};
+use super::install;
+use super::ports::Ports;
 use crate::net::live::Restart;
 
 /// How often the state of a process is looked at.
@@ -50,14 +52,14 @@ const GUARD: &str = r#"
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
     /// Its program is not there.
-    #[error("cannot find the program `{program}` of {name}; {install}")]
+    #[error("cannot find the program `{program}` of {name}; {remedy}")]
     Missing {
         /// The program.
         program: String,
         /// The broker.
         name: String,
-        /// What its file says about that.
-        install: String,
+        /// How to get it.
+        remedy: String,
     },
     /// The system does not let us.
     #[error("cannot start {name}: {why}")]
@@ -86,15 +88,6 @@ pub struct Process {
     dir: PathBuf,
     ports: Ports,
     state: Mutex<State>,
-}
-
-/// Where it listens, on loopback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// MQTT over TCP.
-    pub tcp: u16,
-    /// MQTT over WebSocket, where it has that.
-    pub ws: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -130,7 +123,7 @@ impl Process {
         let refused = |why| NotStarted::Refused { name: file.name.clone(), why };
         let dir = fresh_dir().map_err(refused)?;
         let guard = Guard::new(&dir).map_err(refused)?;
-        let ports = Ports::free(file.has_web_socket()).map_err(refused)?;
+        let ports = Ports::free(|placeholder| file.mentions(placeholder)).map_err(refused)?;
         let process = Self { file, dir, ports, state: Mutex::new(State { broker: None, guard }) };
         for (name, text) in &process.file.files {
             let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
@@ -141,25 +134,18 @@ impl Process {
     }
 
     /// Where it listens.
-    pub fn ports(&self) -> Ports {
-        self.ports
+    pub fn ports(&self) -> &Ports {
+        &self.ports
     }
 
     /// The version it says it has; `None` if it does not say.
     pub fn version(&self) -> Option<String> {
-        let (program, arguments) = self.file.version.split_first()?;
-        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-        said.split_whitespace().find(is_version).map(|word| word.trim_end_matches([',', ';']).to_owned())
+        install::version(&self.file)
     }
 
     /// Replaces the placeholders in `text`.
     fn filled(&self, text: &str) -> String {
-        text.replace("{port}", &self.ports.tcp.to_string())
-            .replace("{ws_port}", &self.ports.ws.unwrap_or_default().to_string())
-            .replace("{dir}", &self.dir.to_string_lossy())
+        self.file.at_home(&self.ports.filled(text)).replace("{dir}", &self.dir.to_string_lossy())
     }
 
     /// Starts it and waits until every port accepts connections.
@@ -169,15 +155,12 @@ impl Process {
         let log = File::options().create(true).append(true).open(self.log()).map_err(refused)?;
         let words: Vec<_> = self.file.start.iter().map(|word| self.filled(word)).collect();
         let (program, arguments) = words.split_first().expect("a broker file names its program");
-        let mut command = Command::new(program);
+        let missing = || NotStarted::Missing { program: program.clone(), name: name(), remedy: self.file.remedy() };
+        let mut command = Command::new(install::find(program).ok_or_else(missing)?);
         command.args(arguments).current_dir(&self.dir).process_group(0).stdin(Stdio::null());
+        command.envs(self.file.env.iter().map(|(name, value)| (name, self.filled(value))));
         command.stdout(log.try_clone().map_err(refused)?).stderr(log);
-        let broker = command.spawn().map_err(|why| match why.kind() {
-            io::ErrorKind::NotFound => {
-                NotStarted::Missing { program: program.clone(), name: name(), install: self.file.install.clone() }
-            }
-            _ => refused(why),
-        })?;
+        let broker = command.spawn().map_err(refused)?;
         state.guard.watch(&broker).map_err(refused)?;
         let broker = state.broker.insert(broker);
         let began = Instant::now();
@@ -199,7 +182,7 @@ impl Process {
     /// Whether every port accepts a connection.
     fn accepts(&self, within: Duration) -> bool {
         let accepts = |port| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), within).is_ok();
-        accepts(self.ports.tcp) && self.ports.ws.is_none_or(accepts)
+        self.ports.listening().all(accepts)
     }
 
     /// Kills it with whatever it has started. Nothing happens if it is not running.
@@ -337,17 +320,6 @@ impl Guard {
     }
 }
 
-impl Ports {
-    /// Ports that are free at this moment.
-    fn free(web_socket: bool) -> io::Result<Self> {
-        // Both are held until both are known, so that they differ.
-        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (tcp, ws) = (listen()?, web_socket.then(listen).transpose()?);
-        let port = |listener: TcpListener| listener.local_addr().map(|addr| addr.port());
-        Ok(Self { tcp: port(tcp)?, ws: ws.map(port).transpose()? })
-    }
-}
-
 /// The broker leads a process group of its own, by its own number.
 fn group(broker: &Child) -> Pid {
     Pid::from_raw(broker.id().cast_signed())
@@ -373,7 +345,7 @@ mod tests {
     /// A broker file that runs a shell script, to which the port is `$0`.
     fn file(script: &str, keeps: Keeps) -> BrokerFile {
         let text = format!(
-            "(name: \"X\", install: \"build it\", version: [\"echo\", \"X,\", \"is\", \"version\", \"1.2.3;\"], \
+            "(name: \"X\", install: [ByHand(\"build it\")], version: [\"echo\", \"X,\", \"is\", \"version\", \"1.2.3;\"], \
              start: [\"sh\", \"-c\", \"{script}\", \"{{port}}\"], protocols: [\"5.0\"], keeps: {keeps:?})"
         );
         BrokerFile::parse("x.ron", &text).unwrap()

@@ -189,7 +189,7 @@ fn check_schema(report: &Value) {
 fn broker_file(dir: &Path, start: &str) -> PathBuf {
     let path = dir.join("broker.ron");
     let text = format!(
-        "Broker(name: \"X\", install: \"build it\", start: {start}, version: [\"{TESTAMENT}\", \"--version\"],\n\
+        "Broker(name: \"X\", install: [ByHand(\"build it\")], start: {start}, version: [\"{TESTAMENT}\", \"--version\"],\n\
          protocols: [\"3.1\", \"3.1.1\", \"5.0\"])"
     );
     std::fs::write(&path, text).unwrap();

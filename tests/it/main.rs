@@ -1,6 +1,7 @@
 //! One integration binary: behaviour through bytes, verdicts and the command line.
 
 mod broker;
+mod brokers;
 mod catalogue;
 #[cfg(feature = "net")]
 mod cli;

@@ -60,6 +60,8 @@ pub(super) struct Venue {
 /// What live plays share. The runtime comes last: connections live in it to the end.
 struct Live {
     target: live::Target,
+    /// How to reach those versions over TCP that are served on a port of their own.
+    own: BTreeMap<Version, Dialer>,
     _reference: Option<Served>,
     _runtime: Runtime,
 }
@@ -105,25 +107,25 @@ impl Venue {
     /// A broker that runs as long as this venue stands.
     pub(super) fn with_process(file: BrokerFile, seed: u64) -> anyhow::Result<Self> {
         let (name, supports) = (file.name.clone(), file.supports.clone());
-        let protocols = file.protocols.iter().map(|protocol| protocol.0).collect();
+        let (protocols, login) = (file.versions(), file.login.clone());
         let process = Arc::new(Process::start(file)?);
         let ports = process.ports();
-        let listener = |endpoint, port| (endpoint, Dialer { url: Url { port, ..Url::loopback(endpoint) }, tls: None });
-        let listeners: BTreeMap<_, _> = [(Endpoint::Tcp, Some(ports.tcp)), (Endpoint::Ws, ports.ws)]
-            .into_iter()
-            .filter_map(|(endpoint, port)| Some(listener(endpoint, port?)))
-            .collect();
+        let dialer = |endpoint, port| Dialer { url: Url { port, ..Url::loopback(endpoint) }, tls: None };
+        let mut listeners = BTreeMap::from([(Endpoint::Tcp, dialer(Endpoint::Tcp, ports.tcp(protocols[0])))]);
+        listeners.extend(ports.ws().map(|port| (Endpoint::Ws, dialer(Endpoint::Ws, port))));
+        let own = protocols.iter().map(|&version| (version, dialer(Endpoint::Tcp, ports.tcp(version)))).collect();
         Ok(Self {
             name,
             version: process.version(),
             url: listeners.get(&Endpoint::Tcp).map(|dialer| dialer.url.to_string()),
             protocols,
             supports,
+            login: login.map(|(username, password)| Login { username, password: password.into_bytes() }),
             jobs: LIVE_JOBS,
             token: fresh_token(),
             private: false,
             target: Some(Arc::clone(&process) as Arc<dyn run::Target>),
-            live: Some(Live::new(listeners, Some(process), None)?),
+            live: Some(Live { own, ..Live::new(listeners, Some(process), None)? }),
             ..Self::in_virtual_time(seed)
         })
     }
@@ -156,12 +158,17 @@ impl Venue {
         })
     }
 
-    /// A fresh seat for the play of this name, which with the seed determines all that is drawn there.
-    pub(super) fn world(&self, play: &str) -> Box<dyn World> {
+    /// A fresh seat for the play of this name under this version, which with the seed determine all that is drawn there.
+    pub(super) fn world(&self, play: &str, version: Version) -> Box<dyn World> {
         let seed = self.seed;
+        let play = format!("{play} {version}");
         let rng = Rng::stream(seed, &format!("case {play}"));
         match &self.live {
-            Some(live) => Box::new(LiveWorld::new(live.target.clone(), rng)),
+            Some(live) => {
+                let mut target = live.target.clone();
+                target.listeners.extend(live.own.get(&version).map(|dialer| (Endpoint::Tcp, dialer.clone())));
+                Box::new(LiveWorld::new(target, rng))
+            }
             None => {
                 let broker = format!("broker {play}");
                 let start = move || Box::new(reference::node(Rng::stream(seed, &broker))) as _;
@@ -181,7 +188,7 @@ impl Live {
         let runtime = runtime.context("cannot start the runtime for connections")?;
         let restart = process.map(|process| process as Arc<dyn Restart>);
         let target = live::Target { listeners, runtime: runtime.handle().clone(), restart };
-        Ok(Self { target, _reference: reference, _runtime: runtime })
+        Ok(Self { target, own: BTreeMap::new(), _reference: reference, _runtime: runtime })
     }
 }
 

@@ -1,0 +1,90 @@
+//! Brokers that others wrote: how they are named, listed and installed.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs testament with these words, for a user whose home is `home` and who has only a shell and what it needs.
+fn testament(home: &str, words: &[&str]) -> Output {
+    let programs = Path::new(home).join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    for program in ["sh", "rm"] {
+        std::os::unix::fs::symlink(Path::new("/bin").join(program), programs.join(program)).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
+    command.args(words).env("XDG_DATA_HOME", home).env("PATH", programs).output().unwrap()
+}
+
+#[track_caller]
+fn check(words: &[&str], code: i32, texts: &[&str]) {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().to_str().unwrap();
+    let output = testament(home, words);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap().replace(home, "HOME");
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    for text in texts {
+        assert!(said.contains(text), "{words:?} does not say `{text}`: {said}");
+    }
+}
+
+fn file(dir: &tempfile::TempDir, install: &str) -> String {
+    let path = dir.path().join("mine.ron");
+    let text = format!(
+        "(name: \"Mine\", install: {install}, start: [\"{{home}}/bin/mine\", \"{{port}}\"], \
+         version: [\"{{home}}/bin/mine\", \"-v\"], protocols: [\"5.0\"])"
+    );
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_installation_shows_its_commands_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let install = |steps: &str, options: &[&str], code, texts: &[&str]| {
+        check(&[&["brokers", "install", &file(&dir, steps)], options].concat(), code, texts);
+    };
+    let pip = "[Pip([\"mine==1.0\"])]";
+    install(
+        pip,
+        &["--dry-run"],
+        0,
+        &["python3 -m venv HOME/testament/brokers/mine/\n", "testament/brokers/mine/bin/pip install"],
+    );
+    install(pip, &[], 2, &["python3 -m venv", "cannot install Mine: `python3` is not there; install it first"]);
+    install("[ByHand(\"build it from source\")]", &[], 2, &["no package manager installs Mine: build it from source"]);
+    check(&["brokers", "install", "reference"], 2, &["`reference` needs no installation"]);
+    check(&["brokers", "install", "mosqito"], 2, &["there is no target `mosqito`", "one of: mosquitto"]);
+}
+
+#[test]
+fn a_broker_that_is_missing_is_one_command_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = "cannot find the program `HOME/testament/brokers/mine/bin/mine` of Mine";
+    let remedy = "`testament brokers install mine` gets it";
+    check(&["conform", &file(&dir, "[Cargo(\"mine\")]")], 2, &[missing, remedy]);
+    check(&["conform", &file(&dir, "[ByHand(\"build it\")]")], 2, &[missing, "; build it"]);
+}
+
+#[test]
+fn the_list_has_the_documented_fields() {
+    let home = tempfile::tempdir().unwrap();
+    let output = testament(home.path().to_str().unwrap(), &["brokers", "list", "--json"]);
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let page = include_str!("../../docs/command-line.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("`testament brokers`")).unwrap();
+    let documented: BTreeSet<_> =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    for row in &rows {
+        assert_eq!(row.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented);
+    }
+    let mut ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&"mosquitto"));
+    ids.dedup();
+    assert_eq!(ids.len(), rows.len());
+    check(&["brokers", "list"], 0, &["mosquitto ", "3.1 3.1.1 5.0", "testament brokers install NAME"]);
+}
