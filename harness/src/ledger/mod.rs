@@ -1,0 +1,630 @@
+//! What was sent, what arrived, and what of it the guarantees promised: every message, nothing sampled.
+//!
+//! A *stream* is what one writer says in one place, numbered from 0 without gaps. A *reader* is one subscription, or one
+//! group that shares one. A *path* is a stream and a reader of it; for each the ledger holds two sets of sequence
+//! numbers, what arrived and what is still owed, so that its memory grows with the gaps and not with the traffic.
+//!
+//! A message is **owed** to a reader when its acceptance was confirmed to its writer, and the reader was subscribed from
+//! before it was first sent until then. It stays owed until it arrives or the reader's session ends. Whatever else
+//! arrives may arrive: the writer that never saw the confirmation cannot know, and neither can the ledger. A stream may
+//! instead *forbid* a message, as a clean goodbye forbids a last will.
+//!
+//! Absent on purpose: how long a message took (`metrics`), and what a message says.
+
+mod intervals;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use intervals::Intervals;
+
+use crate::time::Instant;
+
+/// How often a message may arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Guarantee {
+    /// Never twice, perhaps not at all: nothing is owed.
+    AtMostOnce,
+    /// Once or more often.
+    AtLeastOnce,
+    /// Once.
+    ExactlyOnce,
+}
+
+/// A stream, as the ledger is told of it at the beginning. Its number is its place in the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// The group of its writer, for the accounts.
+    pub group: u16,
+    /// What the writer asks for.
+    pub guarantee: Guarantee,
+    /// Whether its messages expire. They are then owed only to a reader that stays connected.
+    pub expires: bool,
+}
+
+/// A reader, as the ledger is told of it at the beginning. Its number is its place in the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// Its group, for the accounts.
+    pub group: u16,
+    /// The most it is granted.
+    pub guarantee: Guarantee,
+    /// Whether the messages of a stream must reach it in their order. Members that share a subscription may overtake
+    /// each other.
+    pub ordered: bool,
+}
+
+/// All that was promised and what became of it.
+#[derive(Debug)]
+pub struct Ledger {
+    streams: Vec<Writing>,
+    readers: Vec<Reading>,
+    /// By stream and then by reader.
+    paths: Vec<Path>,
+    pairs: Vec<Pair>,
+    accounts: Vec<Account>,
+    findings: Vec<Finding>,
+    unsolicited: u64,
+}
+
+/// The present state of a stream.
+#[derive(Debug)]
+struct Writing {
+    stream: Stream,
+    paths: Range<u32>,
+    /// The number of the next message.
+    next: u32,
+    forbidden: Option<Box<Intervals>>,
+}
+
+/// The present state of a reader.
+#[derive(Debug)]
+struct Reading {
+    reader: Reader,
+    /// Subscribed since then.
+    open: Option<Instant>,
+    /// Connected since then.
+    online: Option<Instant>,
+    /// The numbers of its streams.
+    streams: Vec<Range<u32>>,
+}
+
+#[derive(Debug)]
+struct Path {
+    reader: u32,
+    pair: u16,
+    arrived: Intervals,
+    owed: Intervals,
+}
+
+/// A group that writes and a group that reads.
+type Pair = (u16, u16);
+
+/// What became of the messages that one group wrote for another under one guarantee. A message counts once for each
+/// reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Owed at some time.
+    pub owed: u64,
+    /// Arrived for the first time.
+    pub arrived: u64,
+    /// Arrived again. Allowed at least once, and a breach of the other two guarantees.
+    pub repeated: u64,
+    /// Arrived for the first time after a later one.
+    pub reordered: u64,
+    /// No longer owed, because the session of the reader ended, or because the message may have expired.
+    pub excused: u64,
+    /// Arrived although it was forbidden.
+    pub forbidden: u64,
+    /// Arrived before it was sent.
+    pub invented: u64,
+    /// Still owed when the books were closed.
+    pub lost: u64,
+}
+
+impl Account {
+    /// Adds another account of the same groups and guarantee, kept elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.owed += other.owed;
+        self.arrived += other.arrived;
+        self.repeated += other.repeated;
+        self.reordered += other.reordered;
+        self.excused += other.excused;
+        self.forbidden += other.forbidden;
+        self.invented += other.invented;
+        self.lost += other.lost;
+    }
+}
+
+/// An account and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The group that wrote.
+    pub from: u16,
+    /// The group that read.
+    pub to: u16,
+    /// Under which guarantee.
+    pub guarantee: Guarantee,
+    /// What became of it.
+    pub account: Account,
+}
+
+/// One message that shows a breach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was broken.
+    pub breach: Breach,
+    /// The stream.
+    pub stream: u32,
+    /// The message.
+    pub sequence: u32,
+    /// The reader.
+    pub reader: u32,
+    /// When it showed, in nanoseconds of the run.
+    pub at: u64,
+}
+
+/// What can be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Breach {
+    /// Owed, and it never came.
+    Lost,
+    /// It came twice where it must not.
+    Duplicated,
+    /// It came after a later one.
+    Reordered,
+    /// It came although it was forbidden.
+    Forbidden,
+    /// It came before it was sent.
+    Invented,
+    /// It came to a reader that does not read its stream.
+    Unsolicited,
+}
+
+/// How many findings are kept of each breach: enough to see what happened, few enough to read.
+const FINDINGS: usize = 20;
+
+/// How a message arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// For the first time.
+    First,
+    /// Not for the first time.
+    Again,
+    /// To a reader that does not read its stream.
+    Astray,
+}
+
+impl Ledger {
+    /// Books for these `streams` and `readers`, of which `matches` says who reads what.
+    ///
+    /// # Panics
+    /// Where `matches` names a stream or reader that is not there, or there are 2^16 pairs of groups.
+    pub fn new(streams: Vec<Stream>, readers: Vec<Reader>, matches: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        let mut matches: Vec<_> = matches.into_iter().collect();
+        matches.sort_unstable();
+        matches.dedup();
+        let mut pairs = Vec::new();
+        let mut paths = Vec::with_capacity(matches.len());
+        let idle = |reader| Reading { reader, open: None, online: None, streams: Vec::new() };
+        let mut readings: Vec<_> = readers.into_iter().map(idle).collect();
+        let mut writings: Vec<_> =
+            streams.into_iter().map(|stream| Writing { stream, paths: 0..0, next: 0, forbidden: None }).collect();
+        for (stream, reader) in matches {
+            let (writing, reading) = (&mut writings[stream as usize], &mut readings[reader as usize]);
+            let pair = (writing.stream.group, reading.reader.group);
+            let known = pairs.iter().position(|&other| other == pair).unwrap_or_else(|| {
+                pairs.push(pair);
+                pairs.len() - 1
+            });
+            let pair = u16::try_from(known).expect("fewer than 65,536 pairs of groups");
+            let path = paths.len() as u32;
+            paths.push(Path { reader, pair, arrived: Intervals::default(), owed: Intervals::default() });
+            if writing.paths.is_empty() {
+                writing.paths.start = path;
+            }
+            writing.paths.end = path + 1;
+            match reading.streams.last_mut() {
+                Some(range) if range.end == stream => range.end += 1,
+                _ => reading.streams.push(stream..stream + 1),
+            }
+        }
+        let accounts = vec![Account::default(); pairs.len() * 3];
+        Self { streams: writings, readers: readings, paths, pairs, accounts, findings: Vec::new(), unsolicited: 0 }
+    }
+
+    /// The number of the next message of `stream`, which is about to be sent for the first time.
+    pub fn number(&mut self, stream: u32) -> u32 {
+        let writing = &mut self.streams[stream as usize];
+        let number = writing.next;
+        writing.next = number.checked_add(1).expect("a stream has fewer than 2^32 messages");
+        number
+    }
+
+    /// A message, first sent at `sent`, was accepted: from now on it is owed to whoever was subscribed all the while.
+    /// To be told once for each message.
+    pub fn accept(&mut self, stream: u32, sequence: u32, sent: Instant) {
+        let writing = &self.streams[stream as usize];
+        for path in &mut self.paths[writing.paths.start as usize..writing.paths.end as usize] {
+            let reading = &self.readers[path.reader as usize];
+            let guarantee = writing.stream.guarantee.min(reading.reader.guarantee);
+            let since = if writing.stream.expires { reading.online.max(reading.open) } else { reading.open };
+            let there = since.is_some_and(|since| since <= sent)
+                && reading.open.is_some()
+                && (reading.online.is_some() || !writing.stream.expires);
+            if guarantee == Guarantee::AtMostOnce || !there {
+                continue;
+            }
+            self.accounts[account(path.pair, guarantee)].owed += 1;
+            if !path.arrived.contains(sequence) {
+                path.owed.insert(sequence);
+            }
+        }
+    }
+
+    /// A message must not arrive.
+    pub fn forbid(&mut self, stream: u32, sequence: u32, now: Instant) {
+        let writing = &mut self.streams[stream as usize];
+        writing.forbidden.get_or_insert_default().insert(sequence);
+        for path in writing.paths.clone() {
+            if self.paths[path as usize].arrived.contains(sequence) {
+                self.forbidden_arrived(path, stream, sequence, now);
+            }
+        }
+    }
+
+    /// A message reached `reader`.
+    pub fn arrive(&mut self, reader: u32, stream: u32, sequence: u32, now: Instant) -> Arrival {
+        let finding = |breach| Finding { breach, stream, sequence, reader, at: now.as_nanos() };
+        let Some(number) = self.path(stream, reader) else {
+            self.unsolicited += 1;
+            self.find(finding(Breach::Unsolicited));
+            return Arrival::Astray;
+        };
+        let writing = &self.streams[stream as usize];
+        let reader = &self.readers[reader as usize].reader;
+        let guarantee = writing.stream.guarantee.min(reader.guarantee);
+        let path = &mut self.paths[number as usize];
+        let latest = path.arrived.last();
+        let first = path.arrived.insert(sequence);
+        path.owed.remove(sequence);
+        let account = &mut self.accounts[account(path.pair, guarantee)];
+        let mut breaches = [None; 2];
+        if !first {
+            account.repeated += 1;
+            breaches[0] = (guarantee != Guarantee::AtLeastOnce).then_some(Breach::Duplicated);
+        } else {
+            account.arrived += 1;
+            if reader.ordered && latest > Some(sequence) {
+                account.reordered += 1;
+                breaches[0] = Some(Breach::Reordered);
+            }
+        }
+        if sequence >= writing.next {
+            account.invented += 1;
+            breaches[1] = Some(Breach::Invented);
+        }
+        let forbidden = writing.forbidden.as_ref().is_some_and(|forbidden| forbidden.contains(sequence));
+        for breach in breaches.into_iter().flatten() {
+            self.find(finding(breach));
+        }
+        if forbidden {
+            self.forbidden_arrived(number, stream, sequence, now);
+        }
+        if first { Arrival::First } else { Arrival::Again }
+    }
+
+    /// `reader` is subscribed from now on, with `guarantee` granted at most.
+    pub fn open(&mut self, reader: u32, guarantee: Guarantee, now: Instant) {
+        let reading = &mut self.readers[reader as usize];
+        reading.reader.guarantee = guarantee;
+        reading.open.get_or_insert(now);
+    }
+
+    /// The subscription of `reader` is gone, with its session or by its own wish: nothing is owed to it any more.
+    pub fn close(&mut self, reader: u32) {
+        self.readers[reader as usize].open = None;
+        self.excuse(reader, |_| true);
+    }
+
+    /// `reader` has a connection.
+    pub fn connect(&mut self, reader: u32, now: Instant) {
+        self.readers[reader as usize].online.get_or_insert(now);
+    }
+
+    /// `reader` has no connection: what may expire is no longer owed.
+    pub fn disconnect(&mut self, reader: u32) {
+        self.readers[reader as usize].online = None;
+        self.excuse(reader, |stream| stream.expires);
+    }
+
+    /// How many messages are owed now: what a run waits for before it closes the books.
+    pub fn outstanding(&self) -> u64 {
+        self.paths.iter().map(|path| path.owed.len()).sum()
+    }
+
+    /// What arrived at `reader` of `stream`; `None` where it does not read it.
+    pub fn arrived(&self, reader: u32, stream: u32) -> Option<&Intervals> {
+        self.path(stream, reader).map(|path| &self.paths[path as usize].arrived)
+    }
+
+    /// Closes the books: what is still owed now is lost.
+    pub fn settle(mut self, now: Instant) -> Balance {
+        let mut lost = Vec::new();
+        for (stream, writing) in self.streams.iter().enumerate() {
+            for path in &self.paths[writing.paths.start as usize..writing.paths.end as usize] {
+                let reader = &self.readers[path.reader as usize].reader;
+                let guarantee = writing.stream.guarantee.min(reader.guarantee);
+                self.accounts[account(path.pair, guarantee)].lost += path.owed.len();
+                let room = FINDINGS - lost.len();
+                lost.extend(path.owed.iter().take(room).map(|sequence| Finding {
+                    breach: Breach::Lost,
+                    stream: stream as u32,
+                    sequence,
+                    reader: path.reader,
+                    at: now.as_nanos(),
+                }));
+            }
+        }
+        self.findings.extend(lost);
+        let entry = |(number, account): (usize, Account)| {
+            let (from, to) = self.pairs[number / 3];
+            Entry { from, to, guarantee: GUARANTEES[number % 3], account }
+        };
+        let touched = |&(_, account): &(usize, Account)| account != Account::default();
+        let mut entries: Vec<_> = self.accounts.into_iter().enumerate().filter(touched).map(entry).collect();
+        entries.sort_by_key(|entry| (entry.from, entry.to, entry.guarantee));
+        Balance { entries, findings: self.findings, unsolicited: self.unsolicited }
+    }
+
+    fn path(&self, stream: u32, reader: u32) -> Option<u32> {
+        let range = self.streams.get(stream as usize)?.paths.clone();
+        let paths = &self.paths[range.start as usize..range.end as usize];
+        paths.binary_search_by_key(&reader, |path| path.reader).ok().map(|at| range.start + at as u32)
+    }
+
+    fn excuse(&mut self, reader: u32, which: impl Fn(&Stream) -> bool) {
+        for streams in self.readers[reader as usize].streams.clone() {
+            for stream in streams {
+                let writing = &self.streams[stream as usize];
+                let Some(number) = self.path(stream, reader).filter(|_| which(&writing.stream)) else { continue };
+                let guarantee = writing.stream.guarantee.min(self.readers[reader as usize].reader.guarantee);
+                let path = &mut self.paths[number as usize];
+                self.accounts[account(path.pair, guarantee)].excused += path.owed.len();
+                path.owed.clear();
+            }
+        }
+    }
+
+    fn forbidden_arrived(&mut self, path: u32, stream: u32, sequence: u32, now: Instant) {
+        let Path { reader, pair, .. } = self.paths[path as usize];
+        let granted = self.readers[reader as usize].reader.guarantee;
+        let guarantee = self.streams[stream as usize].stream.guarantee.min(granted);
+        self.accounts[account(pair, guarantee)].forbidden += 1;
+        self.find(Finding { breach: Breach::Forbidden, stream, sequence, reader, at: now.as_nanos() });
+    }
+
+    fn find(&mut self, finding: Finding) {
+        if self.findings.iter().filter(|other| other.breach == finding.breach).count() < FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// By place in the accounts of a pair.
+const GUARANTEES: [Guarantee; 3] = [Guarantee::AtMostOnce, Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
+
+const fn account(pair: u16, guarantee: Guarantee) -> usize {
+    pair as usize * 3 + guarantee as usize
+}
+
+/// Closed books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// The accounts that anything was booked in, by writing group, reading group and guarantee.
+    pub entries: Vec<Entry>,
+    /// The first breaches of each kind.
+    pub findings: Vec<Finding>,
+    /// How many messages came to a reader that does not read their stream.
+    pub unsolicited: u64,
+}
+
+impl Balance {
+    /// Whether all that was promised was kept.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Guarantee::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+
+    const fn at(second: u64) -> Instant {
+        Instant::from_nanos(second * 1_000_000_000)
+    }
+
+    /// Books of one stream and one reader that is subscribed and connected from the first second on.
+    fn books(guarantee: Guarantee, expires: bool, ordered: bool) -> Ledger {
+        let stream = Stream { group: 0, guarantee, expires };
+        let reader = Reader { group: 1, guarantee: ExactlyOnce, ordered };
+        let mut ledger = Ledger::new(vec![stream], vec![reader], [(0, 0)]);
+        ledger.connect(0, at(1));
+        ledger.open(0, ExactlyOnce, at(1));
+        for _ in 0..10 {
+            ledger.number(0);
+        }
+        ledger
+    }
+
+    /// Plays on the books of each guarantee, and expects the account and the breaches.
+    fn check(guarantee: Guarantee, play: impl Fn(&mut Ledger), account: Account, breaches: &[Breach]) {
+        let mut ledger = books(guarantee, false, true);
+        play(&mut ledger);
+        let balance = ledger.settle(at(100));
+        let expected = Entry { from: 0, to: 1, guarantee, account };
+        let entries: Vec<_> = (account != Account::default()).then_some(expected).into_iter().collect();
+        assert_eq!(balance.entries, entries);
+        assert_eq!(balance.findings.iter().map(|finding| finding.breach).collect::<Vec<_>>(), breaches);
+        assert_eq!(balance.is_clean(), breaches.is_empty());
+    }
+
+    #[test]
+    fn what_was_accepted_and_never_came_is_lost_unless_nothing_was_promised() {
+        let accept = |ledger: &mut Ledger| ledger.accept(0, 3, at(2));
+        check(AtMostOnce, accept, Account::default(), &[]);
+        for guarantee in [AtLeastOnce, ExactlyOnce] {
+            check(guarantee, accept, Account { owed: 1, lost: 1, ..Account::default() }, &[Breach::Lost]);
+        }
+    }
+
+    #[test]
+    fn what_came_is_not_lost_whether_before_or_after_its_acceptance() {
+        let kept = Account { owed: 1, arrived: 1, ..Account::default() };
+        let arrive = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
+        let accept = |ledger: &mut Ledger| ledger.accept(0, 3, at(2));
+        check(AtLeastOnce, |ledger| (accept(ledger), arrive(ledger)).1, kept, &[]);
+        check(AtLeastOnce, |ledger| (arrive(ledger), accept(ledger)).1, kept, &[]);
+    }
+
+    #[test]
+    fn a_repeat_is_allowed_at_least_once_alone() {
+        let twice = |ledger: &mut Ledger| {
+            assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
+            assert_eq!(ledger.arrive(0, 0, 3, at(4)), Arrival::Again);
+        };
+        let account = Account { arrived: 1, repeated: 1, ..Account::default() };
+        check(AtLeastOnce, twice, account, &[]);
+        check(AtMostOnce, twice, account, &[Breach::Duplicated]);
+        check(ExactlyOnce, twice, account, &[Breach::Duplicated]);
+    }
+
+    #[test]
+    fn a_first_arrival_behind_a_later_one_is_out_of_order_and_a_repeat_is_not() {
+        let account = Account { arrived: 2, repeated: 1, ..Account::default() };
+        let play = |order: [u32; 3]| {
+            move |ledger: &mut Ledger| {
+                for sequence in order {
+                    ledger.arrive(0, 0, sequence, at(3));
+                }
+            }
+        };
+        check(AtLeastOnce, play([1, 2, 1]), account, &[]);
+        check(AtLeastOnce, play([2, 1, 2]), Account { reordered: 1, ..account }, &[Breach::Reordered]);
+        let mut unordered = books(AtLeastOnce, false, false);
+        play([2, 1, 2])(&mut unordered);
+        assert!(unordered.settle(at(9)).is_clean());
+    }
+
+    #[test]
+    fn owed_from_the_moment_of_the_subscription_and_not_before() {
+        for (sent, owed) in [(at(0), 0), (at(1), 1)] {
+            let lost = vec![Breach::Lost; owed as usize];
+            let account = Account { owed, lost: owed, ..Account::default() };
+            check(AtLeastOnce, |ledger| ledger.accept(0, 0, sent), account, &lost);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_session_excuses_and_a_lost_connection_does_not() {
+        let closed = |ledger: &mut Ledger| {
+            ledger.accept(0, 0, at(2));
+            ledger.close(0);
+            ledger.accept(0, 1, at(3));
+            ledger.open(0, ExactlyOnce, at(4));
+            ledger.accept(0, 2, at(3));
+        };
+        check(AtLeastOnce, closed, Account { owed: 1, excused: 1, ..Account::default() }, &[]);
+        let away = |ledger: &mut Ledger| {
+            ledger.accept(0, 0, at(2));
+            ledger.disconnect(0);
+            ledger.accept(0, 1, at(3));
+        };
+        let lost = Account { owed: 2, lost: 2, ..Account::default() };
+        check(AtLeastOnce, away, lost, &[Breach::Lost, Breach::Lost]);
+    }
+
+    #[test]
+    fn what_expires_is_owed_to_those_who_stay_connected_only() {
+        let stays = [(false, 1), (true, 0)];
+        for (leaves, lost) in stays {
+            let mut ledger = books(AtLeastOnce, true, true);
+            ledger.accept(0, 0, at(2));
+            if leaves {
+                ledger.disconnect(0);
+                ledger.accept(0, 1, at(3));
+                ledger.connect(0, at(4));
+                ledger.accept(0, 2, at(3));
+            }
+            assert_eq!(ledger.outstanding(), lost);
+            let account = Account { owed: 1, lost, excused: 1 - lost, ..Account::default() };
+            assert_eq!(ledger.settle(at(9)).entries[0].account, account);
+        }
+    }
+
+    #[test]
+    fn granted_less_promises_less() {
+        let mut ledger = books(ExactlyOnce, false, true);
+        ledger.open(0, AtMostOnce, at(1));
+        ledger.accept(0, 0, at(2));
+        assert_eq!(ledger.outstanding(), 0);
+    }
+
+    #[test]
+    fn forbidden_before_or_after_it_came_is_a_breach_once() {
+        let account = Account { arrived: 1, forbidden: 1, ..Account::default() };
+        let arrive = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
+        let forbid = |ledger: &mut Ledger| ledger.forbid(0, 3, at(2));
+        check(AtMostOnce, |ledger| (forbid(ledger), arrive(ledger)).1, account, &[Breach::Forbidden]);
+        check(AtMostOnce, |ledger| (arrive(ledger), forbid(ledger)).1, account, &[Breach::Forbidden]);
+        check(AtMostOnce, forbid, Account::default(), &[]);
+    }
+
+    #[test]
+    fn what_was_never_sent_or_never_asked_for_is_named() {
+        let invented = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 0, 10, at(3)), Arrival::First);
+        check(AtMostOnce, invented, Account { arrived: 1, invented: 1, ..Account::default() }, &[Breach::Invented]);
+        let astray = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 7, 0, at(3)), Arrival::Astray);
+        check(AtMostOnce, astray, Account::default(), &[Breach::Unsolicited]);
+    }
+
+    #[test]
+    fn findings_are_bounded_and_counts_are_not() {
+        let mut ledger = books(AtLeastOnce, false, true);
+        for sequence in 0..1000 {
+            ledger.accept(0, sequence, at(2));
+        }
+        let balance = ledger.settle(at(9));
+        assert_eq!((balance.findings.len(), balance.entries[0].account.lost), (FINDINGS, 1000));
+    }
+
+    #[test]
+    fn each_reader_has_its_own_books() {
+        let stream = |group| Stream { group, guarantee: AtLeastOnce, expires: false };
+        let reader = |group| Reader { group, guarantee: AtLeastOnce, ordered: true };
+        let mut ledger = Ledger::new(
+            vec![stream(0), stream(0), stream(1)],
+            vec![reader(2), reader(3)],
+            [(2, 1), (0, 0), (1, 0), (1, 1)],
+        );
+        for number in 0..2 {
+            ledger.open(number, AtLeastOnce, at(1));
+        }
+        ledger.number(1);
+        ledger.accept(1, 0, at(2));
+        assert_eq!(ledger.outstanding(), 2);
+        assert_eq!(ledger.arrive(1, 1, 0, at(3)), Arrival::First);
+        assert_eq!(ledger.arrive(0, 2, 0, at(3)), Arrival::Astray);
+        assert_eq!(ledger.arrived(1, 1).map(Intervals::len), Some(1));
+        let accounts = ledger.settle(at(9)).entries;
+        let lost: Vec<_> = accounts.iter().map(|entry| (entry.from, entry.to, entry.account.lost)).collect();
+        assert_eq!(lost, [(0, 2, 1), (0, 3, 0)]);
+    }
+
+    #[test]
+    fn a_path_is_small() {
+        assert_eq!(size_of::<Path>(), 56);
+    }
+}

@@ -1,0 +1,243 @@
+//! How long things took, and what happened when. All of it merges: what two processes measured apart reads as if one had
+//! measured it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::time::Instant;
+
+/// What can be added to what was measured elsewhere, or in the interval beside it. The order of adding changes nothing.
+pub trait Merge {
+    /// Adds `other`.
+    fn merge(&mut self, other: &Self);
+}
+
+/// How long many things took: from a microsecond to an hour, with two significant digits. 13 KiB.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spans(Histogram<u32>);
+
+/// The longest span that is told from longer ones, in microseconds: an hour.
+const LONGEST: u64 = 3_600_000_000;
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self(Histogram::new_with_bounds(1, LONGEST, 2).expect("legal bounds"))
+    }
+}
+
+impl Spans {
+    /// Counts one span. Beyond an hour it counts as an hour.
+    pub fn record(&mut self, span: Duration) {
+        self.0.saturating_record(u64::try_from(span.as_micros()).unwrap_or(LONGEST));
+    }
+
+    /// How many spans were counted.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The least span that this share of all spans, from 0 to 1, does not exceed; `None` if there are none.
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        (!self.0.is_empty()).then(|| Duration::from_micros(self.0.value_at_quantile(share)))
+    }
+
+    /// The longest span; `None` if there is none.
+    pub fn longest(&self) -> Option<Duration> {
+        (!self.0.is_empty()).then(|| Duration::from_micros(self.0.max()))
+    }
+
+    /// The share of spans that did not exceed `limit`, from 0 to 1; 1 if there are none.
+    pub fn share_within(&self, limit: Duration) -> f64 {
+        if self.0.is_empty() {
+            return 1.0;
+        }
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(LONGEST).min(LONGEST);
+        self.0.count_between(0, micros) as f64 / self.0.len() as f64
+    }
+
+    /// Each span that was counted, in microseconds and rounded to two digits, and how often; ascending.
+    pub fn recorded(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
+    }
+}
+
+impl Merge for Spans {
+    fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("the bounds of all are the same");
+    }
+}
+
+impl Serialize for Spans {
+    /// The pairs of [`Spans::recorded`].
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.recorded())
+    }
+}
+
+impl<'de> Deserialize<'de> for Spans {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut spans = Self::default();
+        for (micros, count) in Vec::<(u64, u32)>::deserialize(deserializer)? {
+            if micros > LONGEST * 2 {
+                return Err(D::Error::custom(format!("a span of {micros} microseconds is longer than an hour")));
+            }
+            spans.0.saturating_record_n(micros, count);
+        }
+        Ok(spans)
+    }
+}
+
+/// What happened when: the time of a run in intervals of equal width, of which those without an event take no memory.
+/// There are [`Series::MOST`] at most: a run that outlives them has its intervals joined two by two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series<T> {
+    /// The width of an interval in nanoseconds.
+    width: u64,
+    /// By number: interval `n` begins after `n` widths.
+    intervals: BTreeMap<u32, T>,
+}
+
+impl<T: Merge + Default> Series<T> {
+    /// How many intervals there are at most.
+    pub const MOST: u32 = 300;
+
+    /// A series whose intervals are `width` wide to begin with.
+    ///
+    /// # Panics
+    /// Where `width` is zero.
+    pub fn new(width: Duration) -> Self {
+        let width = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX);
+        assert!(width > 0, "an interval has a width");
+        Self { width, intervals: BTreeMap::new() }
+    }
+
+    /// The interval around `now`, to add to.
+    pub fn at(&mut self, now: Instant) -> &mut T {
+        while now.as_nanos() / self.width >= u64::from(Self::MOST) {
+            self.widen();
+        }
+        self.intervals.entry((now.as_nanos() / self.width) as u32).or_default()
+    }
+
+    /// The width of an interval.
+    pub const fn width(&self) -> Duration {
+        Duration::from_nanos(self.width)
+    }
+
+    /// The intervals in which anything happened, by the moment at which each begins.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, &T)> {
+        self.intervals.iter().map(|(&number, interval)| (Instant::from_nanos(u64::from(number) * self.width), interval))
+    }
+
+    /// Joins the intervals two by two.
+    fn widen(&mut self) {
+        self.width = self.width.saturating_mul(2);
+        for (number, interval) in std::mem::take(&mut self.intervals) {
+            self.intervals.entry(number / 2).or_default().merge(&interval);
+        }
+    }
+}
+
+impl<T: Merge + Default + Clone> Merge for Series<T> {
+    /// The finer of the two is widened first.
+    ///
+    /// # Panics
+    /// Where the two began with widths of which neither is the other one doubled.
+    fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        while self.width < other.width {
+            self.widen();
+        }
+        while other.width < self.width {
+            other.widen();
+        }
+        assert_eq!(self.width, other.width, "two series of one run began with the same width");
+        for (number, interval) in &other.intervals {
+            self.intervals.entry(*number).or_default().merge(interval);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Merge for u64 {
+        fn merge(&mut self, other: &Self) {
+            *self += other;
+        }
+    }
+
+    const fn at(second: u64) -> Instant {
+        Instant::from_nanos(second * 1_000_000_000)
+    }
+
+    fn spans(micros: impl IntoIterator<Item = u64>) -> Spans {
+        let mut spans = Spans::default();
+        micros.into_iter().for_each(|micros| spans.record(Duration::from_micros(micros)));
+        spans
+    }
+
+    #[test]
+    fn quantiles_have_two_digits() {
+        let spans = spans((1..=1000).map(|milli| milli * 1000));
+        for (share, millis) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
+            let quantile = spans.quantile(share).expect("there are spans").as_secs_f64() * 1000.0;
+            assert!((quantile / millis - 1.0).abs() < 0.01, "{share}: {quantile}");
+        }
+        assert!((spans.share_within(Duration::from_millis(250)) - 0.25).abs() < 0.01);
+        assert_eq!((Spans::default().quantile(0.5), Spans::default().longest()), (None, None));
+    }
+
+    #[test]
+    fn longer_than_an_hour_is_an_hour() {
+        let spans = spans([7_200_000_000, 3_600_000_000]);
+        let longest = spans.longest().expect("there are spans").as_secs();
+        assert!((3600..3660).contains(&longest), "{longest}");
+        assert_eq!(spans.count(), 2);
+    }
+
+    #[test]
+    fn what_was_measured_apart_merges_to_what_was_measured_together() {
+        let mut apart = spans([1, 20, 300]);
+        apart.merge(&spans([4000, 50_000, 3_600_000_000]));
+        let together = spans([1, 20, 300, 4000, 50_000, 3_600_000_000]);
+        assert!(apart.recorded().eq(together.recorded()));
+        let text = serde_json::to_string(&apart).expect("spans as JSON");
+        let read: Spans = serde_json::from_str(&text).expect("the spans again");
+        assert!(read.recorded().eq(together.recorded()), "{text}");
+        assert!(serde_json::from_str::<Spans>("[[9000000000, 1]]").is_err());
+    }
+
+    #[test]
+    fn a_series_widens_when_it_runs_out_of_intervals_and_loses_nothing() {
+        let mut series = Series::<u64>::new(Duration::from_secs(1));
+        for second in 0..300 {
+            *series.at(at(second)) += 1;
+        }
+        assert_eq!((series.width(), series.iter().count()), (Duration::from_secs(1), 300));
+        *series.at(at(300)) += 1;
+        assert_eq!((series.width(), series.iter().count()), (Duration::from_secs(2), 151));
+        *series.at(at(100_000)) += 1;
+        assert_eq!(series.iter().map(|(_, count)| count).sum::<u64>(), 302);
+        assert!(series.iter().all(|(begin, _)| begin <= at(100_000)));
+    }
+
+    #[test]
+    fn series_merge_in_either_order_whatever_their_widths_have_become() {
+        let (mut short, mut long) = (Series::new(Duration::from_secs(1)), Series::new(Duration::from_secs(1)));
+        *short.at(at(5)) += 1_u64;
+        *long.at(at(6)) += 2_u64;
+        *long.at(at(700)) += 4;
+        let (mut one, mut other) = (short.clone(), long.clone());
+        one.merge(&long);
+        other.merge(&short);
+        assert_eq!(one, other);
+        let counts: Vec<_> = one.iter().map(|(begin, &count)| (begin, count)).collect();
+        assert_eq!(counts, [(at(4), 3), (at(700), 4)]);
+    }
+}
