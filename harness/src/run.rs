@@ -74,10 +74,11 @@ pub enum Event<'a> {
 pub struct Report {
     /// In the order the runs were handed in, whatever order they ended in.
     pub results: Vec<Done>,
-    /// How many runs were not played, because of `fail_fast` or because the target was lost.
+    /// How many runs were not played, because of `fail_fast` or because the run was cut short.
     pub unplayed: usize,
-    /// Why the target was lost for good, where it was.
-    pub lost: Option<String>,
+    /// What ended the run before its end, in words, where anything did: the target was lost for good, or somebody
+    /// interrupted it.
+    pub cut_short: Option<String>,
 }
 
 /// How many runs got which verdict.
@@ -150,13 +151,14 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Plays `runs`, those that need to be alone last, and tells `emit` what happens as it happens.
     pub fn play(&self, runs: &[Run<'_>], emit: &mut dyn FnMut(Event<'_>)) -> Report {
-        let mut table = Table { runs, done: runs.iter().map(|_| None).collect(), lost: None, emit };
+        let mut table = Table { runs, done: runs.iter().map(|_| None).collect(), cut_short: None, emit };
         (table.emit)(Event::Planned(runs.len()));
         let (alone, company) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
         self.play_all(company, &mut table, Party { jobs: self.jobs.max(1), suspected: false });
         self.play_all(alone, &mut table, Party { jobs: 1, suspected: true });
         let unplayed = table.done.iter().filter(|done| done.is_none()).count();
-        let report = Report { results: table.done.into_iter().flatten().collect(), unplayed, lost: table.lost };
+        let report =
+            Report { results: table.done.into_iter().flatten().collect(), unplayed, cut_short: table.cut_short };
         (table.emit)(Event::RunFinished(&report));
         report
     }
@@ -169,7 +171,7 @@ impl Runner<'_> {
             todo = round.left;
             if let Some(how) = round.died {
                 self.revive(&how, table);
-                let suspects = if table.lost.is_none() { round.suspects.len() } else { 0 };
+                let suspects = if table.cut_short.is_none() { round.suspects.len() } else { 0 };
                 (table.emit)(Event::Died { how: &how, suspects });
                 self.play_all(round.suspects, table, Party { jobs: party.jobs.div_ceil(4), suspected: true });
             }
@@ -233,7 +235,7 @@ impl Runner<'_> {
     /// Whether nothing new is to be begun.
     fn over(&self, table: &Table<'_, '_>) -> bool {
         let failed = |done: &Done| matches!(done.verdict, Verdict::Fail(_));
-        table.lost.is_some() || (self.fail_fast && table.done.iter().flatten().any(failed))
+        table.cut_short.is_some() || (self.fail_fast && table.done.iter().flatten().any(failed))
     }
 
     fn time(&self, run: &Run<'_>) -> (Played, Duration) {
@@ -252,7 +254,7 @@ impl Runner<'_> {
 
     fn revive(&self, how: &str, table: &mut Table<'_, '_>) {
         if let Some(Err(Broken(why))) = self.target.map(Target::revive) {
-            table.lost = Some(format!("{how}, and {why}"));
+            table.cut_short = Some(format!("the target was lost: {how}, and {why}"));
         }
     }
 }
@@ -283,7 +285,7 @@ impl Party {
 struct Table<'t, 'r> {
     runs: &'t [Run<'r>],
     done: Vec<Option<Done>>,
-    lost: Option<String>,
+    cut_short: Option<String>,
     emit: &'t mut dyn FnMut(Event<'_>),
 }
 
@@ -470,7 +472,7 @@ mod tests {
             assert_eq!(Summary::of(&report.results), Summary { pass: 9, fail: 1, ..Summary::default() });
             assert_eq!(report.results[3].verdict.why(), Some("it exited"));
             // Once in company and once alone.
-            assert_eq!((deaths, report.lost), (2, None));
+            assert_eq!((deaths, report.cut_short), (2, None));
         }
     }
 
@@ -484,6 +486,7 @@ mod tests {
         let runs = [run("a/lives", || Ok(())), run("b/kills", kills), run("c/lives", || Ok(()))];
         let report = runner(1, Some(&target)).play(&runs, &mut |_| {});
         assert_eq!((verdicts(&report).as_str(), report.unplayed), ("a/lives pass", 2));
-        assert_eq!(report.lost.as_deref(), Some("it exited, and it is not ours to restart"));
+        let how = "the target was lost: it exited, and it is not ours to restart";
+        assert_eq!(report.cut_short.as_deref(), Some(how));
     }
 }

@@ -7,6 +7,7 @@ mod venue;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use harness::baseline::{Difference, Known};
 use harness::case::{Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
+use harness::report::fingerprint::Trait;
 use harness::report::markdown::Markdown;
 use harness::report::terminal::Terminal;
 use harness::report::{Heading, difference};
@@ -28,6 +30,7 @@ use crate::net::tls::{self, Identity, Trust};
 use crate::net::url::Url;
 use crate::packet::Version;
 use crate::suite;
+use crate::suite::fingerprint::{QUESTIONS, Question};
 use crate::suite::probe::probe;
 use crate::suite::supports::Supports;
 use crate::suite::testbed::{Login, Setting, Timing};
@@ -139,6 +142,9 @@ impl Conform {
             self.baseline.as_deref().map(|path| known::File::read(path, self.update_baseline)).transpose()?;
         let venue = self.venue(target)?;
         let settings = self.settings(&venue)?;
+        // A selection is about its cases: what it takes should not hang on anything else.
+        let whole = self.case.is_empty() && self.filter.is_none();
+        let fingerprint = if whole { fingerprint(&venue, &settings) } else { Vec::new() };
         let chosen = selection::runs(&cases, settings.iter().map(|setting| setting.version))?;
         let runs: Vec<_> = chosen.into_iter().map(|chosen| self.prepare(&venue, &settings, chosen)).collect();
 
@@ -174,6 +180,7 @@ impl Conform {
             target: venue.name.clone(),
             target_version: venue.version.clone(),
             url: venue.url.clone(),
+            fingerprint,
         };
         let colour = io::stdout().is_terminal() && no_colour_is_unset();
         let repeat = |done: &Done| self.repeat(venue.seed, done);
@@ -379,8 +386,8 @@ fn exit_code(report: &Report, difference: Option<&Difference<'_>>) -> u8 {
         eprintln!("testament: some cases came to no verdict; the reasons are above");
         return TROUBLE;
     }
-    if report.lost.is_some() {
-        eprintln!("testament: the target was lost before the end; start it again and repeat");
+    if report.cut_short.is_some() {
+        eprintln!("testament: the run ended before its end; the reason is above");
         return TROUBLE;
     }
     if all.pass == 0 && difference.is_none_or(|difference| difference.unchanged.is_empty()) {
@@ -388,6 +395,27 @@ fn exit_code(report: &Report, difference: Option<&Difference<'_>>) -> u8 {
         return TROUBLE;
     }
     OK
+}
+
+/// What the target makes of the freedoms that the standard leaves it: all questions at once, for most of them wait.
+fn fingerprint(venue: &Venue, settings: &[Setting]) -> Vec<Trait> {
+    let asked = QUESTIONS.iter().flat_map(|question| {
+        let concerned = settings.iter().filter(|setting| question.concerns(setting.version));
+        concerned.map(move |setting| (question, setting))
+    });
+    // Names of their own, apart from those of the cases and the probe.
+    let numbers = (0..u16::MAX).rev();
+    thread::scope(|scope| {
+        let ask = |((question, setting), number): ((&'static Question, &Setting), u16)| {
+            let setting = Setting { number, ..setting.clone() };
+            scope.spawn(move || {
+                let world = venue.world(&format!("{} {}", question.name, setting.version));
+                question.ask(setting, world)
+            })
+        };
+        let asked: Vec<_> = asked.zip(numbers).map(ask).collect();
+        asked.into_iter().filter_map(|answer| answer.join().ok().flatten()).collect()
+    })
 }
 
 fn level(clause: &str) -> Level {

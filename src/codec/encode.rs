@@ -295,7 +295,7 @@ fn body(packet: &Packet<'_>, version: Version, out: &mut impl Sink) {
             out.byte(u8::from(packet.session_present));
             out.byte(match version {
                 Version::V5 => packet.reason.code(),
-                _ => return_code::from_reason(packet.reason).unwrap_or(u8::MAX),
+                _ => return_code::from_reason(packet.reason).map_or(u8::MAX, |(code, _)| code),
             });
             out.properties(packet.properties, version);
         }

@@ -14,3 +14,4 @@ mod return_code;
 pub use decode::decode;
 pub use encode::{encode, encoded_len, publish_head};
 pub use owned::PacketBuf;
+pub use return_code::from_reason as return_code;

@@ -8,6 +8,7 @@ use super::expect::Expected;
 use super::script::{ConnectScript, PingReq, Script, publish, subscribe, will};
 use super::supports::Capability::Wills;
 use super::testbed::Testbed;
+use super::words::code;
 use crate::forge::{Forged, field};
 use crate::packet::Property::{
     self, MaximumPacketSize, MessageExpiryInterval, PayloadFormatIndicator, ReceiveMaximum, RequestProblemInformation,
@@ -17,7 +18,7 @@ use crate::packet::ReasonCode::{
     BadUserNameOrPassword, ClientIdentifierNotValid, MalformedPacket, NotAuthorized, ProtocolError, ServerUnavailable,
     SessionTakenOver, Success, UnsupportedProtocolVersion,
 };
-use crate::packet::{Packet, PropertyBuf, QoS::AtMostOnce, ReasonCode, Version};
+use crate::packet::{Packet, PacketType, PropertyBuf, QoS::AtMostOnce, ReasonCode, Version};
 
 /// The cases.
 pub(super) const CASES: &[Case<Testbed>] = &[
@@ -159,7 +160,7 @@ pub(super) fn turned_away(t: &Testbed, bad: impl IntoIterator<Item = Forged>) ->
 }
 
 /// Where the protocol level stands in the body of CONNECT. The flags come next.
-fn level_at(t: &Testbed) -> usize {
+pub(super) fn level_at(t: &Testbed) -> usize {
     2 + t.version().protocol_name().len()
 }
 
@@ -224,7 +225,7 @@ fn unsupported_protocol_level(t: &Testbed) -> Outcome {
         }
         let client = t.dial("bad")?;
         client.send_raw(&bad.bytes())?;
-        match client.expect(refusal(UnsupportedProtocolVersion)) {
+        match client.expect(refusal(t, UnsupportedProtocolVersion)) {
             Ok(_) | Err(Stop::Deviation(Deviation { clause: Some(_), .. })) => {}
             Err(other) => return Err(other),
         }
@@ -234,9 +235,9 @@ fn unsupported_protocol_level(t: &Testbed) -> Outcome {
 }
 
 /// CONNACK that refuses with this code and session present 0.
-pub(super) fn refusal(reason: ReasonCode) -> Expected {
+pub(super) fn refusal(t: &Testbed, reason: ReasonCode) -> Expected {
     Expected::new(
-        format!("CONNACK {reason}, session present 0"),
+        format!("CONNACK {}, session present 0", code(reason, PacketType::ConnAck, t.version())),
         move |packet| matches!(packet, Packet::ConnAck(connack) if connack.reason == reason && !connack.session_present),
     )
 }
@@ -266,7 +267,7 @@ fn empty_identifier_is_turned_away(t: &Testbed) -> Outcome {
     for clean in sessions {
         let client = t.dial("nameless")?;
         client.send(t.connect("nameless").client_id("").clean(*clean))?;
-        client.expect(refusal(ClientIdentifierNotValid))?;
+        client.expect(refusal(t, ClientIdentifierNotValid))?;
         client.closes_by(t.now() + t.timing().answer)?;
     }
     Ok(())

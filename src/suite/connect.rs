@@ -8,11 +8,12 @@ use super::peer::Peer;
 use super::script::{ConnectScript, PingReq, Script, publish, subscribe, unsubscribe, will};
 use super::supports::Capability::{AssignedIdentifiers, Sessions, Wills};
 use super::testbed::{Testbed, as_step};
+use super::words::code;
 use crate::packet::Property::{
     MaximumPacketSize, ReceiveMaximum, RequestProblemInformation, RequestResponseInformation, SessionExpiryInterval,
     TopicAliasMaximum, UserProperty,
 };
-use crate::packet::{ConnAck, Packet, PropertyId, QoS::AtMostOnce, ReasonCode, Version};
+use crate::packet::{ConnAck, Packet, PacketType, PropertyId, QoS::AtMostOnce, ReasonCode, Version};
 
 /// The cases of this chapter.
 pub(super) const CASES: &[Case<Testbed>] = &[
@@ -168,7 +169,7 @@ fn empty_identifier(t: &Testbed) -> Outcome {
     for role in ["first", "second"] {
         let client = t.dial(role)?;
         client.send(t.connect(role).client_id(""))?;
-        let refusal = refusal(ReasonCode::ClientIdentifierNotValid);
+        let refusal = refusal(t, ReasonCode::ClientIdentifierNotValid);
         let came = client.expect(welcome(Some(false)).or(refusal))?;
         let Packet::ConnAck(connack) = came.packet.packet() else { return Ok(()) };
         if connack.reason.is_error() {
@@ -186,9 +187,9 @@ fn empty_identifier(t: &Testbed) -> Outcome {
 }
 
 /// CONNACK that refuses with this code.
-fn refusal(reason: ReasonCode) -> Expected {
+fn refusal(t: &Testbed, reason: ReasonCode) -> Expected {
     Expected::new(
-        format!("CONNACK {reason}"),
+        format!("CONNACK {}", code(reason, PacketType::ConnAck, t.version())),
         move |packet| matches!(packet, Packet::ConnAck(connack) if connack.reason == reason),
     )
 }

@@ -1,6 +1,7 @@
 //! What a case waits for: a packet in words, and whether one that came is it.
 
-use crate::packet::{Packet, PacketType, ReasonCode};
+use super::words::code;
+use crate::packet::{Packet, PacketType, ReasonCode, Version};
 
 /// A packet expected, with every shape of it that is legal.
 pub struct Expected {
@@ -104,13 +105,15 @@ pub fn welcome(session_present: Option<bool>) -> Expected {
 
 /// DISCONNECT with one of these reason codes (5.0).
 pub fn goodbye(reasons: &'static [ReasonCode]) -> Expected {
-    Expected::new(format!("DISCONNECT with {}", any_of(reasons)), move |packet| match packet {
-        Packet::Disconnect(disconnect) => reasons.contains(&disconnect.reason),
-        _ => false,
+    Expected::new(format!("DISCONNECT with {}", any_of(reasons, PacketType::Disconnect, Version::V5)), move |packet| {
+        match packet {
+            Packet::Disconnect(disconnect) => reasons.contains(&disconnect.reason),
+            _ => false,
+        }
     })
 }
 
-/// Reason codes in words: `0x81 Malformed Packet or 0x82 Protocol Error`.
-pub fn any_of(reasons: &[ReasonCode]) -> String {
-    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+/// Reason codes of this packet in words: `0x81 Malformed Packet or 0x82 Protocol Error`.
+pub fn any_of(reasons: &[ReasonCode], packet: PacketType, version: Version) -> String {
+    reasons.iter().map(|reason| code(*reason, packet, version)).collect::<Vec<_>>().join(" or ")
 }

@@ -136,6 +136,6 @@ fn identifier_too_long(t: &Testbed) -> Outcome {
     if t.v5() {
         return client.turned_away(&[ReasonCode::ClientIdentifierNotValid]);
     }
-    client.expect(refusal(ReasonCode::ClientIdentifierNotValid))?;
+    client.expect(refusal(t, ReasonCode::ClientIdentifierNotValid))?;
     client.closes_by(t.now() + t.timing().answer).map(drop)
 }

@@ -12,6 +12,7 @@ mod connect;
 mod disconnect;
 pub mod expect;
 mod expiry;
+pub mod fingerprint;
 mod flow_control;
 mod keep_alive;
 mod limits;

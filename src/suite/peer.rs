@@ -13,7 +13,7 @@ use super::script::{
 };
 use super::testbed::{Came, Conn, Testbed, as_step, deviates};
 use super::words::words;
-use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode};
+use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode, Version};
 
 /// A connection to the system under test. Packets that came wait in two lines: messages, and everything else.
 pub struct Peer<'t> {
@@ -120,7 +120,7 @@ impl<'t> Peer<'t> {
         if (expected.accepts)(&came.packet.packet()) {
             Ok(came)
         } else {
-            Err(deviates(expected.words, words(&came.packet.packet())))
+            Err(deviates(expected.words, words(&came.packet.packet(), self.testbed.version())))
         }
     }
 
@@ -136,7 +136,7 @@ impl<'t> Peer<'t> {
                 self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(all(), why))?;
             match open.iter().position(|e| (e.accepts)(&came.packet.packet())) {
                 Some(found) => drop(open.remove(found)),
-                None => return Err(deviates(all(), words(&came.packet.packet()))),
+                None => return Err(deviates(all(), words(&came.packet.packet(), self.testbed.version()))),
             }
         }
         Ok(())
@@ -158,7 +158,7 @@ impl<'t> Peer<'t> {
         let came = self.next(deadline, |conn| conn.deliveries.pop_front())?.map_err(|why| deviates(expected, why))?;
         match came.packet.packet() {
             Packet::Publish(publish) => Ok(self.relative(&came, &publish)),
-            other => Err(Stop::Broken(format!("{} waits among the messages", words(&other)))),
+            other => Err(Stop::Broken(format!("{} waits among the messages", words(&other, self.testbed.version())))),
         }
     }
 
@@ -207,7 +207,7 @@ impl<'t> Peer<'t> {
     pub fn heard_nothing(&self, expected: &str) -> Outcome {
         match self.with(|conn| conn.deliveries.pop_front())? {
             None => Ok(()),
-            Some(came) => Err(deviates(expected, words(&came.packet.packet()))),
+            Some(came) => Err(deviates(expected, words(&came.packet.packet(), self.testbed.version()))),
         }
     }
 
@@ -228,7 +228,10 @@ impl<'t> Peer<'t> {
     /// [`Stop::Deviation`] if it stays open or answers in any other way.
     pub fn refused(&self, reasons: &[ReasonCode]) -> Outcome {
         let expected = if self.testbed.v5() {
-            format!("the connection closed, with or without DISCONNECT {}", any_of(reasons))
+            format!(
+                "the connection closed, with or without DISCONNECT {}",
+                any_of(reasons, PacketType::Disconnect, Version::V5)
+            )
         } else {
             "the connection closed".into()
         };
@@ -265,7 +268,10 @@ impl<'t> Peer<'t> {
         let expected = if reasons.is_empty() {
             "the connection closed without CONNACK".into()
         } else {
-            format!("the connection closed, with or without CONNACK {}", any_of(reasons))
+            format!(
+                "the connection closed, with or without CONNACK {}",
+                any_of(reasons, PacketType::ConnAck, self.testbed.version())
+            )
         };
         self.ends(&expected, |packet| match packet {
             Packet::ConnAck(connack) if connack.reason.is_error() && !reasons.is_empty() => {
@@ -310,7 +316,7 @@ impl<'t> Peer<'t> {
                         fence = Some(true);
                         deadline = self.testbed.now() + timing.grace;
                     }
-                    None => return Err(deviates(expected, words(&packet))),
+                    None => return Err(deviates(expected, words(&packet, self.testbed.version()))),
                 }
             }
             if let Some(refusal) = self.with(|conn| conn.illegal)? {
@@ -489,7 +495,9 @@ impl<'t> Peer<'t> {
                     Closed::Here => "the case had closed the connection itself",
                 };
                 let last = self.with(|conn| conn.answers.pop_back())?;
-                let last = last.map_or(String::new(), |came| format!(" after {}", words(&came.packet.packet())));
+                let last = last.map_or(String::new(), |came| {
+                    format!(" after {}", words(&came.packet.packet(), self.testbed.version()))
+                });
                 return Ok(Err(format!("{how}{last}")));
             }
             if !self.testbed.pump(deadline) {
@@ -519,7 +527,7 @@ impl<'t> Peer<'t> {
             dup: publish.dup,
             retain: publish.retain,
             properties,
-            words: words(&came.packet.packet()),
+            words: words(&came.packet.packet(), self.testbed.version()),
         }
     }
 
@@ -536,7 +544,7 @@ impl<'t> Peer<'t> {
         let deadline = self.testbed.now() + span;
         let take = |conn: &mut Conn| conn.deliveries.pop_front().or_else(|| conn.answers.pop_front());
         match self.next(deadline, take)? {
-            Ok(came) => Err(deviates(expected, words(&came.packet.packet()))),
+            Ok(came) => Err(deviates(expected, words(&came.packet.packet(), self.testbed.version()))),
             Err(_) if self.with(|conn| conn.closed)?.is_none() => Ok(()),
             Err(why) => Err(deviates(expected, why)),
         }

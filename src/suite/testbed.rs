@@ -465,6 +465,17 @@ impl Testbed {
             .ok_or_else(|| Stop::Broken("the case asks a plain connection for WebSocket frames".into()))
     }
 
+    /// The packets that have come on this connection, in order.
+    pub(super) fn came(&self, id: ConnId) -> Vec<PacketType> {
+        let state = self.state.borrow();
+        let here = state.trace.events.iter().filter(|event| event.conn == id);
+        let packet_type = |event: &Event| match &event.what {
+            Passed::Came(bytes) => bytes.first().and_then(|first| PacketType::from_u8(first >> 4)),
+            _ => None,
+        };
+        here.filter_map(packet_type).collect()
+    }
+
     /// Whether a connection has ended.
     pub(super) fn ended(&self, id: ConnId) -> Result<bool, Stop> {
         self.with_conn(id, |conn| conn.closed.is_some())

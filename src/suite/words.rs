@@ -7,7 +7,7 @@ use harness::node::ConnId;
 use harness::trace::Dissect;
 
 use crate::codec;
-use crate::packet::{Ack, Packet, PacketType, Properties, Side, Version};
+use crate::packet::{Ack, Packet, PacketType, Properties, ReasonCode, Side, Version};
 
 /// Payloads and texts are cut to this many characters in words.
 const TEXT: usize = 48;
@@ -38,7 +38,7 @@ impl Dissect for Words {
                 if let Packet::Connect(connect) = &packet {
                     self.versions.insert(conn, connect.version);
                 }
-                words(&packet)
+                words(&packet, version)
             }
             Err(refusal) => {
                 let name = bytes.first().and_then(|&first| PacketType::from_u8(first >> 4));
@@ -54,15 +54,22 @@ pub fn is_upgrade(bytes: &[u8]) -> bool {
     bytes.starts_with(b"GET ") || bytes.starts_with(b"HTTP/")
 }
 
-/// One packet in one line.
-pub fn words(packet: &Packet<'_>) -> String {
+/// One packet of this version in one line.
+pub fn words(packet: &Packet<'_>, version: Version) -> String {
     let mut out = String::from(packet.packet_type().as_str());
     // Writing to a String cannot fail.
-    let _ = describe(packet, &mut out);
+    let _ = describe(packet, version, &mut out);
     out
 }
 
-fn describe(packet: &Packet<'_>, out: &mut String) -> std::fmt::Result {
+/// A reason code with its number and its name in this version: before 5.0 CONNACK has return codes of its own.
+pub fn code(reason: ReasonCode, packet: PacketType, version: Version) -> String {
+    let earlier = (packet == PacketType::ConnAck && !version.has_properties()).then(|| codec::return_code(reason));
+    let (number, name) = earlier.flatten().unwrap_or((reason.code(), reason.name(packet)));
+    format!("0x{number:02X} {name}")
+}
+
+fn describe(packet: &Packet<'_>, version: Version, out: &mut String) -> std::fmt::Result {
     match packet {
         Packet::Connect(connect) => {
             write!(out, " {} {:?}", connect.version, connect.client_id)?;
@@ -85,7 +92,8 @@ fn describe(packet: &Packet<'_>, out: &mut String) -> std::fmt::Result {
             properties(connect.properties, out)
         }
         Packet::ConnAck(connack) => {
-            write!(out, " {}, session present {}", connack.reason, u8::from(connack.session_present))?;
+            let code = code(connack.reason, PacketType::ConnAck, version);
+            write!(out, " {code}, session present {}", u8::from(connack.session_present))?;
             properties(connack.properties, out)
         }
         Packet::Publish(publish) => {
@@ -130,7 +138,7 @@ fn describe(packet: &Packet<'_>, out: &mut String) -> std::fmt::Result {
         Packet::SubAck(suback) => {
             write!(out, " id {}", suback.packet_id)?;
             for reason in suback.reasons.iter() {
-                write!(out, " 0x{:02X} {}", reason.code(), reason.name(PacketType::SubAck))?;
+                write!(out, " {}", code(reason, PacketType::SubAck, version))?;
             }
             properties(suback.properties, out)
         }
@@ -150,7 +158,7 @@ fn describe(packet: &Packet<'_>, out: &mut String) -> std::fmt::Result {
         }
         Packet::PingReq | Packet::PingResp => Ok(()),
         Packet::Disconnect(disconnect) => {
-            write!(out, " 0x{:02X} {}", disconnect.reason.code(), disconnect.reason.name(PacketType::Disconnect))?;
+            write!(out, " {}", code(disconnect.reason, PacketType::Disconnect, version))?;
             properties(disconnect.properties, out)
         }
         Packet::Auth(auth) => {

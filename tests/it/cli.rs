@@ -153,7 +153,7 @@ fn fail_fast_begins_nothing_after_the_first_fail() {
 /// What docs/json-report.md promises.
 fn check_schema(report: &Value) {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(keys(report), "cases requirements schema summary target tool");
+    assert_eq!(keys(report), "cases fingerprint partial requirements schema summary target tool unplayed");
     assert_eq!(report["schema"], 1);
     assert_eq!(keys(&report["tool"]), "name seed version");
     assert_eq!(keys(&report["target"]), "name url version");

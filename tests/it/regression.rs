@@ -11,6 +11,29 @@ use crate::cli::serve;
 use crate::served::Served;
 use crate::tools;
 
+/// The report of a run of the whole suite on a broker of ours that behaves so, in this file.
+fn report_on(behaviour: &str, file: &Path) {
+    let served = Served::new(&["--listen", "mqtt://127.0.0.1:0", "--behaviour", behaviour]);
+    let (_, said) = testament(&["conform", &served.url, "--protocol", "3.1.1", "--json", file.to_str().unwrap()]);
+    assert!(said.contains("FINGERPRINT"), "{said}");
+}
+
+#[test]
+fn a_fingerprint_is_the_same_until_the_broker_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, again, other] = ["one", "again", "other"].map(|name| dir.path().join(name));
+    report_on("()", &one);
+    report_on("()", &again);
+    report_on("(maximum_qos: 1)", &other);
+    let compare = |new: &Path| testament(&["compare", one.to_str().unwrap(), new.to_str().unwrap()]).1;
+    let same = compare(&again);
+    assert!(!same.contains("FINGERPRINT"), "{same}");
+    let differs = compare(&other);
+    let line = "FINGERPRINT         granted-qos under 3.1.1, was \"QoS 0, QoS 1, QoS 2\", is \"QoS 0, QoS 1, QoS 1\"";
+    assert!(differs.contains(line), "{differs}");
+    assert_eq!(differs.matches("FINGERPRINT").count(), 1, "{differs}");
+}
+
 /// Runs testament; gives its exit code and all that it said.
 fn testament(arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_testament")).args(arguments).output().unwrap();

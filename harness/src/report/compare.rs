@@ -1,6 +1,6 @@
 //! Two JSON reports compared: what changed from one run to another, or from one version of a target to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,16 @@ pub struct Past {
     schema: u32,
     target: Target,
     cases: Vec<Case>,
+    /// Reports of earlier versions have none.
+    #[serde(default)]
+    fingerprint: Vec<Trait>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Trait {
+    name: String,
+    protocol: String,
+    choice: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +63,16 @@ pub struct Comparison<'a> {
     added: usize,
     unchanged: usize,
     changes: Vec<Change<'a>>,
+    fingerprint: Vec<Chosen<'a>>,
+}
+
+/// One freedom that the target uses in another way than before, or that only one of the reports tells of.
+#[derive(Debug, Serialize)]
+struct Chosen<'a> {
+    name: &'a str,
+    protocol: &'a str,
+    was: Option<&'a str>,
+    now: Option<&'a str>,
 }
 
 /// One run whose verdict is not what it was.
@@ -93,6 +113,11 @@ impl Past {
     fn runs(&self) -> BTreeMap<(&str, &str), &Case> {
         self.cases.iter().map(|case| ((case.id.as_str(), case.protocol.as_str()), case)).collect()
     }
+
+    fn choices(&self) -> BTreeMap<(&str, &str), &str> {
+        let traits = self.fingerprint.iter();
+        traits.map(|each| ((each.name.as_str(), each.protocol.as_str()), each.choice.as_str())).collect()
+    }
 }
 
 impl<'a> Comparison<'a> {
@@ -108,6 +133,7 @@ impl<'a> Comparison<'a> {
             added: 0,
             unchanged: 0,
             changes: Vec::new(),
+            fingerprint: chosen(&old.choices(), &new.choices()),
         };
         let mut runs: Vec<_> = before.keys().chain(after.keys()).copied().collect();
         runs.sort_unstable();
@@ -164,10 +190,31 @@ impl<'a> Comparison<'a> {
             let line = format!("{:18}  {id} under {protocol}, {what}{why}", change.as_str());
             writeln!(out, "{}", visible(&line).replace('\n', " "))?;
         }
+        for Chosen { name, protocol, was, now } in &self.fingerprint {
+            let said = |choice: &Option<&str>| choice.map_or("not seen".to_owned(), |choice| format!("{choice:?}"));
+            let line = format!("{:18}  {name} under {protocol}, was {}, is {}", "FINGERPRINT", said(was), said(now));
+            writeln!(out, "{}", visible(&line).replace('\n', " "))?;
+        }
         let Self { worse, better, gone, added, unchanged, .. } = self;
-        let space = if self.changes.is_empty() { "" } else { "\n" };
+        let space = if self.changes.is_empty() && self.fingerprint.is_empty() { "" } else { "\n" };
         writeln!(out, "{space}{worse} worse, {better} better, {gone} gone, {added} new, {unchanged} unchanged")
     }
+}
+
+/// What differs between two fingerprints. Where a run took none, because it played only some cases, nothing differs.
+fn chosen<'a>(
+    before: &BTreeMap<(&'a str, &'a str), &'a str>,
+    after: &BTreeMap<(&'a str, &'a str), &'a str>,
+) -> Vec<Chosen<'a>> {
+    if before.is_empty() || after.is_empty() {
+        return Vec::new();
+    }
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
+    let both = |(name, protocol)| {
+        let (was, now) = (before.get(&(name, protocol)).copied(), after.get(&(name, protocol)).copied());
+        Chosen { name, protocol, was, now }
+    };
+    names.into_iter().map(both).filter(|chosen| chosen.was != chosen.now).collect()
 }
 
 impl Target {
@@ -240,6 +287,36 @@ mod tests {
                 "why": "because\u{1b} of fail",
             })
         );
+    }
+
+    #[test]
+    fn a_fingerprint_is_compared_where_both_runs_took_one() {
+        #[track_caller]
+        fn check(old: &[&str], new: &[&str], expect: &str) {
+            let past = |choices: &[&str]| Past {
+                fingerprint: choices
+                    .iter()
+                    .map(|choice| {
+                        let (name, choice) = choice.split_once(' ').unwrap();
+                        Trait { name: name.to_owned(), protocol: "5.0".to_owned(), choice: choice.to_owned() }
+                    })
+                    .collect(),
+                ..past("1", &["a/a pass"])
+            };
+            let (old, new) = (past(old), past(new));
+            let comparison = Comparison::of(&old, &new);
+            let mut out = Vec::new();
+            comparison.write(&mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("FINGERPRINT         ")).collect();
+            assert_eq!((lines.join("; ").as_str(), comparison.worse()), (expect, 0));
+        }
+        check(&["overlap one"], &["overlap one"], "");
+        check(&["overlap one"], &["overlap two\u{1b}"], "overlap under 5.0, was \"one\", is \"two\\u{1b}\"");
+        check(&["overlap one", "x 1"], &["x 1"], "overlap under 5.0, was \"one\", is not seen");
+        check(&["x 1"], &["overlap one", "x 1"], "overlap under 5.0, was not seen, is \"one\"");
+        check(&["overlap one"], &[], "");
+        check(&[], &["overlap one"], "");
     }
 
     #[test]

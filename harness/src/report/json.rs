@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::Heading;
+use super::{Heading, fingerprint};
 use crate::case::Evidence;
 use crate::catalogue::Status;
 use crate::run::{Done, Report, Summary};
@@ -39,6 +39,9 @@ pub fn write<'a>(
             url: heading.url.as_deref(),
         },
         summary: Summary::of(&report.results),
+        partial: report.cut_short.as_deref(),
+        unplayed: report.unplayed,
+        fingerprint: heading.fingerprint.iter().map(Trait::from).collect(),
         cases: report.results.iter().map(Case::from).collect(),
         requirements: requirements.into_iter().map(requirement).collect(),
     };
@@ -52,6 +55,9 @@ struct Document<'a> {
     tool: Tool<'a>,
     target: Target<'a>,
     summary: Summary,
+    partial: Option<&'a str>,
+    unplayed: usize,
+    fingerprint: Vec<Trait<'a>>,
     cases: Vec<Case<'a>>,
     requirements: Vec<Requirement<'a>>,
 }
@@ -68,6 +74,13 @@ struct Target<'a> {
     name: &'a str,
     version: Option<&'a str>,
     url: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Trait<'a> {
+    name: &'a str,
+    protocol: &'a str,
+    choice: &'a str,
 }
 
 #[derive(Serialize)]
@@ -104,6 +117,12 @@ struct Line<'a> {
 struct Requirement<'a> {
     id: &'a str,
     status: Status,
+}
+
+impl<'a> From<&'a fingerprint::Trait> for Trait<'a> {
+    fn from(shown: &'a fingerprint::Trait) -> Self {
+        Self { name: shown.name, protocol: shown.protocol, choice: &shown.choice }
+    }
 }
 
 impl<'a> From<&'a Done> for Case<'a> {
@@ -162,6 +181,14 @@ mod tests {
         assert_eq!(
             document["summary"],
             json!({"pass": 1, "fail": 1, "advise": 1, "skip": 1, "inconclusive": 1, "broken": 1})
+        );
+        assert_eq!((&document["partial"], &document["unplayed"]), (&Value::Null, &json!(0)));
+        assert_eq!(
+            document["fingerprint"],
+            json!([
+                {"name": "overlap", "protocol": "3.1.1", "choice": "2 copies"},
+                {"name": "overlap", "protocol": "5.0", "choice": "one <copy>"},
+            ])
         );
         assert_eq!(
             document["requirements"],

@@ -6,6 +6,7 @@ use std::io;
 
 use super::Heading;
 use super::chapters::{Chapters, cell};
+use super::fingerprint;
 use super::terminal::visible;
 use crate::case::{Evidence, VerdictKind};
 use crate::run::{Done, Report, Summary};
@@ -52,11 +53,12 @@ impl Markdown<'_> {
         if report.unplayed > 0 {
             writeln!(out, "{} runs were not played.\n", report.unplayed)?;
         }
-        if let Some(lost) = &report.lost {
-            writeln!(out, "The target was lost: {}\n", escaped(lost))?;
+        if let Some(why) = &report.cut_short {
+            writeln!(out, "**Partial:** {}.\n", escaped(why))?;
         }
         table(out, report)?;
-        self.findings(out, report)
+        self.findings(out, report)?;
+        choices(out, heading)
     }
 
     fn findings(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
@@ -114,6 +116,22 @@ fn table(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
         writeln!(out, "| {chapter} | {} |", cells.collect::<Vec<_>>().join(" | "))?;
     }
     writeln!(out)
+}
+
+/// What the target makes of what the standard leaves open, folded.
+fn choices(out: &mut dyn io::Write, heading: &Heading) -> io::Result<()> {
+    let rows = fingerprint::rows(&heading.fingerprint);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "<details><summary>fingerprint: what it chose where the standard leaves it open</summary>\n\n| | |\n|---|---|"
+    )?;
+    for row in rows {
+        writeln!(out, "| {} | {} |", escaped(row.question), escaped(&row.choice()))?;
+    }
+    writeln!(out, "\n</details>")
 }
 
 fn trace(evidence: &Evidence) -> String {
@@ -233,6 +251,14 @@ mod tests {
         - came: nothing &lt;in&gt; 3 s &amp; "more"\\u{1}
 
         <pre>testament conform mosquitto --case retain/advises</pre>
+
+        <details><summary>fingerprint: what it chose where the standard leaves it open</summary>
+
+        | | |
+        |---|---|
+        | a message that two subscriptions match comes in | 2 copies (3.1.1), one &lt;copy&gt; (5.0) |
+
+        </details>
         "#);
     }
 
@@ -243,7 +269,7 @@ mod tests {
         report.results.extend(std::iter::repeat_n(failed, 5_000));
         let text = written(&report);
         assert!((ROOM..1 << 20).contains(&text.len()), "{}", text.len());
-        assert!(text.ends_with(" more are left out; the JSON report has them all.\n"));
+        assert!(text.contains(" more are left out; the JSON report has them all.\n"));
         assert!(text.contains("The trace is left out; the command above shows it."));
     }
 

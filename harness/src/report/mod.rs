@@ -4,6 +4,7 @@
 mod chapters;
 pub mod compare;
 pub mod difference;
+pub mod fingerprint;
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -24,6 +25,8 @@ pub struct Heading {
     pub target_version: Option<String>,
     /// Where it was reached; `None` in virtual time.
     pub url: Option<String>,
+    /// What it makes of the freedoms that the standard leaves it.
+    pub fingerprint: Vec<fingerprint::Trait>,
 }
 
 #[cfg(test)]
@@ -70,13 +73,20 @@ pub(crate) mod tests {
             done("will/unclear", "5.0", Verdict::Inconclusive(evidence(&[]))),
             done("will/broken", "5.0", Verdict::Broken(evidence(&[]))),
         ];
+        let choice = |protocol| fingerprint::Trait {
+            name: "overlap",
+            question: "a message that two subscriptions match comes in",
+            protocol,
+            choice: if protocol == "5.0" { "one <copy>" } else { "2 copies" }.to_owned(),
+        };
         let heading = Heading {
             tool_version: "0.1.0".to_owned(),
             seed: 7,
             target: "mosquitto".to_owned(),
             target_version: Some("2.0.11".to_owned()),
             url: Some("mqtt://127.0.0.1:1883".to_owned()),
+            fingerprint: ["3.1.1", "5.0"].map(choice).to_vec(),
         };
-        (heading, Report { results, unplayed: 0, lost: None })
+        (heading, Report { results, unplayed: 0, cut_short: None })
     }
 }

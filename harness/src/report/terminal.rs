@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Heading;
 use super::chapters::{Chapters, cell, played};
+use super::fingerprint;
 use crate::case::{Evidence, Verdict};
 use crate::run::{Done, Report, Summary};
 
@@ -48,6 +49,7 @@ impl Terminal<'_> {
         let place = heading.url.as_deref().unwrap_or("in virtual time");
         writeln!(out, "testament {} judges {target}, {place}, seed {}\n", heading.tool_version, heading.seed)?;
         self.table(out, report)?;
+        self.fingerprint(out, heading)?;
         self.skipped(out, report)?;
         let mut found: Vec<_> = report.results.iter().filter(|done| done.verdict.evidence().is_some()).collect();
         found.sort_by_key(|done| done.verdict.kind());
@@ -80,6 +82,18 @@ impl Terminal<'_> {
             }
             writeln!(out)?;
         }
+        writeln!(out)
+    }
+
+    /// What the target makes of what the standard leaves open.
+    fn fingerprint(&self, out: &mut dyn io::Write, heading: &Heading) -> io::Result<()> {
+        let rows = fingerprint::rows(&heading.fingerprint);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "{}  what it chose where the standard leaves it open", self.paint(Ink::Grey, "FINGERPRINT"))?;
+        let choices: Vec<_> = rows.iter().map(|row| format!("{}: {}", row.name, row.choice())).collect();
+        prose(out, "      ", &choices.join("; "))?;
         writeln!(out)
     }
 
@@ -142,8 +156,8 @@ impl Terminal<'_> {
         if report.unplayed > 0 {
             writeln!(out, "{} runs were not played", report.unplayed)?;
         }
-        if let Some(lost) = &report.lost {
-            writeln!(out, "the target was lost: {lost}")?;
+        if let Some(why) = &report.cut_short {
+            writeln!(out, "{}: {}", self.paint(Ink::Red, "partial"), visible(why))?;
         }
         Ok(())
     }
@@ -202,6 +216,9 @@ mod tests {
         retain        -      0/1
         tls           -        -
         will          -      0/2
+
+        FINGERPRINT  what it chose where the standard leaves it open
+              overlap: 2 copies (3.1.1), one <copy> (5.0)
 
         SKIP  needs a TLS listener
               tls/handshake (5.0)
