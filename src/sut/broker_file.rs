@@ -12,7 +12,13 @@ use crate::packet::Version;
 use crate::suite::supports::Supports;
 
 /// The broker files that come with this tool, by name.
-pub const EMBEDDED: &[(&str, &str)] = &[("mosquitto", include_str!("../../fixtures/brokers/mosquitto.ron"))];
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("activemq", include_str!("../../fixtures/brokers/activemq.ron")),
+    ("ejabberd", include_str!("../../fixtures/brokers/ejabberd.ron")),
+    ("mosquitto", include_str!("../../fixtures/brokers/mosquitto.ron")),
+    ("nats", include_str!("../../fixtures/brokers/nats.ron")),
+    ("rabbitmq", include_str!("../../fixtures/brokers/rabbitmq.ron")),
+];
 
 /// What a broker file says. In `start` and in the values of `files` and `env`, `{dir}` stands for a folder that exists as
 /// long as the run, and each placeholder of [`ports`](super::ports) for a free port. There and in `version`, `{home}` stands
@@ -32,7 +38,8 @@ pub struct BrokerFile {
     pub note: String,
     /// The program and arguments that run it in the foreground.
     pub start: Vec<String>,
-    /// The program and arguments that print its version: the first word printed that begins with a digit and has a dot.
+    /// The program and arguments that print its version: the first word printed that has a dot and begins with a digit, or
+    /// with a `v` before it.
     pub version: Vec<String>,
     /// Environment variables of both.
     #[serde(default)]

@@ -95,15 +95,16 @@ pub fn version(file: &BrokerFile) -> Option<String> {
     let (program, arguments) = words.split_first()?;
     let mut command = Command::new(find(program)?);
     command.args(arguments).envs(file.environment()).stdin(Stdio::null());
-    // Some say it only beside an error.
     let output = command.output().ok()?;
-    version_in(&String::from_utf8_lossy(&[output.stdout, output.stderr].concat()))
+    // Some end with an error even where they have said it; but an error message is full of other versions.
+    let complaint = if output.status.success() { output.stderr } else { Vec::new() };
+    version_in(&String::from_utf8_lossy(&[output.stdout, complaint].concat()))
 }
 
-/// The first word that begins with a digit and has a dot, without what distributions and builds append.
+/// The first word with a dot that begins with a digit, maybe behind a `v`; without what distributions and builds append.
 fn version_in(said: &str) -> Option<String> {
     let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    let word = said.split_whitespace().find(is_version)?;
+    let word = said.split_whitespace().map(|word| word.strip_prefix('v').unwrap_or(word)).find(is_version)?;
     word.split([',', ';', '+', '~']).next().map(str::to_owned)
 }
 
@@ -141,7 +142,8 @@ mod tests {
         check("X, is version 1.2.3; of 2001", Some("1.2.3"));
         check("5.17.2+dfsg-2", Some("5.17.2"));
         check("2.0.0-beta.1", Some("2.0.0-beta.1"));
-        check("v20 of 4 parts", None);
+        check("nats-server: v2.9.10", Some("2.9.10"));
+        check("v20 of 4 parts, very.old", None);
     }
 
     #[test]
