@@ -409,7 +409,7 @@ fn fingerprint(venue: &Venue, settings: &[Setting]) -> Vec<Trait> {
         let ask = |((question, setting), number): ((&'static Question, &Setting), u16)| {
             let setting = Setting { number, ..setting.clone() };
             scope.spawn(move || {
-                let world = venue.world(&format!("{} {}", question.name, setting.version));
+                let world = venue.world(question.name, setting.version);
                 question.ask(setting, world)
             })
         };
