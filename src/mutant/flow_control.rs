@@ -1,6 +1,6 @@
 //! Mutants of flow control: the receive maximum (4.9 of 5.0), and the maximum packet size (3.1.2.11.4).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harness::node::ConnId;
 
@@ -19,7 +19,7 @@ fn window() -> impl Iterator<Item = Mutant> {
                 kept(list, |property| !matches!(property, Property::ReceiveMaximum(_)))
             })
         }),
-        Mutant::seam("sends-one-more-than-the-receive-maximum", &["mqtt5:4.9.0-1", "mqtt5:ext-193"], || {
+        Mutant::seam("sends-one-more-than-the-receive-maximum", &["mqtt5:4.9.0-1"], || {
             heard_properties(PacketType::Connect, |list| {
                 each(list, |property| {
                     if let Property::ReceiveMaximum(maximum) = property {
@@ -27,6 +27,29 @@ fn window() -> impl Iterator<Item = Mutant> {
                     }
                 })
             })
+        }),
+        Mutant::seam("counts-a-stray-puback", &["mqtt5:ext-193"], || {
+            // Whoever has sent one gets room for another message: the last one counts as acknowledged with its next packet.
+            remembering::<BTreeMap<ConnId, Window>>(
+                |windows, passing, packet, fate| {
+                    let window = windows.entry(passing.conn).or_default();
+                    match packet {
+                        Packet::PubAck(ack) => window.has_room |= window.open.take() != Some(ack.packet_id),
+                        _ if window.has_room => {
+                            let freed = window.open.map(|id| Packet::PubAck(Ack::success(id)));
+                            freed.iter().for_each(|ack| fate.on_as(ack, passing.version));
+                        }
+                        _ => {}
+                    }
+                    fate.on(passing.frame);
+                },
+                |windows, passing, packet, fate| {
+                    if let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet {
+                        windows.entry(passing.conn).or_default().open = Some(id);
+                    }
+                    fate.on(passing.frame);
+                },
+            )
         }),
         Mutant::seam("keeps-to-the-window-of-old", &["mqtt5:ext-194", "mqtt5:ext-196"], || {
             inbound(|passing, packet, fate| match packet {
@@ -88,6 +111,13 @@ fn window() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// What a connection has not acknowledged, and whether it once acknowledged what it did not have.
+#[derive(Default)]
+struct Window {
+    open: Option<PacketId>,
+    has_room: bool,
 }
 
 fn size() -> impl Iterator<Item = Mutant> {

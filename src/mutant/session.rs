@@ -58,6 +58,15 @@ fn keeping() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("keeps-no-session-begun-clean", &["mqtt5:3.1.2-23"], || {
+            heard(|packet| {
+                if let Packet::Connect(connect) = packet
+                    && connect.clean_start
+                {
+                    connect.properties = Properties::default();
+                }
+            })
+        }),
         Mutant::seam("starts-every-session-anew", &["mqtt5:3.1.2-5", "mqtt311:3.1.2-4", "mqtt5:3.2.2-3"], || {
             heard(|packet| {
                 if let Packet::Connect(connect) = packet {

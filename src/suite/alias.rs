@@ -224,8 +224,8 @@ fn none_unless_allowed(t: &Testbed) -> Outcome {
 /// The first message may set an alias, which the second may then use.
 fn resent_message_has_its_topic(t: &Testbed) -> Outcome {
     t.needs(Sessions)?;
-    let connect = |clean| t.connect_persistent("reader", clean).with(TopicAliasMaximum(5));
-    let reader = t.join_with("reader", &connect(true))?;
+    let connect = || t.connect_persistent("reader").with(TopicAliasMaximum(5));
+    let reader = t.join_with("reader", &connect())?;
     reader.subscribe("door", AtLeastOnce)?;
     let writer = t.join("writer")?;
     writer.publish(publish("door", "one").at(AtLeastOnce, 0))?;
@@ -235,7 +235,7 @@ fn resent_message_has_its_topic(t: &Testbed) -> Outcome {
     reader.vanish()?;
 
     let reader = t.dial("reader")?;
-    reader.send(connect(false))?;
+    reader.send(connect())?;
     as_step("resuming the session", reader.expect(welcome(Some(true))))?;
     let delivery = reader.delivery("the message without PUBACK again")?;
     t.judge(

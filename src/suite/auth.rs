@@ -191,12 +191,21 @@ fn unknown_method_is_refused(t: &Testbed) -> Outcome {
 
 /// The codec refuses a CONNACK that says both, names the clause, and so ends the play.
 fn refusal_does_not_speak_of_the_session(t: &Testbed) -> Outcome {
-    t.join_persistent("client")?.vanish()?;
+    let client = t.join_persistent("client")?;
+    // Not every server calls a session present that has no subscription.
+    client.subscribe("door", AtMostOnce)?;
+    client.vanish()?;
     let client = t.dial("client")?;
-    client.send(t.connect_persistent("client", false).with(AuthenticationMethod("no-such-method")))?;
-    client.turned_away(&[BadAuthenticationMethod, NotAuthorized])?;
+    client.send(t.connect_persistent("client").with(AuthenticationMethod("no-such-method")))?;
+    match client.turned_away(&[BadAuthenticationMethod, NotAuthorized]) {
+        // A clause is named where what came is no legal CONNACK.
+        Err(Stop::Deviation(Deviation { clause: None, .. })) => {
+            return Err(Stop::Skip("needs a target that refuses unknown authentication methods".into()));
+        }
+        other => other?,
+    }
     let client = t.dial("client")?;
-    client.send(t.connect_persistent("client", false))?;
+    client.send(t.connect_persistent("client"))?;
     client.expect(welcome(Some(true))).map(drop)
 }
 

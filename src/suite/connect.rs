@@ -136,7 +136,7 @@ fn fields_are_read_in_order(t: &Testbed) -> Outcome {
     watcher.hears(["client"])
 }
 
-/// A session is there even if nothing was ever subscribed in it.
+/// The subscription is for servers that call no session present that has none, which is another case's affair.
 fn session_present(t: &Testbed) -> Outcome {
     t.needs(Sessions)?;
     let resumed = t.version() != Version::V31;
@@ -155,7 +155,7 @@ fn session_present(t: &Testbed) -> Outcome {
         let flags = came.packet.as_bytes().get(2).copied();
         let reserved = t.version() == Version::V31;
         t.judge(!reserved || flags == Some(0), "CONNACK with 0 in its reserved byte", || format!("{flags:02X?}"))?;
-        client.ping()?;
+        client.subscribe("door", AtMostOnce)?;
         client.leave()?;
     }
     Ok(())
@@ -205,6 +205,7 @@ fn assigned_identifier_names_the_session(t: &Testbed) -> Outcome {
     let Some(given) = given else {
         return t.judge(false, "an assigned client identifier", || "none".into());
     };
+    client.subscribe("door", AtMostOnce)?;
     client.vanish()?;
     let client = t.dial("client")?;
     client.send(lasting.client_id(&given))?;
@@ -340,6 +341,6 @@ fn problem_information_declined(t: &Testbed) -> Outcome {
     let client = t.join_with("client", &t.connect("client").with(RequestProblemInformation(0)))?;
     client.send(subscribe(1).to("door", AtMostOnce))?;
     client.expect(bare(suback(1, &[Some(0)])))?;
-    client.send(unsubscribe(2, ["window", "door"]))?;
-    client.expect(bare(unsuback(2, 2))).map(drop)
+    client.send(unsubscribe(2, ["door"]))?;
+    client.expect(bare(unsuback(2, 1))).map(drop)
 }

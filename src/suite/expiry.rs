@@ -5,6 +5,7 @@ use std::time::Duration;
 use harness::case::{Case, Outcome};
 
 use super::expect::accepted;
+use super::flow_control::is_full;
 use super::peer::Peer;
 use super::script::{PublishScript, pubcomp, publish, pubrec, pubrel};
 use super::supports::Capability;
@@ -140,6 +141,7 @@ fn expired_behind_a_full_window(t: &Testbed) -> Outcome {
         writer.publish(script.at(AtLeastOnce, 0))?;
     }
     let first = reader.delivery("the message that fills the window")?;
+    is_full(&reader)?;
     t.sleep(EXPIRED);
     reader.acknowledge(&first)?;
     writer.publish(publish("door", "fence").at(AtLeastOnce, 0))?;

@@ -4,9 +4,10 @@ use harness::case::{Case, Outcome, Stop};
 
 use super::bad_connect::refusal;
 use super::expect::{Expected, suback, welcome};
-use super::script::{Script, WillScript, publish, subscribe, will};
+use super::script::{Script, SubscribeScript, WillScript, publish, subscribe, will};
 use super::supports::Capability::{self, QoS2, Retain, Shared, SubscriptionIdentifiers, Wildcards, Wills};
 use super::testbed::Testbed;
+use super::words::words;
 use crate::packet::Property::SubscriptionIdentifier;
 use crate::packet::{
     Packet,
@@ -46,13 +47,13 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("limits/subscription-identifier", |t| {
         without(t, SubscriptionIdentifiers)?;
         let subscribe = subscribe(1).to("door", AtMostOnce).with(SubscriptionIdentifier(1));
-        refused(t, subscribe, ReasonCode::SubscriptionIdentifiersNotSupported)
+        not_subscribed(t, subscribe, ReasonCode::SubscriptionIdentifiersNotSupported)
     })
     .claim("a subscription identifier ends the connection where CONNACK says that there are none")
     .covers(&["mqtt5:ext-153"]),
     Case::new("limits/wildcard-subscription", |t| {
         without(t, Wildcards)?;
-        refused(t, subscribe(1).to("door/+", AtMostOnce), ReasonCode::WildcardSubscriptionsNotSupported)
+        not_subscribed(t, subscribe(1).to("door/+", AtMostOnce), ReasonCode::WildcardSubscriptionsNotSupported)
     })
     .claim("a subscription with a wildcard ends the connection where CONNACK says that there are none")
     .covers(&["mqtt5:ext-154"]),
@@ -61,7 +62,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt311:3.8.3-2"]),
     Case::new("limits/shared-subscription", |t| {
         without(t, Shared)?;
-        refused(t, subscribe(1).to("$share/group/door", AtMostOnce), ReasonCode::SharedSubscriptionsNotSupported)
+        not_subscribed(t, subscribe(1).to("$share/group/door", AtMostOnce), ReasonCode::SharedSubscriptionsNotSupported)
     })
     .claim("a shared subscription ends the connection where CONNACK says that there are none")
     .covers(&["mqtt5:ext-155"]),
@@ -85,6 +86,22 @@ fn refused(t: &Testbed, script: impl Script, reason: ReasonCode) -> Outcome {
     client.ping()?;
     client.send(script)?;
     client.refused(&[reason])
+}
+
+/// What CONNACK ruled out is a protocol error, and yet SUBACK has a code for it: who refuses by that is told in a remark.
+fn not_subscribed(t: &Testbed, script: SubscribeScript, reason: ReasonCode) -> Outcome {
+    let client = t.join("client")?;
+    client.ping()?;
+    client.send(script)?;
+    let refusal = Expected::new(
+        format!("SUBACK {reason}"),
+        move |packet| matches!(packet, Packet::SubAck(suback) if suback.reasons.iter().eq([reason])),
+    );
+    if let Some(came) = client.refused_by(refusal, &[reason])? {
+        let came = words(&came.packet.packet(), t.version());
+        t.remark(None, "the connection closed", came);
+    }
+    Ok(())
 }
 
 fn turned_away(t: &Testbed, will: WillScript, reason: ReasonCode) -> Outcome {

@@ -41,6 +41,8 @@ pub struct Delivery {
     pub retain: bool,
     /// Properties (5.0).
     pub properties: PropertyBuf,
+    /// The whole packet, in bytes.
+    pub size: usize,
     /// The packet in words.
     pub words: String,
 }
@@ -419,6 +421,25 @@ impl<'t> Peer<'t> {
         as_step("the fence (PINGREQ)", self.still_served())
     }
 
+    /// As [`Peer::ping`], and what else is answered before PINGRESP is passed over, for it is another case's affair: a step.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if PINGREQ is not answered.
+    pub fn settle(&self) -> Result<(), Stop> {
+        self.send(PingReq)?;
+        let fence = |conn: &mut Conn| {
+            let answer = conn.answers.pop_front()?;
+            Some(matches!(answer.packet.packet(), Packet::PingResp))
+        };
+        loop {
+            match self.next(self.patience(), fence)? {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(why) => return as_step("the fence (PINGREQ)", Err(deviates(pingresp().words, why))),
+            }
+        }
+    }
+
     /// Ends the connection with DISCONNECT and waits until the target has noticed.
     ///
     /// # Errors
@@ -527,6 +548,7 @@ impl<'t> Peer<'t> {
             dup: publish.dup,
             retain: publish.retain,
             properties,
+            size: came.packet.as_bytes().len(),
             words: words(&came.packet.packet(), self.testbed.version()),
         }
     }

@@ -8,7 +8,7 @@ use super::testbed::{Testbed, deviates};
 use crate::packet::{
     Packet,
     PacketType::{PubComp, PubRec, PubRel},
-    QoS::ExactlyOnce,
+    QoS::{AtMostOnce, ExactlyOnce},
     ReasonCode,
 };
 
@@ -74,12 +74,14 @@ fn handshake_completes(t: &Testbed) -> Outcome {
 }
 
 /// The repeat comes on a resumed session: on a live connection 5.0 forbids it, and then the tester would be the
-/// offender. "shut" is the fence: same topic, same QoS, same sender, so a second "open" would arrive first.
+/// offender. "shut" is the fence: same topic, same QoS, same sender, so a second "open" would arrive first. The bell keeps
+/// a subscription in the session: not every server calls one present that has none.
 fn repeat_before_pubrel(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("door", ExactlyOnce)?;
 
     let writer = t.join_persistent("writer")?;
+    writer.subscribe("bell", AtMostOnce)?;
     let open = publish("door", "open").exactly_once(7);
     writer.send(&open)?;
     writer.expect(accepted(PubRec, 7))?;
@@ -100,6 +102,7 @@ fn pubrel_repeated(t: &Testbed) -> Outcome {
     reader.subscribe("door", ExactlyOnce)?;
 
     let writer = t.join_persistent("writer")?;
+    writer.subscribe("bell", AtMostOnce)?;
     writer.send(publish("door", "open").exactly_once(7))?;
     writer.expect(accepted(PubRec, 7))?;
     writer.send(pubrel(7))?;

@@ -128,13 +128,24 @@ fn message_is_stored(t: &Testbed) -> Outcome {
     finds(t, "door", Some("open"))
 }
 
-/// "fence" comes in any case.
+/// Nothing tells when a message at QoS 0 has been taken in, so a few readers may come too early.
 fn qos0_message_is_stored(t: &Testbed) -> Outcome {
     t.needs(Capability::Retain)?;
     let keeper = t.join("keeper")?;
     keeper.publish(publish("door", "open").retained())?;
     keeper.ping()?;
-    finds(t, "door", Some("open"))
+    in_time(t, || finds(t, "door", Some("open")))
+}
+
+/// Tries again, until an answer would have come, what cannot be known to be due yet.
+fn in_time(t: &Testbed, attempt: impl Fn() -> Outcome) -> Outcome {
+    let deadline = t.now() + t.timing().answer;
+    loop {
+        match attempt() {
+            Err(Stop::Deviation(_)) if t.now() < deadline => t.sleep(t.timing().grace),
+            outcome => return outcome,
+        }
+    }
 }
 
 fn last_message_replaces(t: &Testbed) -> Outcome {
@@ -146,20 +157,22 @@ fn last_message_replaces(t: &Testbed) -> Outcome {
     finds(t, "door", Some("20"))
 }
 
-/// The new one may be forgotten at any time, the old one must be.
+/// The new one may be forgotten at any time, the old one must be; as soon as the new one has been taken in, which nothing tells.
 fn qos0_message_replaces(t: &Testbed) -> Outcome {
     t.needs(Capability::Retain)?;
     let keeper = t.join("keeper")?;
     keeper.publish(stored("door", "old"))?;
     keeper.publish(publish("door", "new").retained())?;
     keeper.ping()?;
-    let finder = t.join("finder")?;
-    finder.subscribe("door", AtMostOnce)?;
-    keeper.publish(publish("door", "fence"))?;
-    let expected = "\"new\", or nothing, before the fence";
-    let first = finder.delivery(expected)?;
-    let second = if first.text() == "new" { finder.delivery("the fence")? } else { first };
-    t.judge(second.text() == "fence", expected, || second.words.clone())
+    in_time(t, || {
+        let finder = t.join("finder")?;
+        finder.subscribe("door", AtMostOnce)?;
+        keeper.publish(publish("door", "fence"))?;
+        let expected = "\"new\", or nothing, before the fence";
+        let first = finder.delivery(expected)?;
+        let second = if first.text() == "new" { finder.delivery("the fence")? } else { first };
+        t.judge(second.text() == "fence", expected, || second.words.clone())
+    })
 }
 
 fn empty_message_clears(t: &Testbed) -> Outcome {

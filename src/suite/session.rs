@@ -51,6 +51,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:ext-031",
             "mqtt31:diff-029",
         ]),
+    Case::new("session/begun-clean-lasts", begun_clean_lasts)
+        .claim("a session that begins with clean start lasts as long as its session expiry interval says")
+        .covers(&["mqtt5:3.1.2-23"]),
     Case::new("session/messages-wait", messages_wait)
         .claim("messages at QoS 1 and 2 wait for an absent subscriber and come, in order, on its return")
         .covers(&[
@@ -161,7 +164,7 @@ fn clean_start_discards(t: &Testbed) -> Outcome {
     let reader = arrives(t, "reader", &t.connect("reader"), false)?;
     hears_only_the_bell(t, &reader)?;
     reader.leave()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
     hears_only_the_bell(t, &reader)
 }
 
@@ -170,31 +173,41 @@ fn clean_session_ends(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("door", AtMostOnce)?;
     reader.vanish()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
     hears_only_the_bell(t, &reader)
 }
 
 fn made_where_there_is_none(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
     hears_only_the_bell(t, &reader)
 }
 
 fn present_without_subscriptions(t: &Testbed) -> Outcome {
     t.join_persistent("reader")?.leave()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
     reader.vanish()?;
-    arrives(t, "reader", &t.connect_persistent("reader", false), true).map(drop)
+    arrives(t, "reader", &t.connect_persistent("reader"), true).map(drop)
+}
+
+fn begun_clean_lasts(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader").clean(true), false)?;
+    reader.subscribe("door", AtMostOnce)?;
+    reader.vanish()?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    reader.hears(["open"])
 }
 
 fn subscriptions_are_kept(t: &Testbed) -> Outcome {
     let reader = t.join_persistent("reader")?;
     reader.subscribe("door", AtMostOnce)?;
     reader.leave()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
     reader.subscribe("gate", AtMostOnce)?;
     reader.vanish()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
     let writer = t.join("writer")?;
     writer.publish(publish("door", "open"))?;
     writer.publish(publish("gate", "shut"))?;
@@ -205,8 +218,9 @@ fn messages_wait(t: &Testbed) -> Outcome {
     wait_in_order(t, 10, 0)
 }
 
+/// Many, so that a server is still sending what waited when the new ones come.
 fn waiting_messages_come_first(t: &Testbed) -> Outcome {
-    wait_in_order(t, 5, 5)
+    wait_in_order(t, 30, 20)
 }
 
 /// So many messages while the subscriber is absent and so many after its return, at either quality of service.
@@ -244,10 +258,10 @@ fn belongs_to_its_client(t: &Testbed) -> Outcome {
         writer.publish(publish(topic, role).at(AtLeastOnce, 0))?;
     }
     let capitals = t.client_id("first").to_uppercase();
-    let stranger = t.connect_persistent("first", false).client_id(&capitals);
+    let stranger = t.connect_persistent("first").client_id(&capitals);
     arrives(t, "stranger", &stranger, false)?.leave()?;
     for (role, topic) in pairs {
-        let reader = arrives(t, role, &t.connect_persistent(role, false), true)?;
+        let reader = arrives(t, role, &t.connect_persistent(role), true)?;
         reader.hears([role])?;
         writer.publish(publish(topic, "fence").at(AtLeastOnce, 0))?;
         reader.hears(["fence"])?;
@@ -280,7 +294,7 @@ fn outlives_a_malformed_packet(t: &Testbed) -> Outcome {
 }
 
 fn outlives_a_second_connect(t: &Testbed) -> Outcome {
-    outlives(t, t.connect_persistent("reader", false))
+    outlives(t, t.connect_persistent("reader"))
 }
 
 fn outlives(t: &Testbed, error: impl Script) -> Outcome {
@@ -288,7 +302,7 @@ fn outlives(t: &Testbed, error: impl Script) -> Outcome {
     reader.subscribe("door", AtMostOnce)?;
     reader.send(error)?;
     reader.vanish()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
     t.join("writer")?.publish(publish("door", "open"))?;
     reader.hears(["open"])
 }
@@ -300,7 +314,7 @@ fn takeover_keeps_it(t: &Testbed) -> Outcome {
     writer.publish(publish("door", "open").at(AtLeastOnce, 0))?;
     old.delivery("the first delivery")?;
 
-    let new = arrives(t, "reader", &t.connect_persistent("reader", false), true)?;
+    let new = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
     old.closes_by(t.now() + t.timing().answer)?;
     new.hears(["open"])?;
     writer.publish(publish("door", "shut").at(AtLeastOnce, 0))?;
@@ -318,7 +332,7 @@ fn clean_session_is_not_taken_over(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
     let old = t.join("reader")?;
     old.subscribe("door", AtMostOnce)?;
-    let new = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    let new = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
     hears_only_the_bell(t, &new)
 }
 
@@ -327,7 +341,7 @@ fn ends_after_its_expiry(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
     lasts(t, "reader", 1, false)?.vanish()?;
     t.sleep(Duration::from_secs(3));
-    let reader = arrives(t, "reader", &t.connect_persistent("reader", false), false)?;
+    let reader = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
     hears_only_the_bell(t, &reader)
 }
 

@@ -261,10 +261,10 @@ impl Testbed {
         ConnectScript::new(self.client_id(role))
     }
 
-    /// A CONNECT for this role that makes or resumes a session of five minutes (of any length before 5.0).
-    pub fn connect_persistent(&self, role: &str, clean: bool) -> ConnectScript {
-        let clean = clean && self.v5();
-        self.connect(role).clean(clean).with(Property::SessionExpiryInterval(SESSION_SECONDS))
+    /// A CONNECT for this role that makes or resumes a session of five minutes (of any length before 5.0). It never starts
+    /// clean: that such a session lasts, too, is one case's affair.
+    pub fn connect_persistent(&self, role: &str) -> ConnectScript {
+        self.connect(role).clean(false).with(Property::SessionExpiryInterval(SESSION_SECONDS))
     }
 
     /// Opens a connection and sends nothing.
@@ -325,13 +325,13 @@ impl Testbed {
         self.join_with(role, &self.connect(role))
     }
 
-    /// Connects with a new session that outlives the connection: a step.
+    /// Connects with a session that outlives the connection, new where the case had none for this role: a step.
     ///
     /// # Errors
     /// As [`Testbed::join_with`]; [`Stop::Skip`] where there are no such sessions.
     pub fn join_persistent(&self, role: &str) -> Result<Peer<'_>, Stop> {
         self.needs(Capability::Sessions)?;
-        self.join_with(role, &self.connect_persistent(role, true))
+        self.join_with(role, &self.connect_persistent(role))
     }
 
     /// Connects again and resumes the session of this role: a step.
@@ -340,7 +340,7 @@ impl Testbed {
     /// [`Stop::Inconclusive`] if it is not accepted or the session is not there.
     pub fn resume(&self, role: &str) -> Result<Peer<'_>, Stop> {
         let peer = self.dial(role)?;
-        peer.send(self.connect_persistent(role, false))?;
+        peer.send(self.connect_persistent(role))?;
         let present = (self.version() != Version::V31).then_some(true);
         as_step(&format!("resuming the session of {role}"), peer.expect(welcome(present)))?;
         Ok(peer)

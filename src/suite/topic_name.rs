@@ -196,7 +196,10 @@ fn dollar_topics_are_not_for_clients(t: &Testbed) -> Outcome {
     reader.subscribe("door", AtMostOnce)?;
     reader.send(subscribe(7).to_exactly(&dollar, AtMostOnce))?;
     let either = suback(7, &[Some(0)]).or(suback(7, &[None]));
-    as_step("subscribing", reader.expect(either))?;
+    let refusals = [ReasonCode::TopicFilterInvalid, ReasonCode::NotAuthorized];
+    if as_step("subscribing", reader.refused_by(either, &refusals))?.is_none() {
+        return Ok(());
+    }
     t.join("writer")?.send(publish(&dollar, "open").exact())?;
     t.join("other")?.publish(publish("door", "shut"))?;
     let came = reader.delivery("the message on the ordinary topic")?;

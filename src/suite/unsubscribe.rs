@@ -2,8 +2,8 @@
 
 use harness::case::{Case, Outcome};
 
-use super::expect::{Expected, accepted, unsuback};
-use super::script::{pubcomp, publish, pubrec, subscribe, unsubscribe};
+use super::expect::{Expected, accepted, pingresp, unsuback};
+use super::script::{PingReq, pubcomp, publish, pubrec, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::Testbed;
 use crate::packet::{
@@ -111,8 +111,8 @@ fn filters_are_compared_exactly(t: &Testbed) -> Outcome {
     }
     for (id, other) in (2..).zip(others) {
         reader.send(unsubscribe(id, [other]))?;
-        reader.expect(unsuback(id, 1))?;
     }
+    reader.settle()?;
     let writer = t.join("writer")?;
     for topic in ["a/b", "A/B", "a/b/"] {
         writer.publish(publish(topic, topic))?;
@@ -203,7 +203,7 @@ fn holds_in_the_session(t: &Testbed) -> Outcome {
     reader.subscribe_with(subscribe(1).to("door", AtMostOnce).to("bell", AtMostOnce))?;
     let reader = reader.drop_and_resume()?;
     reader.send(unsubscribe(2, ["door"]))?;
-    reader.expect(unsuback(2, 1))?;
+    reader.settle()?;
 
     let reader = reader.drop_and_resume()?;
     let writer = t.join("writer")?;
@@ -212,7 +212,7 @@ fn holds_in_the_session(t: &Testbed) -> Outcome {
     reader.hears(["rings"])
 }
 
-/// Where the connection goes on, so does the subscription.
+/// Where the connection goes on, so does the subscription. Whether such an UNSUBSCRIBE is answered is another case's affair.
 fn misplaced_wildcard_has_no_effect(t: &Testbed) -> Outcome {
     t.needs(Capability::Wildcards)?;
     let writer = t.join("writer")?;
@@ -220,8 +220,9 @@ fn misplaced_wildcard_has_no_effect(t: &Testbed) -> Outcome {
         let reader = t.join("reader")?;
         reader.subscribe("a/b", AtMostOnce)?;
         reader.send(unsubscribe(2, [filter]))?;
+        reader.send(PingReq)?;
         let reasons = [ReasonCode::TopicFilterInvalid, ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
-        if reader.refused_by(unsuback(2, 1), &reasons)?.is_none() {
+        if reader.refused_by(unsuback(2, 1).or(pingresp()), &reasons)?.is_none() {
             continue;
         }
         writer.publish(publish("a/b", "still here"))?;
