@@ -88,6 +88,15 @@ pub enum Stop {
     Skip(String),
     /// It behaved otherwise than the clause says.
     Deviation(Deviation),
+    /// It did not do what it is said to do beyond the standard, which leaves that open: no requirement is broken.
+    BrokenPromise {
+        /// The promise, as whoever describes the system under test writes it: `keeps: Stop`.
+        promise: &'static str,
+        /// Every outcome that would have kept it, in words.
+        expected: String,
+        /// What came, in words.
+        came: String,
+    },
     /// Nothing was shown either way: a step that the case is *not* about did not work.
     Inconclusive(String),
     /// The environment failed: no connection, no descriptor, no process.
@@ -128,7 +137,7 @@ pub enum Verdict {
     Advise(Evidence),
     /// Nothing was shown either way.
     Inconclusive(Evidence),
-    /// A requirement was broken.
+    /// A requirement was broken, or a promise of the target's own.
     Fail(Evidence),
     /// The case or its environment failed.
     Broken(Evidence),
@@ -201,7 +210,7 @@ impl VerdictKind {
 /// What a verdict rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The requirements broken; none where nothing was shown.
+    /// The requirements broken, or the promise that was; none where nothing was shown.
     pub clauses: Vec<&'static str>,
     /// Every outcome that would have been legal, in words.
     pub expected: String,

@@ -52,6 +52,9 @@ impl Judge<'_> {
         };
         match (&played.outcome, worst) {
             (_, Some(Level::Must)) => Verdict::Fail(evidence(Level::Must)),
+            (Err(Stop::BrokenPromise { promise, expected, came }), _) => {
+                Verdict::Fail(self.evidence(protocol, &played.trace, vec![promise], expected, came))
+            }
             (Err(Stop::Broken(why)), _) => {
                 Verdict::Broken(self.evidence(protocol, &played.trace, Vec::new(), "an environment that works", why))
             }
@@ -150,6 +153,11 @@ mod tests {
         check(Err(Stop::Inconclusive(String::new())), &["must"], &["must"], "fail must");
         check(Err(Stop::Inconclusive(String::new())), &["should"], &["should"], "inconclusive");
         check(Err(Stop::Skip("x".to_owned())), &[], &["must"], "skip");
+        // A promise is no requirement: none is named, however binding those of the case are.
+        let promise = || Err(Stop::BrokenPromise { promise: "own", expected: String::new(), came: String::new() });
+        check(promise(), &[], &["must", "should"], "fail own");
+        check(promise(), &["must"], &["must"], "fail must");
+        check(promise(), &["should"], &["may"], "fail own");
         check(Err(Stop::Broken("x".to_owned())), &[], &["must"], "broken");
     }
 }

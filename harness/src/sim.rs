@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::node::{Close, Closed, ConnId, Input, Node, Output, Peer, Shared, Ticket, Via};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::world::{Arrival, Arrived, Broken, Endpoint, OpenError, Sut, Unsupported, World};
+use crate::world::{Arrival, Arrived, Broken, Endpoint, Sut, Undone, World};
 
 /// The network between a case and the system under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,18 @@ impl Default for Link {
     }
 }
 
-/// Starts the system under test: once at the beginning, and once per [`Sut::Start`]. What is to outlive a restart is
-/// what the closure holds on to.
-pub type Start<'a> = Box<dyn Fn() -> Box<dyn Node> + 'a>;
+/// Starts the system under test: once at the beginning, and once per [`Sut::Start`] with the node that was stopped, which
+/// knows that its connections are gone. Whoever hands it on has a store that nothing can hurt; whoever drops it and makes
+/// another has none.
+pub type Start<'a> = Box<dyn Fn(Option<Box<dyn Node>>) -> Box<dyn Node> + 'a>;
 
 /// One case's seat in a simulated world of its own.
 pub struct SimWorld<'a> {
     start: Start<'a>,
     /// `None` while it is stopped.
     node: Option<Box<dyn Node>>,
+    /// What is left of it while it is stopped.
+    stopped: Option<Box<dyn Node>>,
     net: Net,
     rng: Rng,
     listeners: Vec<(Endpoint, u16)>,
@@ -59,8 +62,8 @@ impl<'a> SimWorld<'a> {
     /// A world whose system under test is what `start` starts. It offers each of `listeners` under the number by which
     /// the node knows it. Whatever the case draws comes from `rng`.
     pub fn new(rng: Rng, link: Link, listeners: &[(Endpoint, u16)], start: Start<'a>) -> Self {
-        let node = Some(start());
-        Self { start, node, net: Net::new(link), rng, listeners: listeners.to_vec(), budget: BUDGET }
+        let node = Some(start(None));
+        Self { start, node, stopped: None, net: Net::new(link), rng, listeners: listeners.to_vec(), budget: BUDGET }
     }
 
     /// Plays what is due first, if it is due at `limit` at the latest. Tells whether there was anything.
@@ -104,6 +107,17 @@ impl<'a> SimWorld<'a> {
         }
     }
 
+    /// The node is stopped, and the operating system ends its connections like this.
+    fn halt(&mut self, how: Closed) {
+        let Some(mut node) = self.node.take() else { return };
+        for conn in self.net.lose_node(how) {
+            node.handle(self.net.now, Input::Closed { conn, how: Closed::Reset });
+        }
+        // Nobody is left to do what it still wants done.
+        while node.poll().is_some() {}
+        self.stopped = Some(node);
+    }
+
     fn play_until(&mut self, moment: Instant) {
         while self.step(moment) {}
         self.net.now = self.net.now.max(moment);
@@ -115,7 +129,7 @@ impl World for SimWorld<'_> {
         self.net.now
     }
 
-    fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, OpenError> {
+    fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, Undone> {
         let offered = self.listeners.iter().find(|(offered, _)| *offered == endpoint);
         let Some(&(_, listener)) = offered else { return Err(endpoint.missing().into()) };
         // There and back: the node hears of the connection half-way, the case can write when the answer is here.
@@ -145,15 +159,12 @@ impl World for SimWorld<'_> {
         self.settle();
     }
 
-    fn sut(&mut self, what: Sut) -> Result<(), Unsupported> {
+    fn sut(&mut self, what: Sut) -> Result<(), Undone> {
         match what {
-            Sut::Stop => self.net.lose_node(Closed::Finished),
-            Sut::Kill => self.net.lose_node(Closed::Reset),
-            Sut::Start if self.node.is_none() => self.node = Some((self.start)()),
+            Sut::Stop => self.halt(Closed::Finished),
+            Sut::Kill => self.halt(Closed::Reset),
+            Sut::Start if self.node.is_none() => self.node = Some((self.start)(self.stopped.take())),
             Sut::Start => {}
-        }
-        if what != Sut::Start {
-            self.node = None;
         }
         Ok(())
     }
@@ -345,15 +356,17 @@ impl Net {
         self.pause_case(number, how == Close::Silently);
     }
 
-    /// The node is gone without a word; the operating system ends its connections.
-    fn lose_node(&mut self, how: Closed) {
+    /// The node is gone without a word; its connections, which the node knows by these numbers, end like this.
+    fn lose_node(&mut self, how: Closed) -> Vec<ConnId> {
+        let mut lost = Vec::new();
         for number in std::mem::take(&mut self.known).into_iter().flatten() {
             let conn = &mut self.conns[number as usize];
-            conn.node = None;
+            lost.extend(conn.node.take());
             if std::mem::replace(&mut conn.node_speaks, false) {
                 self.post(number, Way::ToCase, Piece::End(how));
             }
         }
+        lost
     }
 
     /// Tells the node one thing, in its own terms.
@@ -583,7 +596,7 @@ mod tests {
 
     fn world() -> SimWorld<'static> {
         let link = Link { delay: Duration::from_millis(1), buffer: 100 };
-        let start: Start<'static> = Box::new(|| Box::new(Echo::default()));
+        let start: Start<'static> = Box::new(|_| Box::new(Echo::default()));
         SimWorld::new(Rng::stream(1, "sim"), link, &[(Endpoint::Tcp, 0), (Endpoint::Ws, 3)], start)
     }
 
@@ -628,7 +641,7 @@ mod tests {
         let mut world = world();
         assert_eq!(world.open(Endpoint::Ws), Ok(ConnId(0)));
         assert_eq!(hear(&mut world), "0@2:13");
-        assert_eq!(world.open(Endpoint::Tls), Err(Unsupported("a TLS listener".to_owned()).into()));
+        assert_eq!(world.open(Endpoint::Tls), Err(Endpoint::Tls.missing().into()));
     }
 
     #[test]
@@ -722,13 +735,29 @@ mod tests {
             |world, _| {
                 world.sut(Sut::Stop).unwrap();
                 let refused = world.open(Endpoint::Tcp).unwrap_err();
-                assert!(matches!(refused, OpenError::Broken(_)), "{refused}");
+                assert!(matches!(refused, Undone::Broken(_)), "{refused}");
                 world.sut(Sut::Start).unwrap();
                 world.open(Endpoint::Tcp).unwrap();
                 world.sut(Sut::Kill).unwrap();
             },
             "0@2:10 0@3:Finished 1@5:10 1@6:Reset",
         );
+    }
+
+    #[test]
+    fn a_node_that_is_handed_on_remembers_and_knows_that_its_connections_are_gone() {
+        let start: Start<'static> = Box::new(|stopped| stopped.unwrap_or_else(|| Box::new(Echo::default())));
+        let mut world = SimWorld { start, ..world() };
+        for how in [Sut::Stop, Sut::Kill] {
+            let conn = world.open(Endpoint::Tcp).unwrap();
+            world.send(conn, b"lost on the way");
+            world.sut(how).unwrap();
+            world.sut(how).unwrap();
+            world.sut(Sut::Start).unwrap();
+        }
+        world.open(Endpoint::Tcp).unwrap();
+        assert_eq!(hear(&mut world), "0@2:10 0@3:Finished 1@4:20 1@5:Reset 2@6:30");
+        assert_eq!(world.net.known, [Some(2)]);
     }
 
     #[test]

@@ -63,13 +63,13 @@ pub struct Broken(pub String);
 #[error("needs {0}")]
 pub struct Unsupported(pub String);
 
-/// Why [`World::open`] gave no connection.
+/// Why the world did not do what a case asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// This world has no such listener.
+pub enum Undone {
+    /// This world cannot.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
-    /// It has, and the attempt failed.
+    /// It can, and the attempt failed.
     #[error(transparent)]
     Broken(#[from] Broken),
 }
@@ -102,8 +102,8 @@ pub trait World {
     /// Opens a connection to a listener of the system under test and waits until it stands.
     ///
     /// # Errors
-    /// [`OpenError::Unsupported`] where there is no such listener, [`OpenError::Broken`] where it does not answer.
-    fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, OpenError>;
+    /// [`Undone::Unsupported`] where there is no such listener, [`Undone::Broken`] where it does not answer.
+    fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, Undone>;
 
     /// Queues `bytes` to be sent; sending to a closed connection does nothing.
     fn send(&mut self, conn: ConnId, bytes: &[u8]);
@@ -114,11 +114,13 @@ pub trait World {
     /// Closes `conn`. A [`Arrived::Closed`] with [`Closed::Here`] does not follow: the case knows.
     fn close(&mut self, conn: ConnId, how: Close);
 
-    /// Stops, kills or starts the system under test and waits until that is done.
+    /// Stops, kills or starts the system under test and waits until that is done. Stopping what is stopped and starting
+    /// what runs do nothing.
     ///
     /// # Errors
-    /// [`Unsupported`] where the target is not ours to restart.
-    fn sut(&mut self, what: Sut) -> Result<(), Unsupported>;
+    /// [`Undone::Unsupported`] where the target is not ours to restart, [`Undone::Broken`] where it does not stop or does
+    /// not start again.
+    fn sut(&mut self, what: Sut) -> Result<(), Undone>;
 
     /// Waits for the next arrival on any connection of this case, until `deadline` at the latest. `None` means that
     /// the deadline came first; `now` is then at least the deadline.

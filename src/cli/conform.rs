@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use harness::baseline::{Difference, Known};
-use harness::case::{Played, Stop};
+use harness::case::{Deviation, Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
 use harness::report::fingerprint::Trait;
@@ -32,7 +32,7 @@ use crate::packet::Version;
 use crate::suite;
 use crate::suite::fingerprint::{QUESTIONS, Question};
 use crate::suite::probe::probe;
-use crate::suite::supports::Supports;
+use crate::suite::supports::{Keeps, Supports};
 use crate::suite::testbed::{Login, Setting, Timing};
 use crate::suite::words::Words;
 use crate::sut::Target;
@@ -220,7 +220,8 @@ impl Conform {
             let shown = file.display();
             let text =
                 std::fs::read_to_string(file).with_context(|| format!("cannot read the capabilities {shown}"))?;
-            venue.supports = Supports::parse(&text).map_err(|why| anyhow::anyhow!("{shown}:{why}"))?;
+            let declared = Supports::parse(&text).map_err(|why| anyhow::anyhow!("{shown}:{why}"))?;
+            venue.supports = Supports { keeps: venue.supports.keeps, ..declared };
         }
         Ok(venue)
     }
@@ -423,12 +424,15 @@ fn level(clause: &str) -> Level {
 }
 
 fn rule(clause: &str) -> Option<String> {
-    catalogue().get(clause).map(|requirement| format!("{}: {}", requirement.level, requirement.rule))
+    let requirement = catalogue().get(clause).map(|requirement| format!("{}: {}", requirement.level, requirement.rule));
+    requirement.or_else(|| Keeps::promised(clause).map(ToOwned::to_owned))
 }
 
 fn in_words(stop: &Stop) -> String {
     match stop {
-        Stop::Deviation(deviation) => format!("expected {}, {}", deviation.expected, deviation.came),
+        Stop::Deviation(Deviation { expected, came, .. }) | Stop::BrokenPromise { expected, came, .. } => {
+            format!("expected {expected}, {came}")
+        }
         Stop::Skip(why) | Stop::Inconclusive(why) | Stop::Broken(why) => why.clone(),
     }
 }

@@ -14,7 +14,7 @@ use std::time;
 use harness::node::{Close, Closed, ConnId};
 use harness::rng::Rng;
 use harness::time::Instant;
-use harness::world::{Arrival, Arrived, Broken, Endpoint, OpenError, Sut, Unsupported, World};
+use harness::world::{Arrival, Arrived, Broken, Endpoint, Sut, Undone, Unsupported, World};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf, split};
 use tokio::runtime::Handle;
@@ -35,8 +35,8 @@ pub trait Restart: Send + Sync {
     /// Does it and waits until it is done.
     ///
     /// # Errors
-    /// [`Unsupported`] where it cannot be done, in words that complete "needs ...".
-    fn restart(&self, what: Sut) -> Result<(), Unsupported>;
+    /// [`Broken`] where it does not stop or does not start again.
+    fn restart(&self, what: Sut) -> Result<(), Broken>;
 }
 
 /// What every live case of a run shares.
@@ -96,7 +96,7 @@ impl World for LiveWorld {
         moment(self.began)
     }
 
-    fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, OpenError> {
+    fn open(&mut self, endpoint: Endpoint) -> Result<ConnId, Undone> {
         let Some(dialer) = self.target.listeners.get(&endpoint) else {
             return Err(endpoint.missing().into());
         };
@@ -128,10 +128,10 @@ impl World for LiveWorld {
         self.order(conn, Order::Close(how));
     }
 
-    fn sut(&mut self, what: Sut) -> Result<(), Unsupported> {
+    fn sut(&mut self, what: Sut) -> Result<(), Undone> {
         match &self.target.restart {
-            Some(restart) => restart.restart(what),
-            None => Err(Unsupported("a target that this run may restart".into())),
+            Some(restart) => Ok(restart.restart(what)?),
+            None => Err(Unsupported("a target that this run may restart".into()).into()),
         }
     }
 
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(world.open(Endpoint::Ws), Err(Endpoint::Ws.missing().into()));
         assert!(world.sut(Sut::Stop).is_err());
         // The listener is gone by now.
-        assert!(matches!(world.open(Endpoint::Tcp), Err(OpenError::Broken(_))));
+        assert!(matches!(world.open(Endpoint::Tcp), Err(Undone::Broken(_))));
         drop(runtime);
     }
 }

@@ -22,6 +22,7 @@ pub mod probe;
 mod publish;
 mod qos1;
 mod qos2;
+mod restart;
 mod retain;
 pub mod script;
 mod session;
@@ -60,6 +61,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     will::CASES,
     will_delay::CASES,
     session::CASES,
+    restart::CASES,
     shared::CASES,
     alias::CASES,
     flow_control::CASES,

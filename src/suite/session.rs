@@ -119,7 +119,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
 ];
 
 /// Connects, and judges whether a session is said to be present; 3.1 does not say.
-fn arrives<'t>(t: &'t Testbed, role: &str, connect: &ConnectScript, present: bool) -> Result<Peer<'t>, Stop> {
+pub(super) fn arrives<'t>(
+    t: &'t Testbed,
+    role: &str,
+    connect: &ConnectScript,
+    present: bool,
+) -> Result<Peer<'t>, Stop> {
     let peer = t.dial(role)?;
     peer.send(connect)?;
     peer.expect(welcome((t.version() != Version::V31).then_some(present)))?;
@@ -129,7 +134,7 @@ fn arrives<'t>(t: &'t Testbed, role: &str, connect: &ConnectScript, present: boo
 /// As [`arrives`], without clean start, with this session expiry interval in seconds; 0 leaves it out (5.0). A new session
 /// gets a subscription, for not every server calls one present that has none. A server that imposes another interval
 /// must say so, and then the case does not apply.
-fn lasts<'t>(t: &'t Testbed, role: &str, expiry: u32, present: bool) -> Result<Peer<'t>, Stop> {
+pub(super) fn lasts<'t>(t: &'t Testbed, role: &str, expiry: u32, present: bool) -> Result<Peer<'t>, Stop> {
     let connect = t.connect(role).clean(false);
     let connect = if expiry == 0 { connect } else { connect.with(SessionExpiryInterval(expiry)) };
     let peer = t.dial(role)?;

@@ -47,6 +47,9 @@ pub struct Supports {
     pub forbidden_topic: Option<String>,
     /// Enhanced authentication by SCRAM-SHA-256: user name and password that it accepts (5.0).
     pub scram: Option<(String, String)>,
+    /// What it promises to keep over a restart. A broker file has a field of its own for that.
+    #[serde(skip)]
+    pub keeps: Keeps,
 }
 
 impl Default for Supports {
@@ -70,7 +73,40 @@ impl Default for Supports {
             client_identifier_bytes: 65_535,
             forbidden_topic: None,
             scram: None,
+            keeps: Keeps::Nothing,
         }
+    }
+}
+
+/// What of its sessions and retained messages a broker promises still to have when it is started again. The standard
+/// leaves that to the broker: its words on it (4.1) are not normative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Keeps {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All of it after a clean stop.
+    Stop,
+    /// All of it even after a kill.
+    Kill,
+}
+
+impl Keeps {
+    /// The promise as a broker file writes it and a verdict names it; none where nothing is promised.
+    pub const fn promise(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Stop => Some("keeps: Stop"),
+            Self::Kill => Some("keeps: Kill"),
+        }
+    }
+
+    /// What a promise says, by the name a verdict gives it.
+    pub fn promised(name: &str) -> Option<&'static str> {
+        [Self::Stop, Self::Kill].into_iter().find(|keeps| keeps.promise() == Some(name)).map(|keeps| match keeps {
+            Self::Kill => "the target's own promise: its sessions and retained messages outlive a stop and a kill",
+            _ => "the target's own promise: its sessions and retained messages outlive a clean stop",
+        })
     }
 }
 
@@ -112,6 +148,8 @@ pub enum Capability {
     ForbiddenTopic,
     /// SCRAM-SHA-256.
     Scram,
+    /// A promise to keep what it stores over such a restart.
+    Keeps(Keeps),
 }
 
 impl Capability {
@@ -134,6 +172,9 @@ impl Capability {
             Self::MaximumPacketSize => "a maximum packet size of 1 MiB or less".into(),
             Self::ForbiddenTopic => "a topic that may not be published to (`forbidden_topic`)".into(),
             Self::Scram => "SCRAM-SHA-256 with known credentials (`scram`)".into(),
+            Self::Keeps(keeps) => {
+                format!("a promise to keep its state over a restart (`{}`)", keeps.promise().unwrap_or_default())
+            }
         }
     }
 }
@@ -170,6 +211,7 @@ impl Supports {
             Capability::MaximumPacketSize => self.maximum_packet_size.is_some_and(|size| size <= 1 << 20),
             Capability::ForbiddenTopic => self.forbidden_topic.is_some(),
             Capability::Scram => self.scram.is_some(),
+            Capability::Keeps(keeps) => self.keeps >= keeps,
         }
     }
 

@@ -12,7 +12,7 @@ use harness::case::{Deviation, Outcome, Played, Stop};
 use harness::node::{Close, Closed, ConnId};
 use harness::time::Instant;
 use harness::trace::{Event, Passed, Trace};
-use harness::world::{Arrived, Endpoint, OpenError, Sut, World};
+use harness::world::{Arrived, Endpoint, Sut, Undone, World};
 
 use super::expect::welcome;
 use super::peer::Peer;
@@ -136,6 +136,14 @@ pub struct Testbed {
 /// A deviation from all that the case claims.
 pub fn deviates(expected: impl Into<String>, came: impl Into<String>) -> Stop {
     Stop::Deviation(Deviation { clause: None, expected: expected.into(), came: came.into() })
+}
+
+/// What becomes of a case for which the world did not do something.
+fn undone(why: Undone) -> Stop {
+    match why {
+        Undone::Unsupported(missing) => Stop::Skip(missing.to_string()),
+        Undone::Broken(why) => Stop::Broken(why.to_string()),
+    }
 }
 
 /// Turns a failed judgement into a failed step.
@@ -274,10 +282,7 @@ impl Testbed {
     pub fn dial_at(&self, role: &str, endpoint: Endpoint) -> Result<Peer<'_>, Stop> {
         let id = {
             let mut state = self.state.borrow_mut();
-            let id = state.world.open(endpoint).map_err(|error| match error {
-                OpenError::Unsupported(why) => Stop::Skip(why.to_string()),
-                OpenError::Broken(why) => Stop::Broken(why.to_string()),
-            })?;
+            let id = state.world.open(endpoint).map_err(undone)?;
             state.conns.push(Conn {
                 id,
                 stream: None,
@@ -346,12 +351,22 @@ impl Testbed {
         Ok(peer)
     }
 
-    /// Stops, kills or starts the system under test.
+    /// Takes the target down in this manner, [`Sut::Stop`] or [`Sut::Kill`], and starts it again: a step. No connection
+    /// outlives it.
     ///
     /// # Errors
-    /// [`Stop::Skip`] where it is not ours to restart.
-    pub fn sut(&self, what: Sut) -> Result<(), Stop> {
-        self.state.borrow_mut().world.sut(what).map_err(|why| Stop::Skip(why.to_string()))
+    /// [`Stop::Skip`] where it is not ours to restart, [`Stop::Broken`] if it does not come back.
+    pub fn restart(&self, how: Sut) -> Result<(), Stop> {
+        let open: Vec<_> =
+            self.state.borrow().conns.iter().filter(|conn| conn.closed.is_none()).map(|conn| conn.id).collect();
+        for conn in open {
+            let words = if how == Sut::Kill { "the target is killed" } else { "the target is stopped" };
+            self.record(conn, Passed::Remark(words.into()));
+        }
+        for what in [how, Sut::Start] {
+            self.state.borrow_mut().world.sut(what).map_err(undone)?;
+        }
+        Ok(())
     }
 
     /// Lets this much time pass: the last resort.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::install::{self, Step};
 use super::ports;
 use crate::packet::Version;
-use crate::suite::supports::Supports;
+use crate::suite::supports::{Keeps, Supports};
 
 /// The broker files that come with this tool, by name.
 pub const EMBEDDED: &[(&str, &str)] = &[
@@ -55,7 +55,7 @@ pub struct BrokerFile {
     /// How many seconds it may take until it accepts connections.
     #[serde(default = "ten")]
     pub starts_within: u64,
-    /// What survives when it is started again.
+    /// What it promises to keep when it is started again.
     #[serde(default)]
     pub keeps: Keeps,
     /// User name and password, for a broker that accepts nobody without.
@@ -94,18 +94,6 @@ pub enum StopSignal {
     Int,
     /// SIGQUIT.
     Quit,
-}
-
-/// What of its sessions and retained messages a broker still has when it is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub enum Keeps {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// All of it after a clean stop.
-    Stop,
-    /// All of it even after a kill.
-    Kill,
 }
 
 /// Why a text is no broker file.

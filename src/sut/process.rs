@@ -21,11 +21,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::run;
-use harness::world::{Broken, Sut, Unsupported};
+use harness::world::{Broken, Sut};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::broker_file::{BrokerFile, Keeps, StopSignal};
+use super::broker_file::{BrokerFile, StopSignal};
 use super::install;
 use super::ports::Ports;
 use crate::net::live::Restart;
@@ -195,9 +195,9 @@ impl Process {
         }
     }
 
-    /// Asks it to stop, and kills it if it does not.
-    fn stop(&self, state: &mut State) {
-        let Some(broker) = &mut state.broker else { return };
+    /// Asks it to stop, and kills it if it does not; says whether it did.
+    fn stop(&self, state: &mut State) -> Result<(), Broken> {
+        let Some(broker) = &mut state.broker else { return Ok(()) };
         let signal = match self.file.stop {
             StopSignal::Term => Signal::SIGTERM,
             StopSignal::Int => Signal::SIGINT,
@@ -205,10 +205,13 @@ impl Process {
         };
         let _ = kill(group(broker), signal);
         let began = Instant::now();
-        while matches!(broker.try_wait(), Ok(None)) && began.elapsed() < STOPS_WITHIN {
+        let mut runs = true;
+        while runs && began.elapsed() < STOPS_WITHIN {
             std::thread::sleep(LOOK);
+            runs = matches!(broker.try_wait(), Ok(None));
         }
         self.kill(state);
+        if runs { Err(Broken(format!("it did not stop within {} s", STOPS_WITHIN.as_secs()))) } else { Ok(()) }
     }
 
     fn log(&self) -> PathBuf {
@@ -233,24 +236,15 @@ impl Process {
 }
 
 impl Restart for Process {
-    /// A case stops or kills a broker to see what survives, so one that keeps nothing has nothing to show.
-    fn restart(&self, what: Sut) -> Result<(), Unsupported> {
-        let needs = |keeps, words: &str| {
-            if self.file.keeps >= keeps { Ok(()) } else { Err(Unsupported(words.to_owned())) }
-        };
+    fn restart(&self, what: Sut) -> Result<(), Broken> {
         let mut state = self.lock();
         match what {
-            Sut::Stop => {
-                needs(Keeps::Stop, "a target that keeps its state over a stop").map(|()| self.stop(&mut state))
-            }
-            Sut::Kill => {
-                needs(Keeps::Kill, "a target that keeps its state over a kill").map(|()| self.kill(&mut state))
-            }
-            Sut::Start if state.broker.is_some() => Ok(()),
-            Sut::Start => {
-                self.run(&mut state).map_err(|why| Unsupported(format!("a target that starts again ({why})")))
-            }
+            Sut::Stop => self.stop(&mut state)?,
+            Sut::Kill => self.kill(&mut state),
+            Sut::Start if state.broker.is_some() => {}
+            Sut::Start => self.run(&mut state).map_err(|why| Broken(why.to_string()))?,
         }
+        Ok(())
     }
 }
 
@@ -343,10 +337,10 @@ mod tests {
     use harness::run::Target as _;
 
     /// A broker file that runs a shell script, to which the port is `$0`.
-    fn file(script: &str, keeps: Keeps) -> BrokerFile {
+    fn file(script: &str) -> BrokerFile {
         let text = format!(
             "(name: \"X\", install: [ByHand(\"build it\")], version: [\"echo\", \"X,\", \"is\", \"version\", \"1.2.3;\"], \
-             start: [\"sh\", \"-c\", \"{script}\", \"{{port}}\"], protocols: [\"5.0\"], keeps: {keeps:?})"
+             start: [\"sh\", \"-c\", \"{script}\", \"{{port}}\"], protocols: [\"5.0\"])"
         );
         BrokerFile::parse("x.ron", &text).unwrap()
     }
@@ -358,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_broker_lives_dies_and_is_revived() {
-        let process = Process::start(file(LISTENS, Keeps::Stop)).unwrap();
+        let process = Process::start(file(LISTENS)).unwrap();
         assert_eq!(process.version().as_deref(), Some("1.2.3"));
         assert_eq!(process.check(true), Ok(()));
         let pid = group(process.lock().broker.as_ref().unwrap());
@@ -377,29 +371,27 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_is_restarted_only_as_far_as_it_keeps_its_state() {
-        fn check(keeps: Keeps, what: Sut, expect: Result<(), &str>) {
-            let process = Process::start(file(LISTENS, keeps)).unwrap();
-            let done = process.restart(what);
-            assert_eq!(done.map_err(|why| why.0), expect.map_err(ToOwned::to_owned));
-            let stopped = what != Sut::Start && expect.is_ok();
-            assert_eq!(process.lock().broker.is_none(), stopped, "{what:?}");
-            assert_eq!(process.accepts(LOOK), !stopped, "{what:?}");
+    fn a_case_stops_kills_and_starts_it() {
+        fn check(what: Sut, runs: bool) {
+            let process = Process::start(file(LISTENS)).unwrap();
+            for _ in 0..2 {
+                assert_eq!(process.restart(what), Ok(()));
+                assert_eq!(process.lock().broker.is_some(), runs, "{what:?}");
+                assert_eq!(process.accepts(LOOK), runs, "{what:?}");
+            }
             // However a case leaves it, the next one finds it running.
             assert_eq!(process.check(false), Ok(()));
             assert!(process.accepts(ACCEPTS_WITHIN));
         }
-        check(Keeps::Nothing, Sut::Stop, Err("a target that keeps its state over a stop"));
-        check(Keeps::Stop, Sut::Stop, Ok(()));
-        check(Keeps::Stop, Sut::Kill, Err("a target that keeps its state over a kill"));
-        check(Keeps::Kill, Sut::Kill, Ok(()));
-        check(Keeps::Kill, Sut::Start, Ok(()));
+        check(Sut::Stop, false);
+        check(Sut::Kill, false);
+        check(Sut::Start, true);
     }
 
     #[test]
     fn a_broker_that_does_not_start_says_why() {
         fn check(script: &str, starts_within: u64, expect: &str) {
-            let file = BrokerFile { starts_within, ..file(script, Keeps::Nothing) };
+            let file = BrokerFile { starts_within, ..file(script) };
             let why = Process::start(file).unwrap_err().to_string();
             assert!(why.contains(expect), "{why}");
         }

@@ -1,4 +1,7 @@
 //! The reference broker as a system under test: set up so that every capability gate of the suite opens.
+//!
+//! It has no store of its own. Whoever stops and starts it as a system under test keeps the broker itself meanwhile and
+//! only takes its connections away, so it keeps everything even over a kill.
 
 use std::sync::LazyLock;
 
@@ -11,7 +14,7 @@ use crate::broker::passwords::Passwords;
 use crate::broker::policy::{Act, Effect, Policy, Rule};
 use crate::broker::{Broker, Settings};
 use crate::scram::Verifier;
-use crate::suite::supports::Supports;
+use crate::suite::supports::{Keeps, Supports};
 use crate::ws::WebSocket;
 
 /// Its listeners, each with the number by which the node knows it.
@@ -37,6 +40,7 @@ pub fn supports() -> Supports {
         client_identifier_bytes: behaviour.client_id_maximum.into(),
         forbidden_topic: Some(FORBIDDEN.to_owned()),
         scram: Some((USER.0.to_owned(), USER.1.to_owned())),
+        keeps: Keeps::Kill,
         ..Supports::default()
     }
 }

@@ -53,7 +53,7 @@ fn check(behaviour: Behaviour) {
                 disposable: true,
             };
             let settings = Settings { behaviour: behaviour.clone(), ..Settings::default() };
-            let broker = move || -> Box<dyn harness::node::Node> {
+            let broker = move |_| -> Box<dyn harness::node::Node> {
                 Box::new(Broker::new(settings.clone(), Rng::stream(1, "broker")))
             };
             let listeners = [(Endpoint::Tcp, 0)];

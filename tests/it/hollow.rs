@@ -51,7 +51,7 @@ fn passes(emptiness: Emptiness) -> Vec<&'static str> {
                 disposable: true,
             };
             let listeners = [(Endpoint::Tcp, 0)];
-            let start = Box::new(move || Box::new(Hollow::new(emptiness)) as Box<dyn harness::node::Node>);
+            let start = Box::new(move |_| Box::new(Hollow::new(emptiness)) as Box<dyn harness::node::Node>);
             let world = SimWorld::new(Rng::stream(1, case.id), Link::default(), &listeners, start);
             if play(case, setting, Box::new(world)).outcome.is_ok() {
                 passed.push(case.id);

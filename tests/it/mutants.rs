@@ -101,7 +101,7 @@ fn kills(case: &Case<Testbed>, mutant: &Mutant, version: Version) -> bool {
         disposable: true,
     };
     let broker = mutant.clone();
-    let start = Box::new(move || -> Box<dyn Node> {
+    let start = Box::new(move |_| -> Box<dyn Node> {
         Box::new(WebSocket::server(broker.broker(SETTINGS.clone(), Rng::stream(1, "mutant")), vec![1]))
     });
     let listeners = [(Endpoint::Tcp, 0), (Endpoint::Ws, 1)];

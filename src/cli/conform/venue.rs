@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,10 +12,8 @@ use harness::run;
 use harness::sim::{Link, SimWorld};
 use harness::world::{Broken, Endpoint, World};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::net::host::{self, Host, Listener};
 use crate::net::live::{self, LiveWorld, Restart};
 use crate::net::stream::Dialer;
 use crate::net::url::Url;
@@ -25,6 +22,7 @@ use crate::suite::supports::Supports;
 use crate::suite::testbed::{Login, Route};
 use crate::sut::broker_file::BrokerFile;
 use crate::sut::process::Process;
+use crate::sut::served::Served;
 use crate::sut::{Target, reference};
 
 /// How many cases share a live target by default: enough for those that wait to wait side by side, few enough not to be
@@ -62,7 +60,6 @@ struct Live {
     target: live::Target,
     /// How to reach those versions over TCP that are served on a port of their own.
     own: BTreeMap<Version, Dialer>,
-    _reference: Option<Served>,
     _runtime: Runtime,
 }
 
@@ -89,7 +86,8 @@ impl Venue {
 
     /// The reference broker on loopback sockets, one for all plays.
     pub(super) fn on_loopback(seed: u64) -> anyhow::Result<Self> {
-        let (served, listeners) = Served::start(seed).context("cannot serve the reference broker on loopback")?;
+        let served = Served::start(seed).context("cannot serve the reference broker on loopback")?;
+        let listeners = served.listeners();
         let address = listeners.get(&Endpoint::Tcp).map(|dialer| dialer.url.clone());
         let port = address.as_ref().map_or(0, |url| url.port);
         let watched = Watched { addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))] };
@@ -99,14 +97,14 @@ impl Venue {
             token: fresh_token(),
             private: false,
             target: Some(Arc::new(watched)),
-            live: Some(Live::new(listeners, None, Some(served))?),
+            live: Some(Live::new(listeners, Some(Arc::new(served)))?),
             ..Self::in_virtual_time(seed)
         })
     }
 
     /// A broker that runs as long as this venue stands.
     pub(super) fn with_process(file: BrokerFile, seed: u64) -> anyhow::Result<Self> {
-        let (name, supports) = (file.name.clone(), file.supports.clone());
+        let (name, supports) = (file.name.clone(), Supports { keeps: file.keeps, ..file.supports.clone() });
         let (protocols, login) = (file.versions(), file.login.clone());
         let process = Arc::new(Process::start(file)?);
         let ports = process.ports();
@@ -125,7 +123,7 @@ impl Venue {
             token: fresh_token(),
             private: false,
             target: Some(Arc::clone(&process) as Arc<dyn run::Target>),
-            live: Some(Live { own, ..Live::new(listeners, Some(process), None)? }),
+            live: Some(Live { own, ..Live::new(listeners, Some(process))? }),
             ..Self::in_virtual_time(seed)
         })
     }
@@ -153,7 +151,7 @@ impl Venue {
             private: false,
             foreign: true,
             target: Some(Arc::new(Watched { addresses })),
-            live: Some(Live::new(listeners, None, None)?),
+            live: Some(Live::new(listeners, None)?),
             ..Self::in_virtual_time(seed)
         })
     }
@@ -171,7 +169,8 @@ impl Venue {
             }
             None => {
                 let broker = format!("broker {play}");
-                let start = move || Box::new(reference::node(Rng::stream(seed, &broker))) as _;
+                let fresh = move || Box::new(reference::node(Rng::stream(seed, &broker))) as _;
+                let start = move |stopped: Option<_>| stopped.unwrap_or_else(&fresh);
                 Box::new(SimWorld::new(rng, Link::default(), &reference::LISTENERS, Box::new(start)))
             }
         }
@@ -179,60 +178,11 @@ impl Venue {
 }
 
 impl Live {
-    fn new(
-        listeners: BTreeMap<Endpoint, Dialer>,
-        process: Option<Arc<Process>>,
-        reference: Option<Served>,
-    ) -> anyhow::Result<Self> {
+    fn new(listeners: BTreeMap<Endpoint, Dialer>, restart: Option<Arc<dyn Restart>>) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.context("cannot start the runtime for connections")?;
-        let restart = process.map(|process| process as Arc<dyn Restart>);
         let target = live::Target { listeners, runtime: runtime.handle().clone(), restart };
-        Ok(Self { target, own: BTreeMap::new(), _reference: reference, _runtime: runtime })
-    }
-}
-
-/// The reference broker on a thread of its own, until this is dropped.
-struct Served {
-    thread: Option<JoinHandle<()>>,
-    stop: Option<oneshot::Sender<()>>,
-}
-
-impl Served {
-    fn start(seed: u64) -> std::io::Result<(Self, BTreeMap<Endpoint, Dialer>)> {
-        let runtime = host::runtime()?;
-        let mut bound = Vec::new();
-        for (endpoint, _) in reference::LISTENERS {
-            bound.push(runtime.block_on(Listener::bind(&Url { port: 0, ..Url::loopback(endpoint) }, None))?);
-        }
-        let dialers = bound.iter().map(|listener| {
-            let url = listener.url().clone();
-            (url.endpoint, Dialer { url, tls: None })
-        });
-        let dialers = dialers.collect();
-        let (stop, mut stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            runtime.block_on(async {
-                let mut host = Host::new(reference::node(Rng::stream(seed, "broker")), bound, None);
-                loop {
-                    tokio::select! {
-                        () = host.turn() => {}
-                        _ = &mut stopped => return,
-                    }
-                }
-            });
-        });
-        Ok((Self { thread: Some(thread), stop: Some(stop) }, dialers))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // If it panicked, that has been printed.
-            let _ = thread.join();
-        }
+        Ok(Self { target, own: BTreeMap::new(), _runtime: runtime })
     }
 }
 

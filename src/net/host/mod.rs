@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use harness::node::{Closed, ConnId, Input, Node, Peer, Via};
+use harness::node::{Close, Closed, ConnId, Input, Node, Peer, Via};
 use harness::time::Instant;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -110,6 +110,19 @@ impl<N: Node> Host<N> {
     /// Accepts no more connections. Those that stand go on.
     pub fn close_listeners(&mut self) {
         self.wires.listeners.clear();
+    }
+
+    /// Accepts connections here in place of where it did. Must be called inside the runtime.
+    pub fn listen(&mut self, listeners: Vec<Listener>) {
+        self.wires.listen(listeners);
+    }
+
+    /// Ends every connection like this, as the system does when a process ends; the next turn tells the node.
+    pub fn cut(&mut self, how: Close) {
+        let standing: Vec<_> = self.wires.conns.iter().map(|(index, _)| ConnId(index as u32)).collect();
+        for conn in standing {
+            self.wires.close(conn, how);
+        }
     }
 
     /// Whether no connection stands, comes or goes, and no slow work is under way.

@@ -78,15 +78,10 @@ pub(super) enum Done {
 impl Wires {
     pub(super) fn new(listeners: Vec<Listener>, dialer: Option<Dialer>) -> Self {
         let knocks = Arc::new(Knocks::default());
-        let door = |(listener, index)| {
-            let waker = knocks.waker(Source::Listener(index));
-            waker.wake_by_ref();
-            Door { listener, waker, stalled: false }
-        };
-        Self {
+        let mut wires = Self {
             began: Moment::now(),
             now: Instant::ZERO,
-            listeners: listeners.into_iter().zip(0..=u16::MAX).map(door).collect(),
+            listeners: Vec::new(),
             dialer,
             conns: Slab::new(),
             dirty: Vec::new(),
@@ -101,7 +96,18 @@ impl Wires {
             timer: Timer::new(),
             input: vec![0; INPUT].into(),
             spare: Vec::new(),
-        }
+        };
+        wires.listen(listeners);
+        wires
+    }
+
+    pub(super) fn listen(&mut self, listeners: Vec<Listener>) {
+        let door = |(listener, index)| {
+            let waker = self.knocks.waker(Source::Listener(index));
+            waker.wake_by_ref();
+            Door { listener, waker, stalled: false }
+        };
+        self.listeners = listeners.into_iter().zip(0..=u16::MAX).map(door).collect();
     }
 
     pub(super) fn busy(&self) -> bool {
@@ -187,7 +193,7 @@ impl Wires {
         }
     }
 
-    fn close(&mut self, id: ConnId, how: Close) {
+    pub(super) fn close(&mut self, id: ConnId, how: Close) {
         if how == Close::HalfWay {
             if let Some(conn) = self.conns.get_mut(id.0 as usize) {
                 conn.finishing = true;
