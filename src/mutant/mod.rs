@@ -1,8 +1,8 @@
 //! Mutants: the reference broker broken in one named way each. A case proves its worth by telling a mutant from the
 //! broker; a mutant that no case tells apart shows a hole in the suite.
 //!
-//! A mutant changes one thing at one of two seams: packets on their way in, or packets on their way out ([`seam`]). The
-//! broker itself knows nothing of them, and its documented behaviour holds only what the standard allows.
+//! A mutant changes one thing at one of two seams: packets on their way in, or packets on their way out ([`seam`]); some
+//! do so from a restart on only. The broker itself knows nothing of them, and its documented behaviour holds only what the standard allows.
 
 mod acknowledge;
 mod adorn;
@@ -16,6 +16,7 @@ mod flow_control;
 mod keep_alive;
 mod overlook;
 mod publish;
+mod restart;
 mod retain;
 pub mod seam;
 mod session;
@@ -42,6 +43,8 @@ pub struct Mutant {
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Seam(fn() -> Box<dyn Seam>),
+    /// The same, but only once it was stopped and started again.
+    Restarted(fn() -> Box<dyn Seam>),
     /// Passes over what breaks this rule, as if it had not come.
     Overlook(crate::violation::Rule),
     /// Puts these bytes behind the properties of packets of this type.
@@ -54,14 +57,28 @@ impl Mutant {
         Self { name: name.into(), clauses: clauses.into(), change: Change::Seam(make) }
     }
 
+    /// Changes packets at a seam from the first restart on.
+    fn restarted(name: &str, clauses: &[&'static str], make: fn() -> Box<dyn Seam>) -> Self {
+        Self { name: name.into(), clauses: clauses.into(), change: Change::Restarted(make) }
+    }
+
     /// The reference broker with these settings, broken in this way.
     pub fn broker(&self, settings: Settings, rng: Rng) -> Box<dyn Node> {
         let seam = match self.change {
+            Change::Restarted(_) => return Box::new(Broker::new(settings, rng)),
             Change::Seam(make) => make(),
             Change::Overlook(rule) => Box::new(overlook::Overlook(rule)),
             Change::Adorn(packet, properties) => Box::new(adorn::Adorn(packet, properties)),
         };
         Box::new(Behind::new(Broker::new(settings, rng), seam))
+    }
+
+    /// What this mutant, stopped as `node`, is when it is started again. But for what it is about, it keeps everything.
+    pub fn revived(&self, node: Box<dyn Node>) -> Box<dyn Node> {
+        match self.change {
+            Change::Restarted(make) => Box::new(Behind::new(node, make())),
+            _ => node,
+        }
     }
 }
 
@@ -81,6 +98,7 @@ pub fn mutants() -> Vec<Mutant> {
         .chain(retain::mutants())
         .chain(will::mutants())
         .chain(session::mutants())
+        .chain(restart::mutants())
         .chain(shared::mutants())
         .chain(expiry::mutants())
         .collect()

@@ -18,7 +18,7 @@ use testament::catalogue::catalogue;
 use testament::mutant::{Mutant, mutants};
 use testament::packet::Version;
 use testament::scram::Verifier;
-use testament::suite::supports::Supports;
+use testament::suite::supports::{Keeps, Supports};
 use testament::suite::testbed::{Route, Setting, Testbed, Timing};
 use testament::suite::{cases, play};
 use testament::ws::WebSocket;
@@ -60,6 +60,7 @@ fn supports() -> Supports {
         client_identifier_bytes: behaviour.client_id_maximum.into(),
         forbidden_topic: Some(FORBIDDEN.to_owned()),
         scram: Some((USER.0.to_owned(), USER.1.to_owned())),
+        keeps: Keeps::Kill,
         ..Supports::default()
     }
 }
@@ -74,6 +75,7 @@ const COMPLETE: &[&str] = &[
     "retain",
     "will",
     "session",
+    "restart",
     "shared",
     "expiry",
     "keep-alive",
@@ -87,7 +89,8 @@ const COMPLETE: &[&str] = &[
     "connect",
 ];
 
-/// Whether this case, played under this version, finds a deviation, on a clause that the mutant breaks if it names one.
+/// Whether this case, played under this version, finds a broken promise, or a deviation: on a clause that the mutant breaks
+/// if it names one.
 /// A recommendation that is not followed counts like a requirement that is broken.
 fn kills(case: &Case<Testbed>, mutant: &Mutant, version: Version) -> bool {
     let setting = Setting {
@@ -101,13 +104,15 @@ fn kills(case: &Case<Testbed>, mutant: &Mutant, version: Version) -> bool {
         disposable: true,
     };
     let broker = mutant.clone();
-    let start = Box::new(move |_| -> Box<dyn Node> {
-        Box::new(WebSocket::server(broker.broker(SETTINGS.clone(), Rng::stream(1, "mutant")), vec![1]))
+    let start = Box::new(move |stopped: Option<Box<dyn Node>>| match stopped {
+        Some(node) => broker.revived(node),
+        None => Box::new(WebSocket::server(broker.broker(SETTINGS.clone(), Rng::stream(1, "mutant")), vec![1])),
     });
     let listeners = [(Endpoint::Tcp, 0), (Endpoint::Ws, 1)];
     let world = SimWorld::new(Rng::stream(1, case.id), Link::default(), &listeners, start);
     let played = play(case, setting, Box::new(world));
     let broken = match &played.outcome {
+        Err(Stop::BrokenPromise { .. }) => return true,
         Err(Stop::Deviation(deviation)) => Some(deviation),
         _ => None,
     };
