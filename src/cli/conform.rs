@@ -17,7 +17,6 @@ use harness::case::{Deviation, Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
 use harness::report::fingerprint::Trait;
-use harness::report::markdown::Markdown;
 use harness::report::terminal::Terminal;
 use harness::report::{Heading, difference};
 use harness::run::{Done, Event, Report, Run, Runner, Summary};
@@ -86,6 +85,9 @@ pub(super) struct Conform {
     /// Write a report in Markdown, for the summary page of a build
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Write a page for people, in one file: summary, findings with their traces, filter
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write all that passed as a capture for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -135,6 +137,7 @@ impl Conform {
             json: outputs::created(self.json.as_deref())?,
             junit: outputs::created(self.junit.as_deref())?,
             markdown: outputs::created(self.markdown.as_deref())?,
+            html: outputs::created(self.html.as_deref())?,
             pcap: outputs::created(self.pcap.as_deref())?,
             trace: outputs::created(self.trace.as_deref())?,
         };
@@ -187,8 +190,8 @@ impl Conform {
         let terminal = Terminal { colour, rule: &rule, repeat: &repeat };
         unless_closed(terminal.write(&mut io::stdout().lock(), &heading, &report, clock()))?;
         let versions: Vec<_> = settings.iter().map(|setting| setting.version).collect();
-        let markdown = Markdown { rule: &rule, repeat: &repeat };
-        outputs.write(&heading, &report, &versions, &began, &markdown, &dissect).context("cannot write a report")?;
+        let words = outputs::Words { rule: &rule, repeat: &repeat, dissect: &dissect };
+        outputs.write(&heading, &report, &versions, &began, &words).context("cannot write a report")?;
         baseline.map_or_else(|| Ok(exit_code(&report, None)), |baseline| self.against(baseline, &report))
     }
 

@@ -2,6 +2,8 @@
 
 mod broker;
 mod brokers;
+#[cfg(feature = "net")]
+mod browser;
 mod catalogue;
 #[cfg(feature = "net")]
 mod cli;

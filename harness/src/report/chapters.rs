@@ -17,7 +17,7 @@ impl<'r> Chapters<'r> {
         let mut chapters: Vec<&str> = Vec::new();
         let mut cells: BTreeMap<(&str, &str), Vec<&Done>> = BTreeMap::new();
         for done in &report.results {
-            let chapter = done.id.split('/').next().unwrap_or_default();
+            let chapter = of(done);
             if !chapters.contains(&chapter) {
                 chapters.push(chapter);
             }
@@ -39,6 +39,11 @@ impl<'r> Chapters<'r> {
 pub(super) fn cell(summary: Summary) -> String {
     let played = played(summary);
     if played == 0 { "-".to_owned() } else { format!("{}/{played}", summary.pass) }
+}
+
+/// The chapter of a run.
+pub(super) fn of(done: &Done) -> &'static str {
+    done.id.split('/').next().unwrap_or_default()
 }
 
 /// How many were played and not skipped.

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::Heading;
+use super::{Heading, chapters};
 use crate::case::{Evidence, Verdict};
 use crate::run::{Done, Report};
 
@@ -60,13 +60,12 @@ fn suite(
 }
 
 fn case(out: &mut dyn io::Write, done: &Done) -> io::Result<()> {
-    let chapter = done.id.split('/').next().unwrap_or_default();
     write!(
         out,
         r#"    <testcase name="{}" classname="mqtt-{}.{}" time="{}""#,
         escaped(done.id),
         done.protocol,
-        escaped(chapter),
+        escaped(chapters::of(done)),
         seconds(done.duration)
     )?;
     let mut ending = |element: &str, evidence: &Evidence| {

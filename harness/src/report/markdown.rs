@@ -33,9 +33,7 @@ impl Markdown<'_> {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn io::Write, heading: &Heading, report: &Report) -> io::Result<()> {
-        let target = [Some(heading.target.as_str()), heading.target_version.as_deref()];
-        let target = target.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        writeln!(out, "# {}\n", escaped(&target))?;
+        writeln!(out, "# {}\n", escaped(&heading.judged()))?;
         let summary = Summary::of(&report.results);
         let counts = [
             (summary.fail, "fail"),

@@ -5,6 +5,7 @@ mod chapters;
 pub mod compare;
 pub mod difference;
 pub mod fingerprint;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -27,6 +28,13 @@ pub struct Heading {
     pub url: Option<String>,
     /// What it makes of the freedoms that the standard leaves it.
     pub fingerprint: Vec<fingerprint::Trait>,
+}
+
+impl Heading {
+    /// What was judged, with the version it says it has.
+    fn judged(&self) -> String {
+        [Some(self.target.as_str()), self.target_version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 #[cfg(test)]

@@ -44,8 +44,7 @@ impl Terminal<'_> {
         report: &Report,
         elapsed: Duration,
     ) -> io::Result<()> {
-        let target = [Some(heading.target.as_str()), heading.target_version.as_deref()];
-        let target = target.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let target = visible(&heading.judged());
         let place = heading.url.as_deref().unwrap_or("in virtual time");
         writeln!(out, "testament {} judges {target}, {place}, seed {}\n", heading.tool_version, heading.seed)?;
         self.table(out, report)?;

@@ -5,9 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use harness::report::html::Html;
 use harness::report::markdown::Markdown;
 use harness::report::{Heading, json, junit, pcap, trace};
-use harness::run::Report;
+use harness::run::{Done, Report};
 use harness::trace::Dissect;
 use harness::world::Endpoint;
 
@@ -21,8 +22,19 @@ pub(super) struct Outputs {
     pub(super) json: Option<File>,
     pub(super) junit: Option<File>,
     pub(super) markdown: Option<File>,
+    pub(super) html: Option<File>,
     pub(super) pcap: Option<File>,
     pub(super) trace: Option<File>,
+}
+
+/// How reports put things.
+pub(super) struct Words<'a> {
+    /// A clause: its level and its rule.
+    pub(super) rule: &'a dyn Fn(&str) -> Option<String>,
+    /// The one command that plays a run again.
+    pub(super) repeat: &'a dyn Fn(&Done) -> String,
+    /// Packets.
+    pub(super) dissect: &'a dyn Fn(&'static str) -> Box<dyn Dissect>,
 }
 
 impl Outputs {
@@ -36,9 +48,9 @@ impl Outputs {
         report: &Report,
         versions: &[Version],
         began: &str,
-        markdown: &Markdown<'_>,
-        dissect: &dyn Fn(&'static str) -> Box<dyn Dissect>,
+        words: &Words<'_>,
     ) -> io::Result<()> {
+        let Words { rule, repeat, dissect } = *words;
         if let Some(file) = self.json {
             let bound =
                 catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
@@ -53,7 +65,13 @@ impl Outputs {
         }
         if let Some(file) = self.markdown {
             let mut out = emptied(file)?;
-            markdown.write(&mut out, heading, report)?;
+            Markdown { rule, repeat }.write(&mut out, heading, report)?;
+            out.flush()?;
+        }
+        if let Some(file) = self.html {
+            let mut out = emptied(file)?;
+            let began = format!("{} UTC", began.replace('T', " "));
+            Html { rule, repeat, began: &began }.write(&mut out, heading, report)?;
             out.flush()?;
         }
         if let Some(file) = self.pcap {
