@@ -120,12 +120,12 @@ fn about(clause: Option<&'static str>, found: Outcome) -> Outcome {
 /// the others: a case of its own.
 fn stays<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
     t.needs(Capability::Sessions)?;
-    t.join_with(role, &t.connect_persistent(role, false))
+    t.join_with(role, &t.connect_persistent(role))
 }
 
 /// The client comes back and finds its session.
 fn returns<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
-    arrives(t, role, &t.connect_persistent(role, false), true)
+    arrives(t, role, &t.connect_persistent(role), true)
 }
 
 fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
@@ -300,7 +300,7 @@ fn expiry_runs_on(t: &Testbed) -> Outcome {
     t.restart(Sut::Stop)?;
 
     t.sleep(Duration::from_secs(3));
-    let ended = arrives(t, "short", &t.connect_persistent("short", false), false).map(drop);
+    let ended = arrives(t, "short", &t.connect_persistent("short"), false).map(drop);
     about(Some("mqtt5:4.1.0-2"), ended)?;
     let mut came = String::new();
     let found = returns(t, "reader").and_then(|reader| {
