@@ -116,13 +116,6 @@ fn about(clause: Option<&'static str>, found: Outcome) -> Outcome {
     })
 }
 
-/// A client with a session that outlives its connection. It is begun without clean start, for some servers do not store
-/// the others: a case of its own.
-fn stays<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
-    t.needs(Capability::Sessions)?;
-    t.join_with(role, &t.connect_persistent(role))
-}
-
 /// The client comes back and finds its session.
 fn returns<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
     arrives(t, role, &t.connect_persistent(role), true)
@@ -131,7 +124,7 @@ fn returns<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
 fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
     may_end(t, how)?;
     for role in ["away", "connected"] {
-        let reader = stays(t, role)?;
+        let reader = t.join_persistent(role)?;
         reader.subscribe(role, AtMostOnce)?;
         if role == "away" {
             reader.leave()?;
@@ -149,7 +142,8 @@ fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
 }
 
 fn sessions_begun_clean(t: &Testbed) -> Outcome {
-    let reader = t.join_persistent("reader")?;
+    t.needs(Capability::Sessions)?;
+    let reader = t.join_with("reader", &t.connect_persistent("reader").clean(true))?;
     reader.subscribe("door", AtMostOnce)?;
     reader.leave()?;
     t.restart(Sut::Stop)?;
@@ -170,7 +164,7 @@ fn messages(t: &Testbed, how: Sut) -> Outcome {
     let numbers = ["1", "2", "3", "fence"];
     let writer = t.join("writer")?;
     for (qos, role) in readers.clone() {
-        let reader = stays(t, role)?;
+        let reader = t.join_persistent(role)?;
         reader.subscribe(role, qos)?;
         reader.vanish()?;
         for number in &numbers[..3] {
@@ -231,7 +225,7 @@ fn unfinished_deliveries(t: &Testbed, how: Sut) -> Outcome {
     let writer = t.join("writer")?;
     let mut begun = Vec::new();
     for (role, qos) in stages {
-        let reader = stays(t, role)?;
+        let reader = t.join_persistent(role)?;
         reader.subscribe(role, qos)?;
         writer.publish(publish(role, "open").at(qos, 0))?;
         let first = reader.delivery("the first delivery")?;
@@ -266,10 +260,10 @@ fn unfinished_deliveries(t: &Testbed, how: Sut) -> Outcome {
 /// same topic, same QoS, same sender, so a second "open" would come before it.
 fn unfinished_receptions(t: &Testbed, how: Sut) -> Outcome {
     may_end(t, how)?;
-    let reader = stays(t, "reader")?;
+    let reader = t.join_persistent("reader")?;
     reader.subscribe("door", ExactlyOnce)?;
     reader.vanish()?;
-    let writer = stays(t, "writer")?;
+    let writer = t.join_persistent("writer")?;
     let open = publish("door", "open").exactly_once(7);
     writer.send(&open)?;
     writer.expect(accepted(PubRec, 7))?;
@@ -291,7 +285,7 @@ fn expiry_runs_on(t: &Testbed) -> Outcome {
     t.needs(Capability::Keeps(Keeps::Stop))?;
     t.needs(Capability::Sessions)?;
     lasts(t, "short", 1, false)?.vanish()?;
-    let reader = stays(t, "reader")?;
+    let reader = t.join_persistent("reader")?;
     reader.subscribe("door", AtLeastOnce)?;
     reader.vanish()?;
     let writer = t.join("writer")?;
@@ -317,7 +311,7 @@ fn expiry_runs_on(t: &Testbed) -> Outcome {
 fn wills_are_published_once(t: &Testbed) -> Outcome {
     t.needs(Capability::Keeps(Keeps::Stop))?;
     t.needs(Capability::QoS1)?;
-    let absent = stays(t, "absent")?;
+    let absent = t.join_persistent("absent")?;
     absent.subscribe("grave", AtLeastOnce)?;
     absent.vanish()?;
     let witness = watch(t)?;
