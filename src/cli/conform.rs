@@ -7,6 +7,7 @@ mod venue;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -305,12 +306,18 @@ impl Conform {
         let disturbs = case.isolation.alone && venue.foreign && !self.exclusive;
         let mut isolation = case.isolation;
         isolation.alone &= !venue.private;
+        let plays = AtomicU32::new(0);
         let play = move || {
             if disturbs {
                 let outcome = Err(Stop::Skip("needs the target for itself (--exclusive)".to_owned()));
                 return Played { outcome, remarks: Vec::new(), trace: Default::default() };
             }
-            suite::play(case, setting.clone(), venue.world(case.id, version))
+            let mut setting = setting.clone();
+            if plays.fetch_add(1, Ordering::Relaxed) > 0 {
+                // It was cut short, and may find what it left behind under its own names.
+                setting.token = venue::fresh_token();
+            }
+            suite::play(case, setting, venue.world(case.id, version))
         };
         Run { id: case.id, claim: case.claim, protocol: version.as_str(), clauses, isolation, play: Box::new(play) }
     }

@@ -103,7 +103,7 @@ const WRONG: &[ReasonCode] = &[ProtocolError, MalformedPacket, BadAuthentication
 
 /// A user name whose password the target is sure to check.
 fn known_user(t: &Testbed) -> Result<Login, Stop> {
-    let own = t.login().filter(|_| !t.supports().anonymous).cloned();
+    let own = t.login().filter(|_| !t.supports().anonymous && t.supports().passwords).cloned();
     let scram = || t.supports().scram.clone().map(|(username, password)| Login { username, password: password.into() });
     own.or_else(scram).ok_or_else(|| Stop::Skip("needs a user name whose password is checked".into()))
 }

@@ -73,7 +73,8 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .claim("a CONNECT with a user name or password that its flags do not announce is turned away")
         .covers(&["mqtt5:3.1.2-16", "mqtt5:3.1.2-18", "mqtt311:3.1.2-18", "mqtt311:3.1.2-20"]),
     Case::new("connect/password-without-user-name", |t| {
-        turned_away(t, [flags(t, &stranger(t), 0x42)?.append(&field(b"secret"))])
+        // Before 5.0 a return code is as good as the bare end.
+        turned_away_or(t, [flags(t, &stranger(t), 0x42)?.append(&field(b"secret"))], BadUserNameOrPassword)
     })
     .claim("a CONNECT with a password but no user name is turned away")
     .covers(&["mqtt311:3.1.2-22"]),
@@ -150,11 +151,20 @@ pub(super) fn format_error(t: &Testbed) -> &'static [ReasonCode] {
 
 /// A good CONNECT is accepted, and each of these is turned away.
 pub(super) fn turned_away(t: &Testbed, bad: impl IntoIterator<Item = Forged>) -> Outcome {
+    turned_away_by(t, bad, format_error(t))
+}
+
+/// As [`turned_away`], where before 5.0 a return code fits as well: it names the field that is wrong.
+fn turned_away_or(t: &Testbed, bad: impl IntoIterator<Item = Forged>, code: ReasonCode) -> Outcome {
+    turned_away_by(t, bad, if t.v5() { format_error(t) } else { std::slice::from_ref(&code) })
+}
+
+fn turned_away_by(t: &Testbed, bad: impl IntoIterator<Item = Forged>, reasons: &[ReasonCode]) -> Outcome {
     t.join("good")?.leave()?;
     for forged in bad {
         let client = t.dial("bad")?;
         client.send_raw(&forged.bytes())?;
-        client.turned_away(format_error(t))?;
+        client.turned_away(reasons)?;
     }
     Ok(())
 }
@@ -338,14 +348,17 @@ pub(super) fn spoilt(mut bytes: Vec<u8>, behind: usize, bad: &[u8]) -> Forged {
     Forged::from_frame(&bytes)
 }
 
+/// 3.1.1 has two rules for it: close without CONNACK (3.1.4-1), or reject the identifier by return code 2 (3.1.3-9).
 fn identifier_not_utf8(t: &Testbed) -> Outcome {
     let connect = stranger(t).wire(t)?;
-    turned_away(t, NOT_UTF8.iter().copied().chain([b"ab\0cd"]).map(|bad| spoilt(connect.clone(), 0, bad)))
+    let bad = NOT_UTF8.iter().copied().chain([b"ab\0cd"]).map(|bad| spoilt(connect.clone(), 0, bad));
+    turned_away_or(t, bad, ClientIdentifierNotValid)
 }
 
+/// Return code 4 of 3.1.1 means just that: the data in the user name or password is malformed.
 fn user_name_not_utf8(t: &Testbed) -> Outcome {
     let connect = t.connect("bad").login(Some("username"), None).wire(t)?;
-    turned_away(t, NOT_UTF8.map(|bad| spoilt(connect.clone(), 0, bad)))
+    turned_away_or(t, NOT_UTF8.map(|bad| spoilt(connect.clone(), 0, bad)), BadUserNameOrPassword)
 }
 
 /// The will topic comes before the empty payload of the will.

@@ -4,6 +4,7 @@ use harness::case::{Case, Outcome};
 
 use super::expect::{accepted, answered};
 use super::script::{pubcomp, publish, pubrec, pubrel};
+use super::supports::Capability;
 use super::testbed::{Testbed, deviates};
 use crate::packet::{
     Packet,
@@ -225,6 +226,7 @@ fn rejected_delivery_is_over(t: &Testbed) -> Outcome {
 /// 3.1.1 asks for PUBCOMP without condition. In 5.0 only the table of reason codes says that 0x92 fits, and some servers
 /// treat the stray packet as an error of the client, so anything but that code is remarked.
 fn unknown_pubrel_is_completed(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
     let writer = t.join("writer")?;
     writer.send(pubrel(999))?;
     let came = writer.expect(answered(PubComp, 999))?;

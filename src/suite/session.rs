@@ -304,7 +304,7 @@ fn outlives_a_second_connect(t: &Testbed) -> Outcome {
 
 fn outlives(t: &Testbed, error: impl Script) -> Outcome {
     let reader = t.join_persistent("reader")?;
-    reader.subscribe("door", AtMostOnce)?;
+    reader.subscribe("door", AtLeastOnce)?;
     reader.send(error)?;
     reader.vanish()?;
     let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;

@@ -239,6 +239,7 @@ fn matches(t: &Testbed, filter: &str, matching: &[&str], others: &[&str]) -> Out
     reader.hears_all(matching)?;
     reader.ping()?;
     reader.heard_nothing(&format!("nothing but what {filter:?} matches"))?;
+    writer.leave()?;
     reader.leave()
 }
 

@@ -41,6 +41,8 @@ pub struct Supports {
     pub assigned_identifiers: bool,
     /// Whether it accepts a connection without user name and password.
     pub anonymous: bool,
+    /// Whether it refuses a user name whose password is wrong.
+    pub passwords: bool,
     /// Client identifiers of up to this many bytes are accepted.
     pub client_identifier_bytes: u32,
     /// A topic that the client of this run may not publish to, where the target has one.
@@ -70,6 +72,7 @@ impl Default for Supports {
             sys: true,
             assigned_identifiers: true,
             anonymous: true,
+            passwords: true,
             client_identifier_bytes: 65_535,
             forbidden_topic: None,
             scram: None,

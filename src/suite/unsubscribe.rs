@@ -200,7 +200,7 @@ fn started_qos2_delivery_is_finished(t: &Testbed) -> Outcome {
 /// The bell is the fence, by a subscription of the first connection.
 fn holds_in_the_session(t: &Testbed) -> Outcome {
     let reader = t.join_persistent("reader")?;
-    reader.subscribe_with(subscribe(1).to("door", AtMostOnce).to("bell", AtMostOnce))?;
+    reader.subscribe_with(subscribe(1).to("door", AtLeastOnce).to("bell", AtLeastOnce))?;
     let reader = reader.drop_and_resume()?;
     reader.send(unsubscribe(2, ["door"]))?;
     reader.settle()?;

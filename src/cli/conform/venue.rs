@@ -213,7 +213,7 @@ pub(super) fn fresh_seed() -> u64 {
 }
 
 /// Six letters and digits.
-fn fresh_token() -> String {
+pub(super) fn fresh_token() -> String {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut rng = Rng::stream(fresh_seed(), "token");
     (0..6).map(|_| char::from(DIGITS[rng.below(36) as usize])).collect()
