@@ -1,21 +1,24 @@
 //! Bytes, names and time: the part of Testament that knows no protocol.
 //!
 //! Reading order: [`time`] and [`rng`]; [`node`], the sans-IO contract that a broker, a client or a device
-//! keeps; [`world`], what a conformance case may do; [`wheel`], what is due when; [`ledger`] and [`metrics`], what a fleet
+//! keeps; [`world`], what a conformance case may do; [`link`] and [`fault`], what a bad
+//! network does to a byte stream; [`wheel`], what is due when; [`ledger`] and [`metrics`], what a fleet
 //! owes and how it fared; `sim`, a world in virtual time; [`case`], [`catalogue`]
 //! and `guard`, `judge` and `run`, which play and judge; `report`, which only consumes what the runner emits, and [`baseline`], which
 //! compares it with what is known.
 //!
-//! Layers, each using only those before it: `time rng index | node world | trace wheel ledger metrics | sim case | catalogue guard | judge |
+//! Layers, each using only those before it: `time rng index | node world | link | fault  trace wheel ledger metrics | sim case | catalogue guard | judge |
 //! run | baseline | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
 
 pub mod baseline;
 pub mod case;
 pub mod catalogue;
+pub mod fault;
 pub mod guard;
 pub mod index;
 pub mod judge;
 pub mod ledger;
+pub mod link;
 pub mod metrics;
 pub mod node;
 pub mod report;

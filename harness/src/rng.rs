@@ -39,13 +39,69 @@ impl Rng {
 
     /// A number in `[0, 1)` with 53 random bits.
     pub fn unit(&mut self) -> f64 {
-        (self.u64() >> 11) as f64 / (1u64 << 53) as f64
+        unit(self.u64())
     }
 
     /// Fills `bytes`.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill_bytes(bytes);
     }
+}
+
+/// A stream of sixteen bytes, for where a million devices hold several each. Good enough for weather (SplitMix64), not for
+/// secrets.
+#[derive(Clone, Debug)]
+pub struct Draws {
+    state: u64,
+}
+
+impl Draws {
+    /// The stream called `name` of the run with this `seed`: as [`Rng::stream`], in its first draw.
+    pub fn stream(seed: u64, name: &str) -> Self {
+        Self { state: Rng::stream(seed, name).u64() }
+    }
+
+    /// Another stream, the same for the same `number` as long as nothing was drawn from this one.
+    pub fn branch(&self, number: u64) -> Self {
+        Self { state: mix(self.state ^ mix(number.wrapping_add(1))) }
+    }
+
+    /// Any 64 bits.
+    pub fn u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.state)
+    }
+
+    /// A number in `[0, 1)` with 53 random bits.
+    pub fn unit(&mut self) -> f64 {
+        unit(self.u64())
+    }
+
+    /// The number in `[0, 1)` that belongs to `place`: drawn without order, the same at each asking.
+    pub fn at(&self, place: u64) -> f64 {
+        unit(mix(self.state ^ mix(place)))
+    }
+
+    /// A number with an exponential distribution of mean one.
+    pub fn exponential(&mut self) -> f64 {
+        -libm::log(1.0 - self.unit())
+    }
+
+    /// A number with the standard normal distribution.
+    pub fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(2.0 * self.exponential());
+        radius * libm::cos(std::f64::consts::TAU * self.unit())
+    }
+}
+
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 fn fnv1a(offset: u64, name: &str) -> u64 {
@@ -64,6 +120,20 @@ mod tests {
         assert_ne!(draw(1, "a"), draw(2, "a"));
         // Pinned: a change of generator would silently change every recorded run.
         assert_eq!(draw(1, "a"), 0x6dd2157dcbe3ebba);
+    }
+
+    #[test]
+    fn draws_repeat_branch_apart_and_have_their_means() {
+        let draws = Draws::stream(1, "a");
+        assert_eq!(draws.branch(1).u64(), draws.branch(1).u64());
+        assert_ne!(draws.branch(1).u64(), draws.branch(2).u64());
+        assert_eq!(draws.at(7).to_bits(), draws.at(7).to_bits());
+        let mut draws = draws;
+        let mean = |draw: &mut dyn FnMut() -> f64| (0..20_000).map(|_| draw()).sum::<f64>() / 20_000.0;
+        assert!((mean(&mut || draws.unit()) - 0.5).abs() < 0.02);
+        assert!((mean(&mut || draws.exponential()) - 1.0).abs() < 0.04);
+        assert!(mean(&mut || draws.normal()).abs() < 0.04);
+        assert!((mean(&mut || draws.normal().powi(2)) - 1.0).abs() < 0.06);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod conformance;
 mod foreign;
 mod freedoms;
 mod hollow;
+mod link;
 mod mutants;
 mod net;
 #[cfg(feature = "net")]

@@ -1,0 +1,115 @@
+//! What can be done to a link on purpose, as commands: by a timeline, or at random.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::link::{End, Link, Reading, Span, Stream, Way};
+use crate::rng::Draws;
+use crate::time::Instant;
+
+/// One command.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fault {
+    /// Nothing passes in either direction, until `Heal`. TCP repeats itself meanwhile and carries on afterwards.
+    Cut,
+    /// Nothing from the device passes.
+    CutUp,
+    /// Nothing to the device passes.
+    CutDown,
+    /// Ends every cut, and lets both ends read at once again.
+    Heal,
+    /// All packets wait, for so long: a handover.
+    Handover(Span),
+    /// The connection is reset, both ways, wherever it is: in the middle of a packet too.
+    Reset,
+    /// The connection passes nothing any more and neither end is told. The device's next connection is not concerned.
+    HalfOpen,
+    /// The end hands on one byte, then waits: a peer that gets everything in crumbs.
+    Dribble(Side, Span),
+    /// The end reads so many bytes in a second.
+    SlowReader(Side, u32),
+    /// The end reads nothing.
+    StopReading(Side),
+    /// The device is gone without a word: power, cable.
+    Vanish,
+}
+
+/// Which end, in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Side {
+    /// The device.
+    Device,
+    /// What it is connected to.
+    Server,
+}
+
+impl From<Side> for End {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Device => Self::Device,
+            Side::Server => Self::Server,
+        }
+    }
+}
+
+/// A slow reader reads so often.
+const READS_EVERY: Duration = Duration::from_millis(100);
+
+impl Fault {
+    /// Does it. What concerns the connection needs one; what concerns the link outlives it.
+    pub fn apply(self, now: Instant, link: &mut Link, mut stream: Option<&mut Stream>) {
+        let mut read = |link: &mut Link, side: Side, reading| {
+            if let Some(stream) = stream.as_deref_mut() {
+                stream.read(now, link, side.into(), reading);
+            }
+        };
+        match self {
+            Self::Cut => Way::BOTH.into_iter().for_each(|way| link.cut(way, true)),
+            Self::CutUp => link.cut(Way::Up, true),
+            Self::CutDown => link.cut(Way::Down, true),
+            Self::Heal => {
+                Way::BOTH.into_iter().for_each(|way| link.cut(way, false));
+                read(link, Side::Device, Reading::Prompt);
+                read(link, Side::Server, Reading::Prompt);
+            }
+            Self::Handover(span) => link.hold(now + span.0),
+            Self::Dribble(side, span) => read(link, side, Reading::Paced(1, span.0)),
+            Self::SlowReader(side, rate) => {
+                let bytes = u64::from(rate) * READS_EVERY.as_millis() as u64 / 1_000;
+                read(link, side, Reading::Paced(bytes.max(1) as u32, READS_EVERY));
+            }
+            Self::StopReading(side) => read(link, side, Reading::Stopped),
+            Self::Reset => {
+                if let Some(stream) = stream {
+                    stream.reset(now, link);
+                }
+            }
+            Self::HalfOpen => {
+                if let Some(stream) = stream {
+                    stream.sever();
+                }
+            }
+            Self::Vanish => {
+                if let Some(stream) = stream {
+                    stream.vanish(now, link, End::Device);
+                }
+            }
+        }
+    }
+
+    /// A fault that a `Heal` ends with no harm done to the connection.
+    pub fn healing(draws: &mut Draws) -> Self {
+        let side = if draws.unit() < 0.5 { Side::Device } else { Side::Server };
+        let span = Span::ms(1 + draws.u64() % 3_000);
+        match draws.u64() % 7 {
+            0 => Self::Cut,
+            1 => Self::CutUp,
+            2 => Self::CutDown,
+            3 => Self::Handover(span),
+            4 => Self::Dribble(side, Span::ms(1 + draws.u64() % 50)),
+            5 => Self::SlowReader(side, 10 + (draws.u64() % 10_000) as u32),
+            _ => Self::StopReading(side),
+        }
+    }
+}

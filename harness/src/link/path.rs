@@ -1,0 +1,247 @@
+//! The way of one packet: what the radio, the queues and the weather do to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::profile::{Bursts, Lane, Profile, Sleep};
+use super::spells::{Alternating, Outages, next_in_cycle};
+use crate::rng::Draws;
+use crate::time::Instant;
+
+/// A direction across a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// From the device.
+    Up,
+    /// To the device.
+    Down,
+}
+
+impl Way {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Up, Self::Down];
+
+    /// The other one.
+    pub const fn back(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+/// Headers of IP and TCP with timestamps, which count against the rate.
+const HEADERS: u32 = 52;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lost,
+    /// It is there at that moment.
+    Arrives(Instant),
+    /// It waits for the device to wake, at that moment at the latest; sooner if the device sends before.
+    Waits(Instant),
+}
+
+/// One device's link, both directions. It outlives the connections that run over it.
+#[derive(Clone, Debug)]
+pub struct Link {
+    profile: Arc<Profile>,
+    lanes: [Direction; 2],
+    /// Spells that both directions share.
+    bursts: Option<Alternating>,
+    gaps: Option<Alternating>,
+    own_outages: Option<Alternating>,
+    shared_outages: Option<Arc<Outages>>,
+    /// When the last packet passed the radio.
+    active: Instant,
+    /// What a connection may be silent for.
+    nat: Option<Duration>,
+    /// The stream from which all others branch; also the phase of the device in every cycle.
+    root: Draws,
+    draws: Draws,
+}
+
+#[derive(Clone, Debug)]
+struct Direction {
+    draws: Draws,
+    bursts: Option<Alternating>,
+    /// When the last bit of what waits will have been sent.
+    busy: Instant,
+    /// When the last packet arrives: none overtakes it.
+    last: Instant,
+    /// Cut by a fault.
+    cut: bool,
+    /// Cut by a fault that ends at this moment, and holds what is sent meanwhile.
+    held: Instant,
+}
+
+impl Link {
+    /// The link of the device called `name`, in the run with this `seed`.
+    pub fn new(profile: Arc<Profile>, seed: u64, name: &str) -> Self {
+        let root = Draws::stream(seed, name);
+        let mut draws = root.branch(0);
+        let alternating = |number: u64, good| Alternating::new(root.branch(number), good);
+        let lanes = [1, 2].map(|number| Direction {
+            draws: root.branch(number),
+            bursts: profile.bursts.as_ref().filter(|it| !it.shared).map(|it| alternating(number + 2, &it.good)),
+            busy: Instant::ZERO,
+            last: Instant::ZERO,
+            cut: false,
+            held: Instant::ZERO,
+        });
+        let nat = profile.nat.as_ref().and_then(|nat| {
+            let total: f64 = nat.idle.iter().map(|(weight, _)| weight).sum();
+            let mut place = draws.unit() * total;
+            let pick = |(weight, _): &&(f64, _)| {
+                place -= weight;
+                place < 0.0
+            };
+            nat.idle.iter().find(pick).map(|(_, idle)| idle.0)
+        });
+        Self {
+            lanes,
+            bursts: profile.bursts.as_ref().filter(|it| it.shared).map(|it| alternating(5, &it.good)),
+            gaps: profile.gaps.as_ref().map(|it| alternating(6, &it.every)),
+            own_outages: profile.outages.as_ref().map(|it| alternating(7, &it.every)),
+            shared_outages: None,
+            active: Instant::ZERO,
+            nat,
+            root,
+            draws,
+            profile,
+        }
+    }
+
+    /// Outages that others suffer too take the place of the device's own.
+    #[must_use]
+    pub fn sharing(mut self, outages: Arc<Outages>) -> Self {
+        self.own_outages = None;
+        self.shared_outages = Some(outages);
+        self
+    }
+
+    /// What it was made of.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// How long a connection may be silent before the translator of addresses forgets it.
+    pub const fn nat_idle(&self) -> Option<Duration> {
+        self.nat
+    }
+
+    /// Loses all packets of that direction, or stops losing them.
+    pub fn cut(&mut self, way: Way, cut: bool) {
+        self.lanes[way as usize].cut = cut;
+    }
+
+    /// Holds what is sent, both ways, until `until`: a handover.
+    pub fn hold(&mut self, until: Instant) {
+        for lane in &mut self.lanes {
+            lane.held = lane.held.max(until);
+        }
+    }
+
+    /// A number of this device, for phases.
+    pub(super) fn phase(&self) -> u64 {
+        self.root.branch(8).u64()
+    }
+
+    /// Sends `bytes` of payload, with headers, at `now`. Moments must not fall, per direction.
+    pub(super) fn carry(&mut self, now: Instant, way: Way, bytes: u32) -> Fate {
+        let profile = Arc::clone(&self.profile);
+        let awake = self.wake(now, way, &profile);
+        let (Fate::Arrives(mut at) | Fate::Waits(mut at)) = awake else { return Fate::Lost };
+        let (spec, lane) = match way {
+            Way::Up => (&profile.up, &mut self.lanes[0]),
+            Way::Down => (&profile.down, &mut self.lanes[1]),
+        };
+        // The order of the draws is the same whatever comes of them.
+        let (lost, jitter) = (spec.loss > 0.0 && lane.draws.unit() < spec.loss, profile.jitter.0);
+        let jitter = if jitter.is_zero() { jitter } else { jitter.mul_f64(lane.draws.unit()) };
+        if let Some(gaps) = &profile.gaps
+            && let Some(until) = self.gaps.as_mut().and_then(|it| it.bad_until(now, &gaps.every, &gaps.lasts))
+        {
+            at = at.max(until);
+        }
+        at = at.max(lane.held);
+        let Some(sent) = lane.queue(at, bytes, spec) else { return Fate::Lost };
+        let bursts = match &profile.bursts {
+            Some(spec) => lane.burst(now, spec, self.bursts.as_mut()),
+            None => false,
+        };
+        let outage = match (&profile.outages, &mut self.own_outages, &self.shared_outages) {
+            (_, _, Some(shared)) => shared.cover(now),
+            (Some(spec), Some(own), _) => own.bad_until(now, &spec.every, &spec.lasts).is_some(),
+            _ => false,
+        };
+        if lost || bursts || outage || lane.cut {
+            return Fate::Lost;
+        }
+        let coherence = profile.coherence.0.as_nanos().max(1);
+        let epoch = (u128::from(sent.as_nanos()) / coherence) as u64;
+        let rtt = match profile.rtt.points() {
+            [(_, span)] => span.0,
+            _ => profile.rtt.at(self.root.at(epoch)),
+        };
+        lane.last = lane.last.max(sent + rtt / 2 + jitter);
+        match awake {
+            Fate::Waits(_) => Fate::Waits(lane.last),
+            _ => Fate::Arrives(lane.last),
+        }
+    }
+
+    /// What sleep and idleness of the radio make of a packet at `now`: when it goes on.
+    fn wake(&mut self, now: Instant, way: Way, profile: &Profile) -> Fate {
+        let idle = now.since(self.active);
+        let mut at = now;
+        let mut waits = false;
+        if way == Way::Down {
+            match profile.sleep {
+                Some(Sleep::Edrx(after, cycle)) if idle >= after.0 => at = next_in_cycle(now, cycle, self.phase()),
+                Some(Sleep::Psm(after, cycle)) if idle >= after.0 => {
+                    waits = true;
+                    at = self.active + cycle.0;
+                    if at <= now {
+                        at = next_in_cycle(now, cycle, self.phase());
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(promotion) = &profile.promotion
+            && idle >= promotion.idle.0
+        {
+            at += promotion.delay.at(self.draws.unit());
+        }
+        // What waits for the device to wake has not woken it.
+        if waits {
+            return Fate::Waits(at);
+        }
+        self.active = self.active.max(at);
+        Fate::Arrives(at)
+    }
+}
+
+impl Direction {
+    /// Puts a packet into the queue at `at`; gives when its last bit leaves it, or nothing if it does not fit.
+    fn queue(&mut self, at: Instant, bytes: u32, spec: &Lane) -> Option<Instant> {
+        if spec.kbit == 0 {
+            return Some(at);
+        }
+        // Bits by kilobits in a second are milliseconds.
+        let nanos = |bytes: u32| u64::from(bytes) * 8_000_000 / u64::from(spec.kbit);
+        let start = self.busy.max(at);
+        if start.since(at) > Duration::from_nanos(nanos(spec.queue)) {
+            return None;
+        }
+        self.busy = start + Duration::from_nanos(nanos(bytes + HEADERS));
+        Some(self.busy)
+    }
+
+    fn burst(&mut self, now: Instant, spec: &Bursts, shared: Option<&mut Alternating>) -> bool {
+        let Some(spells) = self.bursts.as_mut().or(shared) else { return false };
+        spells.bad_until(now, &spec.good, &spec.bad).is_some() && self.draws.unit() < spec.loss
+    }
+}
