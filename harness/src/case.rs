@@ -15,8 +15,22 @@ pub struct Case<T: ?Sized + 'static> {
     pub covers: &'static [&'static str],
     /// What it needs of its surroundings.
     pub isolation: Isolation,
+    play: Play<T>,
+}
+
+/// What plays a case: code of its own, or code that many share, with data of its own.
+enum Play<T: ?Sized + 'static> {
+    Code(fn(&T) -> Outcome),
+    Data(&'static dyn Playable<T>),
+}
+
+/// Data that can be played as a case, such as a row of a table.
+pub trait Playable<T: ?Sized>: Sync {
     /// Plays it.
-    pub play: fn(&T) -> Outcome,
+    ///
+    /// # Errors
+    /// As for any case, the [`Stop`] that ended the play before its end.
+    fn play(&self, testbed: &T) -> Outcome;
 }
 
 /// How a case shares a system under test with others; by default it runs beside any other.
@@ -34,7 +48,13 @@ impl<T: ?Sized> Case<T> {
     /// A case with this id and play.
     pub const fn new(id: &'static str, play: fn(&T) -> Outcome) -> Self {
         let isolation = Isolation { alone: false, exact_names: false, heavy: false };
-        Self { id, claim: "", covers: &[], isolation, play }
+        Self { id, claim: "", covers: &[], isolation, play: Play::Code(play) }
+    }
+
+    /// A case with this id that plays this data.
+    pub const fn of(id: &'static str, data: &'static dyn Playable<T>) -> Self {
+        let isolation = Isolation { alone: false, exact_names: false, heavy: false };
+        Self { id, claim: "", covers: &[], isolation, play: Play::Data(data) }
     }
 
     /// Says what a conforming implementation does.
@@ -70,6 +90,17 @@ impl<T: ?Sized> Case<T> {
     pub const fn heavy(mut self) -> Self {
         self.isolation.heavy = true;
         self
+    }
+
+    /// Plays it.
+    ///
+    /// # Errors
+    /// The [`Stop`] that ended the play before its end.
+    pub fn play(&self, testbed: &T) -> Outcome {
+        match self.play {
+            Play::Code(play) => play(testbed),
+            Play::Data(data) => data.play(testbed),
+        }
     }
 
     /// The part of the id before the slash.

@@ -1,10 +1,14 @@
 //! Mutants that pass over what is illegal: one for each rule of [`crate::violation`] that a client can break in a single
-//! packet.
+//! packet, by what it says or by where it stands. One more neglects others while a packet has not ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::node::ConnId;
 
 use super::seam::{Fate, Passing, Seam};
 use super::{Change, Mutant};
 use crate::packet::{ConnAck, Host, Packet, PacketType, Properties, PropertyId, ReasonCode, Version};
-use crate::violation::Rule;
+use crate::violation::{Refusal, Rule};
 
 /// Drops the packets that break its rule; a CONNECT it accepts.
 pub(super) struct Overlook(pub(super) Rule);
@@ -22,6 +26,74 @@ impl Seam for Overlook {
             _ => fate.on(passing.frame),
         }
     }
+
+    fn uncut(&mut self, refusal: Refusal) -> bool {
+        refusal.rule() == self.0
+    }
+}
+
+/// Drops the packets that break a rule by where they stand.
+struct OutOfPlace {
+    rule: Rule,
+    /// The connections that CONNECT has come on, and the session expiry it asked for.
+    begun: BTreeMap<ConnId, u32>,
+}
+
+impl OutOfPlace {
+    fn boxed(rule: Rule) -> Box<dyn Seam> {
+        Box::new(Self { rule, begun: BTreeMap::new() })
+    }
+}
+
+impl Seam for OutOfPlace {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let broken = match (self.begun.get(&passing.conn), &passing.packet) {
+            (None, Ok(Packet::Connect(connect))) => {
+                self.begun.insert(passing.conn, connect.properties.session_expiry_interval().unwrap_or(0));
+                None
+            }
+            (None, _) if passing.frame[0] >> 4 != PacketType::Connect as u8 => Some(Rule::FirstPacketNotConnect),
+            (Some(0), Ok(Packet::Disconnect(disconnect)))
+                if disconnect.properties.session_expiry_interval() > Some(0) =>
+            {
+                Some(Rule::SessionExpiryRaised)
+            }
+            _ => None,
+        };
+        if broken != Some(self.rule) {
+            fate.on(passing.frame);
+        }
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.begun.remove(&conn);
+    }
+}
+
+/// Hears nobody else while a packet of one connection has begun and not ended.
+#[derive(Default)]
+struct HeldUp {
+    by: BTreeSet<ConnId>,
+}
+
+impl Seam for HeldUp {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if self.by.iter().all(|conn| *conn == passing.conn) {
+            fate.on(passing.frame);
+        }
+    }
+
+    fn half(&mut self, conn: ConnId, waits: bool) {
+        if waits {
+            self.by.insert(conn);
+        } else {
+            self.by.remove(&conn);
+        }
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.by.remove(&conn);
+    }
 }
 
 /// Whether the protocol name in these bytes is followed by level 5, wherever they are broken.
@@ -29,8 +101,8 @@ fn claims_v5(frame: &[u8]) -> bool {
     frame.windows(5).any(|five| five == b"MQTT\x05")
 }
 
-/// The rules that a client can break in a single packet and that a server must close for. How a server reacts to a server
-/// reference is not stated; an AUTH that is passed over ends the connection in time, as its clause asks.
+/// The rules that a client can break in a single packet. How a server reacts to some is not stated; passing over them is
+/// remarked then.
 fn rules() -> Vec<Rule> {
     use PacketType::{
         Auth, Connect, Disconnect, PingReq, PubAck, PubComp, PubRec, PubRel, Publish, Subscribe, Unsubscribe,
@@ -39,6 +111,7 @@ fn rules() -> Vec<Rule> {
 
     let mut rules = vec![
         Rule::RemainingLengthTooLong,
+        Rule::IntegerNotMinimal,
         Rule::ReservedPacketType,
         Rule::ServerPacketFromClient,
         Rule::Truncated,
@@ -55,8 +128,10 @@ fn rules() -> Vec<Rule> {
         Rule::PasswordMissing,
         Rule::AuthenticationDataWithoutMethod,
         Rule::PublishQosThree,
+        Rule::DupAtQosZero,
         Rule::EmptyTopic,
         Rule::WildcardInTopic,
+        Rule::WildcardInResponseTopic,
         Rule::OptionsMissing,
         Rule::ReservedSubscriptionBits,
         Rule::SubscribeQosThree,
@@ -65,18 +140,20 @@ fn rules() -> Vec<Rule> {
         Rule::UnknownProperty,
         Rule::AuthenticationMethodMissing,
         Rule::WildcardInWillTopic,
+        Rule::EmptyWillTopic,
         Rule::WrongProtocolName,
         Rule::UnsupportedProtocolLevel,
     ];
     let flagged = [Connect, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, PingReq, Disconnect, Auth];
     rules.extend(flagged.map(Rule::ReservedFlags));
     rules.extend([PubAck, PubRec, PubRel, PubComp].map(Rule::TooShort));
-    rules.extend([Connect, PubAck, PingReq, Disconnect].map(Rule::TrailingBytes));
+    rules.extend([Connect, PubAck, PubRec, PubRel, PubComp, PingReq, Disconnect, Auth].map(Rule::TrailingBytes));
+    rules.extend([PubAck, PubRec, PubRel, PubComp, Disconnect, Auth].map(Rule::InvalidReasonCode));
     rules.extend([Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe].map(Rule::PacketIdZero));
     rules.extend([Subscribe, Unsubscribe].map(Rule::NoFilters));
-    let hosts = [Connect, Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, Disconnect];
+    let hosts = [Connect, Publish, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe, Disconnect, Auth];
     rules.extend(hosts.map(Host::Packet).into_iter().chain([Host::Will]).map(Rule::MisplacedProperty));
-    rules.push(Rule::PropertyFromWrongSide(P::SubscriptionIdentifier));
+    rules.extend([P::SubscriptionIdentifier, P::ServerReference].map(Rule::PropertyFromWrongSide));
     let once = [
         P::PayloadFormatIndicator,
         P::MessageExpiryInterval,
@@ -143,15 +220,27 @@ fn elsewhere(rule: Rule) -> &'static [&'static str] {
     }
 }
 
-/// One mutant per rule.
+/// One mutant per rule, and the one that neglects others.
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
-    rules().into_iter().map(|rule| {
+    let out_of_place = [
+        Mutant::seam("overlooks-first-packet-not-connect", &["mqtt5:3.1.0-1", "mqtt311:3.1.0-1"], || {
+            OutOfPlace::boxed(Rule::FirstPacketNotConnect)
+        }),
+        Mutant::seam("overlooks-session-expiry-raised", &["mqtt5:ext-171"], || {
+            OutOfPlace::boxed(Rule::SessionExpiryRaised)
+        }),
+        Mutant::seam("neglects-others-while-a-packet-has-not-ended", &["mqtt5:ext-229", "mqtt311:ext-104"], || {
+            Box::new(HeldUp::default())
+        }),
+    ];
+    let by_rule = rules().into_iter().map(|rule| {
         let mut clauses: Vec<_> = [Version::V311, Version::V5].map(|version| rule.clause(version)).into();
         clauses.extend(elsewhere(rule));
         clauses.sort_unstable();
         clauses.dedup();
         Mutant { name: format!("overlooks-{}", kebab(&format!("{rule:?}"))), clauses, change: Change::Overlook(rule) }
-    })
+    });
+    by_rule.chain(out_of_place)
 }
 
 /// `RepeatedProperty(TopicAlias)` becomes `repeated-property-topic-alias`.

@@ -73,6 +73,17 @@ pub trait Seam {
         fate.on(passing.frame);
     }
 
+    /// Bytes of a client that no packet begins with, for this reason. Whether they are thrown away; else the broker gets them.
+    fn uncut(&mut self, refusal: Refusal) -> bool {
+        let _ = refusal;
+        false
+    }
+
+    /// Whether this connection waits for the rest of a packet; told after whatever came on it.
+    fn half(&mut self, conn: ConnId, waits: bool) {
+        let _ = (conn, waits);
+    }
+
     /// Whether the client sees it when the broker closes this connection.
     fn closes(&mut self, conn: ConnId) -> bool {
         let _ = conn;
@@ -122,12 +133,14 @@ impl<N: Node> Behind<N> {
     fn inbound(&mut self, conn: ConnId, mut bytes: &[u8]) {
         let Some(mut state) = self.conns.remove(&conn) else { return };
         while !state.closed {
-            // A stream that cannot be cut into frames passes as it is.
+            // A stream that cannot be cut into frames passes as it is, unless the mutant throws it away.
             let frame = match state.inbound.next(&mut bytes, u32::MAX) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                Err(_) => {
-                    self.node.handle(self.now, Input::Bytes { conn, bytes });
+                Err(refusal) => {
+                    if !self.seam.uncut(refusal) {
+                        self.node.handle(self.now, Input::Bytes { conn, bytes });
+                    }
                     break;
                 }
             };
@@ -149,6 +162,7 @@ impl<N: Node> Behind<N> {
                 self.outputs.push_back(Said::Close(conn, Close::Gracefully));
             }
         }
+        self.seam.half(conn, state.inbound.buffered() > 0);
         self.conns.insert(conn, state);
     }
 

@@ -7,6 +7,7 @@
 mod acks;
 mod alias;
 mod auth;
+pub mod bad_bytes;
 mod bad_connect;
 mod connect;
 mod disconnect;
@@ -72,16 +73,16 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     websocket::CASES,
 ];
 
-/// Every case, in the order of the standard.
+/// Every case: those written as code in the order of the standard, then those that are rows of bytes.
 pub fn cases() -> impl Iterator<Item = &'static Case<Testbed>> {
-    CHAPTERS.iter().copied().flatten()
+    CHAPTERS.iter().copied().flatten().chain(bad_bytes::cases())
 }
 
 /// Plays one case in `world` and cleans up after it.
 pub fn play(case: &Case<Testbed>, setting: Setting, world: Box<dyn World>) -> Played {
     let testbed = Testbed::new(setting, world);
     // A panic in a case is an outcome like any other, and what was recorded until then is kept.
-    let outcome = guarded(|| (case.play)(&testbed));
+    let outcome = guarded(|| case.play(&testbed));
     testbed.finish(outcome)
 }
 

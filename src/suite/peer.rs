@@ -237,7 +237,7 @@ impl<'t> Peer<'t> {
         } else {
             "the connection closed".into()
         };
-        self.ends(&expected, |packet| match packet {
+        self.ends(&expected, true, |packet| match packet {
             Packet::Disconnect(disconnect) => Some((disconnect.reason, reasons.contains(&disconnect.reason))),
             _ => None,
         })
@@ -275,7 +275,8 @@ impl<'t> Peer<'t> {
                 any_of(reasons, PacketType::ConnAck, self.testbed.version())
             )
         };
-        self.ends(&expected, |packet| match packet {
+        // No fence: before CONNECT a PINGREQ is one more reason to close.
+        self.ends(&expected, false, |packet| match packet {
             Packet::ConnAck(connack) if connack.reason.is_error() && !reasons.is_empty() => {
                 Some((connack.reason, reasons.contains(&connack.reason)))
             }
@@ -298,11 +299,17 @@ impl<'t> Peer<'t> {
         }
     }
 
-    /// Waits for the end of the connection. `verdict` tells of a packet whether it may come before the end, with its
-    /// reason code and whether that fits.
-    fn ends(&self, expected: &str, verdict: impl Fn(&Packet<'_>) -> Option<(ReasonCode, bool)>) -> Outcome {
+    /// Waits for the end of the connection; where it does not come soon, and it is to be `fenced`, until a PINGREQ is
+    /// answered. `verdict` tells of a packet whether it may come before the end, with its reason code and whether that
+    /// fits.
+    fn ends(
+        &self,
+        expected: &str,
+        fenced: bool,
+        verdict: impl Fn(&Packet<'_>) -> Option<(ReasonCode, bool)>,
+    ) -> Outcome {
         let timing = self.testbed.timing();
-        let mut deadline = self.testbed.now() + timing.grace;
+        let mut deadline = self.testbed.now() + if fenced { timing.grace } else { timing.answer };
         let mut fence = None;
         loop {
             while let Some(came) = self.with(|conn| conn.answers.pop_front())? {
@@ -331,13 +338,13 @@ impl<'t> Peer<'t> {
                 continue;
             }
             match fence {
-                None => {
+                None if fenced => {
                     fence = Some(false);
                     self.send(PingReq)?;
                     deadline = self.testbed.now() + timing.answer;
                 }
-                Some(answered) => {
-                    let came = if answered {
+                answered => {
+                    let came = if answered == Some(true) {
                         "the connection stayed open, and a later PINGREQ was answered"
                     } else {
                         "the connection stayed open, and nothing came"

@@ -117,7 +117,7 @@ impl Keeps {
 pub const SESSION_SECONDS: u32 = 300;
 
 /// A capability as cases ask for it and as a Skip names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Capability {
     /// QoS 1 at least.
     QoS1,

@@ -15,6 +15,7 @@ mod foreign;
 mod freedoms;
 mod hollow;
 mod link;
+mod malformed;
 mod mutants;
 mod net;
 #[cfg(feature = "net")]
