@@ -1,7 +1,5 @@
 //! The rows of bad bytes: each is really bad, for the reason it cites, and no packet, field or kind of fault is left out.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
-
 use std::collections::BTreeSet;
 
 use testament::catalogue::catalogue;
