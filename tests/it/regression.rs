@@ -53,7 +53,7 @@ fn check(arguments: &[&str], code: i32, texts: &[&str]) {
 
 /// Judges a few cases, of which a broker that acknowledges everything and delivers nothing fails some.
 fn judged<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let few = ["conform", url, "--protocol", "5.0", "--filter", "qos", "--timeout", "100ms"];
+    let few = ["conform", url, "--protocol", "5.0", "--filter", "qos2/", "--timeout", "500ms"];
     [&few[..], more].concat()
 }
 
