@@ -65,13 +65,13 @@ pub(super) struct Conform {
     /// Begin nothing new after the first Fail
     #[arg(long)]
     fail_fast: bool,
-    /// How many cases to play side by side [default: 64, in virtual time one per core]
+    /// How many cases to play side by side [default: 64, fewer where a login is slow, in virtual time one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     jobs: Option<u16>,
     /// What everything random is drawn from [default: 1 in virtual time, else drawn anew]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// How long to wait for an answer, such as 500ms or 10s [default: by the measured round trip, at least 3s]
+    /// How long to wait for an answer, such as 500ms or 10s [default: by the measured round trip and login, at least 3s]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     timeout: Option<Duration>,
     /// Judge the reference broker over loopback sockets instead of in virtual time
@@ -145,7 +145,7 @@ impl Conform {
         let baseline =
             self.baseline.as_deref().map(|path| known::File::read(path, self.update_baseline)).transpose()?;
         let venue = self.venue(target)?;
-        let settings = self.settings(&venue)?;
+        let (settings, jobs) = self.settings(&venue)?;
         // A selection is about its cases: what it takes should not hang on anything else.
         let whole = self.case.is_empty() && self.filter.is_none();
         let fingerprint = if whole { fingerprint(&venue, &settings) } else { Vec::new() };
@@ -157,14 +157,8 @@ impl Conform {
         };
         let judge = Judge { level: &level, dissect: &dissect, strict: self.strict };
         let clock = clock();
-        let runner = Runner {
-            jobs: self.jobs.map_or(venue.jobs, usize::from),
-            heavy: 2,
-            fail_fast: self.fail_fast,
-            judge,
-            target: venue.target.as_deref(),
-            clock: &clock,
-        };
+        let runner =
+            Runner { jobs, heavy: 2, fail_fast: self.fail_fast, judge, target: venue.target.as_deref(), clock: &clock };
         let began = timestamp();
         let progress = progress();
         let report = runner.play(&runs, &mut |event| match event {
@@ -230,8 +224,9 @@ impl Conform {
         Ok(venue)
     }
 
-    /// What each play under each protocol version is given, after a first look at the target.
-    fn settings(&self, venue: &Venue) -> anyhow::Result<Vec<Setting>> {
+    /// What each play under each protocol version is given, after a first look at the target, and how many are played side
+    /// by side.
+    fn settings(&self, venue: &Venue) -> anyhow::Result<(Vec<Setting>, usize)> {
         let mut asked = if self.protocol.is_empty() { venue.protocols.clone() } else { self.protocol.clone() };
         asked.sort_unstable();
         asked.dedup();
@@ -239,23 +234,23 @@ impl Conform {
             let served = venue.protocols.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(", ");
             anyhow::bail!("{} does not serve MQTT {other}; choose --protocol from {served}", venue.name);
         }
-        let mut settings = Vec::new();
+        let (mut settings, mut looks) = (Vec::new(), Vec::new());
         for version in asked {
             let mut setting = Setting {
                 version,
                 route: venue.route.clone(),
                 token: venue.token.clone(),
                 number: u16::MAX,
-                timing: self.timing(Duration::from_millis(50)),
+                timing: self.timing(Timing::for_round_trip(Duration::from_millis(50))),
                 supports: venue.supports.clone(),
                 login: self.login(venue)?,
                 disposable: venue.private,
             };
             match probe(setting.clone(), venue.world("probe", version)) {
                 Ok(probed) => {
-                    setting.supports = probed.supports;
-                    setting.timing = self.timing(probed.round_trip);
+                    setting.supports = probed.supports.clone();
                     settings.push(setting);
+                    looks.push(probed);
                 }
                 // Nobody promised that a target at an address serves every version.
                 Err(Stop::Deviation(deviation)) if self.protocol.is_empty() && venue.foreign => {
@@ -276,11 +271,16 @@ impl Conform {
             "{} welcomes no client under any protocol version; check --username and --password-file",
             venue.name
         );
-        Ok(settings)
+        // All versions share the target, and so the time it takes to let somebody in.
+        let jobs = looks.iter().map(|probed| probed.side_by_side(venue.jobs)).max().unwrap_or(venue.jobs);
+        let jobs = self.jobs.map_or(jobs, usize::from);
+        for (setting, probed) in settings.iter_mut().zip(looks) {
+            setting.timing = self.timing(Timing::for_round_trip(probed.round_trip).with_logins(probed.login, jobs));
+        }
+        Ok((settings, jobs))
     }
 
-    fn timing(&self, round_trip: Duration) -> Timing {
-        let measured = Timing::for_round_trip(round_trip);
+    fn timing(&self, measured: Timing) -> Timing {
         self.timeout.map_or(measured, |answer| Timing { answer, grace: measured.grace.min(answer) })
     }
 

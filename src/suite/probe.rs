@@ -6,6 +6,7 @@ use harness::case::Stop;
 use harness::world::World;
 
 use super::expect::welcome;
+use super::peer::Peer;
 use super::script::disconnect;
 use super::supports::{SESSION_SECONDS, Supports};
 use super::testbed::{Came, Setting, Testbed};
@@ -16,8 +17,22 @@ use crate::packet::{Packet, Property};
 pub struct Probed {
     /// What was declared, less what the CONNACK took away.
     pub supports: Supports,
-    /// From CONNECT to CONNACK, once the target is warm.
+    /// From PINGREQ to PINGRESP, once the target is warm.
     pub round_trip: Duration,
+    /// What a login takes beyond that: from CONNECT to CONNACK, less the round trip.
+    pub login: Duration,
+}
+
+/// How long a case may wait because others log in at the same moment. Cases that come back to a session of three seconds
+/// have no more to spare.
+const QUEUE: Duration = Duration::from_millis(500);
+
+impl Probed {
+    /// How many cases may be played side by side, of `most`: at least two, so that one that only waits holds up nobody.
+    pub fn side_by_side(&self, most: usize) -> usize {
+        let logins = QUEUE.as_nanos() / self.login.as_nanos().max(1);
+        usize::try_from(logins).unwrap_or(most).max(2).min(most)
+    }
 }
 
 /// Connects twice: the first connection of a target that compiles as it runs says nothing about the next.
@@ -27,24 +42,59 @@ pub struct Probed {
 pub fn probe(setting: Setting, world: Box<dyn World>) -> Result<Probed, Stop> {
     let (version, supports) = (setting.version, setting.supports.clone());
     let testbed = Testbed::new(setting, world);
-    welcomed(&testbed)?;
-    let (came, round_trip) = welcomed(&testbed)?;
+    let (peer, ..) = welcomed(&testbed)?;
+    leave(peer)?;
+    let (peer, came, login) = welcomed(&testbed)?;
+    let asked = testbed.now();
+    // A target that answers no PINGREQ will be judged for that.
+    let round_trip = peer.ping().map_or(login, |()| testbed.now().since(asked));
+    leave(peer)?;
     let supports = match came.packet.packet() {
         Packet::ConnAck(connack) => supports.announced(version, &connack),
         _ => supports,
     };
-    Ok(Probed { supports, round_trip })
+    Ok(Probed { supports, round_trip, login: login.saturating_sub(round_trip) })
 }
 
-/// The CONNACK, and how long it took to come.
-fn welcomed(testbed: &Testbed) -> Result<(Came, Duration), Stop> {
+/// A connection, its CONNACK, and how long that took to come.
+fn welcomed(testbed: &Testbed) -> Result<(Peer<'_>, Came, Duration), Stop> {
     let peer = testbed.dial("probe")?;
     let asked = testbed.now();
     // A server that keeps no sessions says so only to those who ask for one.
     peer.send(testbed.connect("probe").with(Property::SessionExpiryInterval(SESSION_SECONDS)))?;
     let came = peer.expect(welcome(None))?;
+    let took = came.at.since(asked);
+    Ok((peer, came, took))
+}
+
+/// Ends the connection and the session it asked for.
+fn leave(peer: Peer<'_>) -> Result<(), Stop> {
     peer.send(disconnect().with(Property::SessionExpiryInterval(0)))?;
-    peer.vanish()?;
-    let round_trip = came.at.since(asked);
-    Ok((came, round_trip))
+    peer.vanish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::testbed::Timing;
+
+    #[test]
+    fn a_slow_login_leaves_fewer_side_by_side_and_lets_each_wait_longer() {
+        #[track_caller]
+        fn check(login: u64, most: usize, jobs: usize, answer: u64) {
+            let (login, round_trip) = (Duration::from_millis(login), Duration::from_millis(1));
+            let probed = Probed { supports: Supports::default(), round_trip, login };
+            assert_eq!(probed.side_by_side(most), jobs);
+            let timing = Timing::for_round_trip(round_trip).with_logins(login, jobs);
+            assert_eq!(timing.answer, Duration::from_millis(answer));
+            assert_eq!(timing.grace, Timing::for_round_trip(round_trip).grace);
+        }
+        check(0, 64, 64, 3_000);
+        check(7, 64, 64, 3_000);
+        check(8, 64, 62, 3_000);
+        check(100, 64, 5, 3_000);
+        check(2_000, 64, 2, 8_000);
+        check(60_000, 64, 2, 120_000);
+        check(100, 1, 1, 3_000);
+    }
 }

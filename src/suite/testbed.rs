@@ -77,6 +77,14 @@ impl Timing {
         let answer = (round_trip * 200).clamp(Duration::from_secs(3), Duration::from_secs(20));
         Self { answer, grace: (round_trip * 20).clamp(Duration::from_millis(300), Duration::from_secs(2)) }
     }
+
+    /// The same where this many cases log in side by side, which takes each this much of the target's own time: hashing a
+    /// password is slow on purpose, and the last in the queue waits for all, twice as long on a busy machine.
+    #[must_use]
+    pub fn with_logins(self, login: Duration, jobs: usize) -> Self {
+        let queue = login.saturating_mul(2 * jobs as u32);
+        Self { answer: self.answer.max(queue.min(Duration::from_secs(120))), ..self }
+    }
 }
 
 /// User name and password.

@@ -23,6 +23,8 @@ mod regression;
 #[cfg(feature = "net")]
 mod serve;
 mod served;
+#[cfg(feature = "net")]
+mod slow_login;
 mod tidy;
 mod tools;
 mod topic;
