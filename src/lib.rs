@@ -1,12 +1,12 @@
 //! Testament: a conformance test harness and a device-fleet simulator for MQTT 3.1, 3.1.1 and 5.0.
 //!
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
-//! `packet topic scram | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite
-//! | mutant  net sut | cli`.
+//! `packet topic scram | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite  scenario
+//! | mutant  fleet  net sut | cli`.
 //!
 //! Reading order: [`packet`] and [`topic`], what can be said; [`codec`] and [`violation`], bytes and what can be wrong with
-//! them; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`; `cli`, which
-//! puts them together. `docs/architecture.md` tells the whole.
+//! them; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`;
+//! [`scenario`] and [`fleet`], beginning with `fleet/device.rs`; `cli`, which puts them together. `docs/architecture.md` tells the whole.
 
 pub mod broker;
 pub mod catalogue;
@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod client;
 pub mod codec;
+pub mod fleet;
 pub mod flow;
 pub mod forge;
 pub mod hollow;
@@ -21,6 +22,7 @@ pub mod mutant;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod packet;
+pub mod scenario;
 pub mod scram;
 pub mod session;
 pub mod suite;

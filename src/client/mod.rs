@@ -146,6 +146,11 @@ impl Client {
         Session { messages: self.session, commands: self.commands }
     }
 
+    /// The will that the next CONNECT hands over.
+    pub fn leave_will(&mut self, will: options::Will) {
+        self.identity.will = Some(Box::new(will));
+    }
+
     /// How it behaves.
     pub fn options(&self) -> &Options {
         &self.options

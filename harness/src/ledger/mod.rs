@@ -105,6 +105,8 @@ type Pair = (u16, u16);
 /// reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
+    /// Sent while the reader was subscribed, whether or not it was connected.
+    pub sent: u64,
     /// Owed at some time.
     pub owed: u64,
     /// Arrived for the first time.
@@ -126,6 +128,7 @@ pub struct Account {
 impl Account {
     /// Adds another account of the same groups and guarantee, kept elsewhere.
     pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
         self.owed += other.owed;
         self.arrived += other.arrived;
         self.repeated += other.repeated;
@@ -239,6 +242,14 @@ impl Ledger {
         let writing = &mut self.streams[stream as usize];
         let number = writing.next;
         writing.next = number.checked_add(1).expect("a stream has fewer than 2^32 messages");
+        let writing = &self.streams[stream as usize];
+        for path in &self.paths[writing.paths.start as usize..writing.paths.end as usize] {
+            let reading = &self.readers[path.reader as usize];
+            if reading.open.is_some() {
+                let guarantee = writing.stream.guarantee.min(reading.reader.guarantee);
+                self.accounts[account(path.pair, guarantee)].sent += 1;
+            }
+        }
         number
     }
 
@@ -339,6 +350,11 @@ impl Ledger {
         self.excuse(reader, |stream| stream.expires);
     }
 
+    /// How many readers there are.
+    pub fn readers(&self) -> u32 {
+        self.readers.len() as u32
+    }
+
     /// How many messages are owed now: what a run waits for before it closes the books.
     pub fn outstanding(&self) -> u64 {
         self.paths.iter().map(|path| path.owed.len()).sum()
@@ -420,7 +436,7 @@ const fn account(pair: u16, guarantee: Guarantee) -> usize {
 }
 
 /// Closed books.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     /// The accounts that anything was booked in, by writing group, reading group and guarantee.
     pub entries: Vec<Entry>,
@@ -451,11 +467,11 @@ mod tests {
         let stream = Stream { group: 0, guarantee, expires };
         let reader = Reader { group: 1, guarantee: ExactlyOnce, ordered };
         let mut ledger = Ledger::new(vec![stream], vec![reader], [(0, 0)]);
-        ledger.connect(0, at(1));
-        ledger.open(0, ExactlyOnce, at(1));
         for _ in 0..10 {
             ledger.number(0);
         }
+        ledger.connect(0, at(1));
+        ledger.open(0, ExactlyOnce, at(1));
         ledger
     }
 
@@ -598,6 +614,17 @@ mod tests {
         }
         let balance = ledger.settle(at(9));
         assert_eq!((balance.findings.len(), balance.entries[0].account.lost), (FINDINGS, 1000));
+    }
+
+    #[test]
+    fn what_is_sent_counts_for_whoever_is_subscribed() {
+        let mut ledger = books(AtMostOnce, false, true);
+        ledger.number(0);
+        ledger.disconnect(0);
+        ledger.number(0);
+        ledger.close(0);
+        ledger.number(0);
+        assert_eq!(ledger.settle(at(9)).entries[0].account, Account { sent: 2, ..Account::default() });
     }
 
     #[test]

@@ -1,0 +1,723 @@
+//! A device: a client core, and habits.
+//!
+//! Like its client it does no I/O: a driver hands it what happened, and takes from it what is to be done. What it makes and
+//! hears it books on the [`Floor`] on which all devices of a run stand. Everything random about it is drawn from its own
+//! stream, so it behaves the same whoever else is there.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::ledger::{Arrival, Ledger};
+use harness::node::{Input, Node, Output};
+use harness::rng::Draws;
+use harness::time::Instant;
+use smallvec::SmallVec;
+
+use super::pace::Schedule;
+use super::payload;
+use super::roster::{Origin, Own, Roster, Seat, guarantee, matched};
+use super::tag::Tag;
+use super::tally::Tally;
+use crate::client::{Client, Event, Identity, Misuse, Options, Token, Why, Will};
+use crate::packet::{
+    Packet, Properties, Property, PropertyBuf, Publish as Message, QoS, ReasonCode, SubscriptionBuf,
+    SubscriptionOptions, Version,
+};
+use crate::scenario::plan::{Duty, Group, Pace, Plan, Starts};
+use crate::scenario::schema::{Offline, Phase};
+use crate::scenario::template::Names;
+
+/// What all devices of a run stand on.
+#[derive(Debug)]
+pub struct Floor {
+    /// The scenario.
+    pub plan: Plan,
+    /// Who is who.
+    pub roster: Roster,
+    /// What is owed.
+    pub ledger: Ledger,
+    /// What was counted.
+    pub tally: Tally,
+    /// Tells the messages of this run from others.
+    pub run: u16,
+    /// Weather or calm.
+    pub phase: Phase,
+    /// When the server last lost all it knew; [`Instant::ZERO`] if it never did.
+    pub forgot_at: Instant,
+    /// When what was done to the links of each group last ended.
+    pub healed: Vec<Instant>,
+    /// Where payloads are made.
+    pub(super) scratch: Vec<u8>,
+    /// Where topics are made.
+    pub(super) topic: String,
+}
+
+impl Floor {
+    /// The floor of a run of `plan`, on which nothing has happened yet. `run` tells its messages from those of others.
+    ///
+    /// # Errors
+    /// In words, where the plan is too large for the books.
+    pub fn new(plan: Plan, run: u16) -> Result<Self, String> {
+        let (roster, ledger) = Roster::new(&plan)?;
+        let groups = plan.groups.len();
+        Ok(Self {
+            roster,
+            ledger,
+            tally: Tally::new(groups, plan.lasts + plan.calm),
+            run,
+            phase: Phase::Weather,
+            forgot_at: Instant::ZERO,
+            healed: vec![Instant::ZERO; groups],
+            scratch: Vec::new(),
+            topic: String::new(),
+            plan,
+        })
+    }
+
+    /// The server has lost all it knew: nothing is owed to anybody any more.
+    pub fn forget(&mut self, now: Instant) {
+        self.forgot_at = now;
+        for reader in 0..self.ledger.readers() {
+            self.ledger.close(reader);
+        }
+    }
+}
+
+/// One device.
+pub struct Device {
+    client: Client,
+    draws: Draws,
+    group: u16,
+    connected: bool,
+    /// Whether the server has confirmed the subscriptions of the present session.
+    subscribed: bool,
+    number: u32,
+    /// How fast its clock is; 1 for a true one.
+    drift: f64,
+    /// Its publishing duties that have a pace, and where it stands with each.
+    schedules: SmallVec<[(u32, Schedule); 1]>,
+    /// What the server has not answered for yet, oldest first.
+    pending: VecDeque<Pending>,
+    rest: Option<Box<Rest>>,
+    /// Until when it is switched off, or stays away; [`Instant::ZERO`] while it is on.
+    off_until: Instant,
+    /// When its last connection ended; `None` if it never had one, or has one now.
+    lost_at: Option<Instant>,
+    /// When it last heard anything.
+    heard_at: Instant,
+}
+
+/// A message on its way to the server.
+#[derive(Debug)]
+struct Pending {
+    token: Token,
+    stream: u32,
+    sequence: u32,
+    qos: QoS,
+    made: Instant,
+}
+
+/// What few devices have.
+#[derive(Debug, Default)]
+struct Rest {
+    /// The number of the will that the server holds.
+    will: Option<u32>,
+    /// Its asking duties that have a period, when the next question is due, and whom it asks.
+    asks: SmallVec<[(u32, Instant, u32); 1]>,
+    /// Questions that wait for their answer: the stream, and until when it counts.
+    questions: VecDeque<(u32, Instant)>,
+    /// Answers that are due: when, in which stream, on which topic, by which duty.
+    answers: VecDeque<(Instant, u32, Box<str>, usize)>,
+    /// When it takes its leave.
+    leaves_at: Option<Instant>,
+}
+
+/// What is drawn once for a device.
+const START: u64 = 1;
+const DRIFT: u64 = 2;
+const WILL: u64 = 3;
+/// Its duties draw from branches of their own, from here on.
+const DUTIES: u64 = 16;
+
+impl Device {
+    /// Device `number` of group `group`. `fleet` is the stream from which those of all devices branch, and `options` are
+    /// those of its group.
+    ///
+    /// # Errors
+    /// [`Misuse`] where no CONNECT could say what the plan asks for.
+    pub fn new(
+        floor: &Floor,
+        group: usize,
+        number: u32,
+        options: &Arc<Options>,
+        fleet: &Draws,
+    ) -> Result<Self, Misuse> {
+        let plan = &floor.plan.groups[group];
+        let draws = fleet.branch(u64::from(floor.roster.devices(group).start + number));
+        let own = Own::new(plan, number);
+        let fill = |template: &crate::scenario::template::Template| template.fill(&own.names(""));
+        let identity = Identity {
+            client_id: own.id().into(),
+            username: plan.username.as_ref().map(|name| fill(name).into()),
+            password: plan.password.as_ref().map(|word| fill(word).into_bytes().into()),
+            will: None,
+        };
+        let drift = 1.0 + plan.clock_drift_ppm * 1e-6 * (2.0 * draws.at(DRIFT) - 1.0);
+        let off_until = start(plan, number, &draws);
+        let client = Client::new(Arc::clone(options), identity, draws.branch(0).u64())?;
+        let mut device = Self {
+            client,
+            group: group as u16,
+            connected: false,
+            subscribed: false,
+            number,
+            drift,
+            schedules: SmallVec::new(),
+            pending: VecDeque::new(),
+            rest: None,
+            off_until,
+            lost_at: None,
+            heard_at: Instant::ZERO,
+            draws,
+        };
+        for (place, duty) in plan.does.iter().enumerate() {
+            match duty {
+                Duty::Publish(publish) if publish.pace != Pace::OnConnect => {
+                    let draws = device.duty_draws(place);
+                    let mut schedule = Schedule::new(publish, &draws, drift);
+                    while schedule.due < off_until {
+                        schedule.advance(publish, &draws, drift);
+                    }
+                    device.schedules.push((place as u32, schedule));
+                }
+                Duty::Ask { every: Some(every), .. } => {
+                    let first = off_until + every.mul_f64(device.duty_draws(place).at(0));
+                    device.rest().asks.push((place as u32, first, number));
+                }
+                _ => {}
+            }
+        }
+        if plan.will.as_ref().is_some_and(|will| device.draws.at(WILL) < will.share) {
+            device.rest();
+        }
+        if let Some((on, _)) = plan.duty_cycle {
+            device.rest().leaves_at = Some(off_until + on);
+        }
+        Ok(device)
+    }
+
+    /// When it wants [`Input::Wake`].
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.is_off() {
+            return (self.off_until < Instant::FAR).then_some(self.off_until);
+        }
+        let schedules = self.schedules.iter().map(|(_, schedule)| schedule.due);
+        let rest = self.rest.iter().flat_map(|rest| {
+            let asks = rest.asks.iter().map(|(_, due, _)| *due);
+            asks.chain(rest.answers.front().map(|(due, ..)| *due)).chain(rest.leaves_at)
+        });
+        self.client.deadline().into_iter().chain(schedules).chain(rest).min().filter(|&at| at < Instant::FAR)
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, floor: &mut Floor) {
+        if self.is_off() {
+            if now < self.off_until || !matches!(input, Input::Wake) {
+                return;
+            }
+            self.switch_on(now, floor);
+        }
+        match input {
+            Input::Bytes { .. } => self.heard_at = now,
+            Input::Opened { .. } => self.write_will(now, floor),
+            _ => {}
+        }
+        self.client.handle(now, input);
+        self.listen(now, floor);
+        self.work(now, floor);
+        self.listen(now, floor);
+    }
+
+    /// What its driver must do, in order.
+    pub fn poll(&mut self) -> Option<Output<'_>> {
+        self.client.poll()
+    }
+
+    /// Whether a server has accepted it and not lost it.
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Takes its leave, and comes back at `until`.
+    pub fn leave(&mut self, now: Instant, until: Instant, floor: &mut Floor) {
+        if !self.is_off() {
+            // Before the first word there is nobody to take leave of, which is as well.
+            let _gone = self.client.disconnect(now, ReasonCode::Success, Properties::EMPTY);
+            self.listen(now, floor);
+        }
+        self.off_until = until;
+    }
+
+    /// How many messages wait for the server's answer, or for their turn.
+    pub fn outstanding(&self) -> usize {
+        self.client.outstanding()
+    }
+
+    const fn is_off(&self) -> bool {
+        self.off_until.as_nanos() > 0
+    }
+
+    fn switch_on(&mut self, now: Instant, floor: &Floor) {
+        let plan = &floor.plan.groups[usize::from(self.group)];
+        self.off_until = Instant::ZERO;
+        if let Some((on, _)) = plan.duty_cycle {
+            self.rest().leaves_at = Some(now + on);
+        }
+        self.client.connect(now);
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
+    fn duty_draws(&self, duty: usize) -> Draws {
+        self.draws.branch(DUTIES + duty as u64)
+    }
+
+    /// Does what is due.
+    fn work(&mut self, now: Instant, floor: &mut Floor) {
+        for place in 0..self.schedules.len() {
+            while self.schedules[place].1.due <= now {
+                let (duty, Schedule { due, .. }) = self.schedules[place];
+                self.publish(now, due, duty as usize, floor);
+                let draws = self.duty_draws(duty as usize);
+                if let Duty::Publish(publish) = &floor.plan.groups[usize::from(self.group)].does[duty as usize] {
+                    self.schedules[place].1.advance(publish, &draws, self.drift);
+                }
+            }
+        }
+        if self.rest.is_some() {
+            self.ask(now, floor);
+            self.answer(now, floor);
+            self.take_leave(now, floor);
+        }
+    }
+
+    /// Makes a message of a publishing duty, meant for the moment `due`.
+    fn publish(&mut self, now: Instant, due: Instant, duty: usize, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let Floor { plan, roster, ledger, tally, run, scratch, topic, .. } = floor;
+        let (plan, draws) = (&plan.groups[group], self.duty_draws(duty));
+        let (Duty::Publish(publish), Seat::Publish { stream }) = (&plan.does[duty], roster.duty(group, duty)) else {
+            return;
+        };
+        if publish.offline == Offline::Skip && !self.connected || !self.client.has_place() {
+            tally.groups[group].skipped += 1;
+            return;
+        }
+        let stream = stream + self.number;
+        let tag = Tag { run: *run, stream, sequence: ledger.number(stream), intended: micros(due) };
+        let names = Names { id: self.client.client_id(), number: self.number, group: &plan.name, ..Names::default() };
+        payload::write(scratch, publish, &tag, &names, &draws);
+        topic.clear();
+        publish.topic.fill_into(&names, topic);
+        let mut properties = PropertyBuf::new();
+        if let Some(expiry) = publish.expiry {
+            properties.push(Property::MessageExpiryInterval(expiry));
+        }
+        let message = Message {
+            dup: false,
+            qos: publish.qos,
+            retain: publish.retain,
+            topic,
+            packet_id: None,
+            properties: properties.view(),
+            payload: scratch,
+        };
+        let told = self.client.publish(now, &message);
+        self.book(now, publish.qos, &tag, told, tally);
+    }
+
+    /// Notes that a message was handed to the client, or was not.
+    fn book(&mut self, now: Instant, qos: QoS, tag: &Tag, told: Result<Token, Misuse>, tally: &mut Tally) {
+        let counts = &mut tally.groups[usize::from(self.group)];
+        match told {
+            Ok(token) => {
+                counts.published[qos as usize] += 1;
+                tally.series.at(now).published += 1;
+                if qos != QoS::AtMostOnce {
+                    let Tag { stream, sequence, .. } = *tag;
+                    self.pending.push_back(Pending { token, stream, sequence, qos, made: now });
+                }
+            }
+            Err(_) => counts.refused += 1,
+        }
+    }
+
+    /// Asks what is due.
+    fn ask(&mut self, now: Instant, floor: &mut Floor) {
+        let asks = self.rest().asks.clone();
+        for (place, (duty, due, target)) in asks.into_iter().enumerate() {
+            if due > now {
+                continue;
+            }
+            let group = usize::from(self.group);
+            let Duty::Ask { every: Some(every), .. } = floor.plan.groups[group].does[duty as usize] else { continue };
+            self.question(now, due, duty as usize, target, floor);
+            let next = due + every.mul_f64(self.drift);
+            let next = if next.elapsed() < floor.plan.lasts { next } else { Instant::FAR };
+            self.rest().asks[place] = (duty, next, target.wrapping_add(1));
+        }
+    }
+
+    /// Asks one question, of the target with this number or the one that follows from it. Whoever has no connection
+    /// does not ask.
+    fn question(&mut self, now: Instant, due: Instant, duty: usize, target: u32, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let Floor { plan, roster, ledger, tally, run, scratch, .. } = floor;
+        let Duty::Ask { topic, of, qos, within, size, .. } = &plan.groups[group].does[duty] else { return };
+        let Seat::Ask { stream, targets, .. } = roster.duty(group, duty) else { return };
+        if !self.connected || !self.client.has_place() {
+            tally.groups[group].skipped += 1;
+            return;
+        }
+        let target = target % targets;
+        let stream = stream + self.number * targets + target;
+        let tag = Tag { run: *run, stream, sequence: ledger.number(stream), intended: micros(due) };
+        let whom = of.map(|of| Own::new(&plan.groups[of], target));
+        let own = Own::new(&plan.groups[group], self.number);
+        let topic = topic.fill(&own.names(whom.as_ref().map_or("", Own::id)));
+        raw(scratch, &tag, *size);
+        let told = self.client.publish(now, &plain(&topic, *qos, scratch));
+        if told.is_ok() {
+            tally.groups[group].asked += 1;
+            self.rest().questions.push_back((stream, now + *within));
+        }
+        self.book(now, *qos, &tag, told, tally);
+    }
+
+    /// Gives the answers that are due.
+    fn answer(&mut self, now: Instant, floor: &mut Floor) {
+        while let Some((due, stream, topic, duty)) = {
+            let answers = &mut self.rest().answers;
+            answers.pop_front_if(|(due, ..)| *due <= now)
+        } {
+            let group = usize::from(self.group);
+            let Floor { plan, ledger, tally, run, scratch, .. } = &mut *floor;
+            let Duty::Answer { qos, size, .. } = &plan.groups[group].does[duty] else { continue };
+            if !self.client.has_place() {
+                tally.groups[group].skipped += 1;
+                continue;
+            }
+            let tag = Tag { run: *run, stream, sequence: ledger.number(stream), intended: micros(due) };
+            raw(scratch, &tag, *size);
+            let told = self.client.publish(now, &plain(&topic, *qos, scratch));
+            self.book(now, *qos, &tag, told, tally);
+        }
+    }
+
+    /// Goes, where its duty cycle says so.
+    fn take_leave(&mut self, now: Instant, floor: &mut Floor) {
+        if self.rest().leaves_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.rest().leaves_at = None;
+        let plan = &floor.plan;
+        // In the calm whoever is there stays, so that what is owed can come.
+        if let Some((_, off)) = plan.groups[usize::from(self.group)].duty_cycle
+            && now.elapsed() < plan.lasts
+        {
+            let until = now + off.mul_f64(self.drift);
+            self.leave(now, until, floor);
+        }
+    }
+
+    /// Hears what the client has to tell.
+    fn listen(&mut self, now: Instant, floor: &mut Floor) {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                Event::Connected(packet) => {
+                    if let Packet::ConnAck(connack) = packet.packet() {
+                        self.connected(now, connack.session_present, floor);
+                    }
+                }
+                Event::Subscribed(_, packet) => {
+                    if let Packet::SubAck(suback) = packet.packet() {
+                        self.subscribed = true;
+                        for (reader, reason) in self.readers(floor).into_iter().zip(suback.reasons.iter()) {
+                            if let Some(qos) = QoS::ALL.into_iter().find(|qos| *qos as u8 == reason as u8) {
+                                floor.ledger.open(reader, guarantee(qos), now);
+                            }
+                        }
+                    }
+                }
+                Event::Message(message) => self.read(now, &message.publish(), floor),
+                Event::Published(token, reason) => {
+                    if let Some(pending) = self.settled(token) {
+                        let counts = &mut floor.tally.groups[usize::from(self.group)];
+                        if reason.is_error() {
+                            counts.refused += 1;
+                        } else {
+                            counts.accepted[pending.qos as usize] += 1;
+                            floor.ledger.accept(pending.stream, pending.sequence, pending.made);
+                        }
+                    }
+                }
+                Event::Dropped(token, _) => {
+                    if self.settled(token).is_some() {
+                        floor.tally.groups[usize::from(self.group)].refused += 1;
+                    }
+                }
+                Event::Disconnected { why, .. } => self.disconnected(now, &why, floor),
+                Event::Unsubscribed(..) | Event::Reauthenticated => {}
+            }
+        }
+    }
+
+    /// Takes out of the list what the server has answered for.
+    fn settled(&mut self, token: Token) -> Option<Pending> {
+        let place = self.pending.iter().position(|pending| pending.token == token)?;
+        let pending = self.pending.remove(place);
+        if self.pending.is_empty() {
+            self.pending = VecDeque::new();
+        }
+        pending
+    }
+
+    /// A server has accepted it.
+    fn connected(&mut self, now: Instant, present: bool, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let plan = &floor.plan.groups[group];
+        let counts = &mut floor.tally.groups[group];
+        counts.connected += 1;
+        floor.tally.series.at(now).connected += 1;
+        self.connected = true;
+        if let Some(lost_at) = self.lost_at.take() {
+            counts.away.record(now - lost_at);
+            // Who notices late what was done to it still recovers from that.
+            let healed = floor.healed[group];
+            let notices = plan.patience + Duration::from_secs(plan.keep_alive.into());
+            if healed > Instant::ZERO && lost_at <= healed + notices && now > healed {
+                counts.recovery.record(now - healed);
+            }
+            let truth = self.session_must_be_there(now, plan, floor.forgot_at);
+            if plan.version != Version::V31 && truth.is_some_and(|truth| truth != present) {
+                counts.untrue_sessions += 1;
+            }
+            // A session that ended in time takes what was owed with it. One that was lost does not.
+            if !present && truth != Some(true) {
+                self.readers(floor).into_iter().for_each(|reader| floor.ledger.close(reader));
+            }
+        } else if present {
+            counts.untrue_sessions += 1;
+        }
+        let readers = self.readers(floor);
+        for &reader in &readers {
+            floor.ledger.connect(reader, now);
+        }
+        if !present || !self.subscribed {
+            self.subscribe(now, floor);
+        }
+        for duty in 0..floor.plan.groups[group].does.len() {
+            match &floor.plan.groups[group].does[duty] {
+                Duty::Publish(publish) if publish.pace == Pace::OnConnect && now.elapsed() < publish.until => {
+                    self.publish(now, now, duty, floor);
+                }
+                Duty::Ask { every: None, .. } if now.elapsed() < floor.plan.lasts => {
+                    self.question(now, now, duty, self.number, floor);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the server must have its session, must not, or either (`None`): it may have noticed the end of the last
+    /// connection at any time between the last word and one and a half keep alives after we did.
+    fn session_must_be_there(&self, now: Instant, plan: &Group, forgot_at: Instant) -> Option<bool> {
+        if forgot_at > self.heard_at {
+            return Some(false);
+        }
+        if plan.version != Version::V5 {
+            return Some(!plan.clean_start);
+        }
+        if plan.session_expiry == 0 {
+            return Some(false);
+        }
+        let expiry = Duration::from_secs(plan.session_expiry.into());
+        (now < self.heard_at + expiry).then_some(true)
+    }
+
+    fn subscribe(&mut self, now: Instant, floor: &Floor) {
+        self.subscribed = false;
+        let plan = &floor.plan.groups[usize::from(self.group)];
+        let own = Own::new(plan, self.number);
+        let mut list = SubscriptionBuf::new();
+        for duty in &plan.does {
+            let (filter, qos) = match duty {
+                Duty::Listen { filter, qos } | Duty::Answer { filter, qos, .. } => (filter.fill(&own.names("")), *qos),
+                Duty::Ask { answer, of, qos, .. } => {
+                    (answer.fill(&own.names(if of.is_some() { "+" } else { "" })), *qos)
+                }
+                Duty::Publish(_) => continue,
+            };
+            list = list.with(&filter, SubscriptionOptions::qos(qos));
+        }
+        if list.view().iter().next().is_some() {
+            // It fails only without a connection, and then the next one begins here again.
+            let _later = self.client.subscribe(now, list.view(), Properties::EMPTY);
+        }
+    }
+
+    /// Its readers, in the order in which it subscribes.
+    fn readers(&self, floor: &Floor) -> SmallVec<[u32; 4]> {
+        let group = usize::from(self.group);
+        let duties = 0..floor.plan.groups[group].does.len();
+        let reader = |duty| match floor.roster.duty(group, duty) {
+            Seat::Listen { reader } | Seat::Ask { reader, .. } | Seat::Answer { reader } => Some(reader + self.number),
+            Seat::Publish { .. } => None,
+        };
+        duties.filter_map(reader).collect()
+    }
+
+    /// A message has come.
+    fn read(&mut self, now: Instant, message: &Message<'_>, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let tag = Tag::find(message.payload).filter(|tag| tag.run == floor.run);
+        let Some(tag) = tag else {
+            floor.tally.groups[group].foreign += 1;
+            return;
+        };
+        let mut readers = self.readers(floor).into_iter();
+        let reader = readers.find(|&reader| floor.ledger.arrived(reader, tag.stream).is_some());
+        // Who does not read the stream at all is booked as such by any of its numbers.
+        let Some(reader) = reader.or_else(|| self.readers(floor).first().copied()) else { return };
+        if floor.ledger.arrive(reader, tag.stream, tag.sequence, now) != Arrival::First {
+            return;
+        }
+        let (origin, place) = floor.roster.origin(tag.stream);
+        if let Origin::Duty(from, duty) = origin
+            && let Duty::Publish(publish) = &floor.plan.groups[from].does[duty]
+        {
+            let took = Duration::from_micros(micros(now).saturating_sub(tag.intended));
+            floor.tally.arrived(now, from, publish.qos, floor.phase, took);
+        }
+        if let Some(stream) = floor.roster.answer(reader, tag.stream) {
+            self.will_answer(now, reader, stream, message.topic, floor);
+        }
+        if origin == Origin::Answers
+            && let Some(rest) = &mut self.rest
+        {
+            let question = floor.roster.question(place);
+            let asked = rest.questions.iter().position(|(stream, _)| *stream == question);
+            if let Some((_, until)) = asked.and_then(|asked| rest.questions.remove(asked)) {
+                floor.tally.groups[group].answered += u64::from(now <= until);
+            }
+        }
+    }
+
+    /// Puts the answer to a question that came on `topic` down for when it has thought.
+    fn will_answer(&mut self, now: Instant, reader: u32, stream: u32, topic: &str, floor: &Floor) {
+        let group = usize::from(self.group);
+        let own = Own::new(&floor.plan.groups[group], self.number);
+        for (place, duty) in floor.plan.groups[group].does.iter().enumerate() {
+            let Duty::Answer { filter, topic: answer, after, .. } = duty else { continue };
+            if floor.roster.duty(group, place) == (Seat::Answer { reader: reader - self.number }) {
+                let found =
+                    matched(&filter.fill(&own.names("")), topic).into_iter().map(str::to_owned).collect::<Vec<_>>();
+                let levels: Vec<_> = found.iter().map(String::as_str).collect();
+                let answer = answer.fill(&Names { matched: &levels, ..own.names("") });
+                self.rest().answers.push_back((now + *after, stream, answer.into(), place));
+            }
+        }
+    }
+
+    /// The connection is gone, or an attempt at one has failed.
+    fn disconnected(&mut self, now: Instant, why: &Why, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let counts = &mut floor.tally.groups[group];
+        if !self.connected {
+            counts.failed += u64::from(*why != Why::Asked);
+            return;
+        }
+        self.connected = false;
+        self.lost_at = Some(now);
+        counts.lost += u64::from(*why != Why::Asked);
+        floor.tally.series.at(now).connected -= 1;
+        let plan = &floor.plan.groups[group];
+        let ends = if plan.version == Version::V5 { plan.session_expiry == 0 } else { plan.clean_start };
+        for reader in self.readers(floor) {
+            floor.ledger.disconnect(reader);
+            if ends {
+                floor.ledger.close(reader);
+            }
+        }
+        self.settle_will(now, why, floor);
+    }
+
+    /// Writes the will that the next CONNECT hands over: each has its own number.
+    fn write_will(&mut self, now: Instant, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let Some(plan) = &floor.plan.groups[group].will else { return };
+        let (true, Some(stream)) = (self.draws.at(WILL) < plan.share, floor.roster.will(group, self.number)) else {
+            return;
+        };
+        let own = Own::new(&floor.plan.groups[group], self.number);
+        let tag = Tag { run: floor.run, stream, sequence: floor.ledger.number(stream), intended: micros(now) };
+        let mut properties = PropertyBuf::new();
+        if plan.delay > 0 {
+            properties.push(Property::WillDelayInterval(plan.delay));
+        }
+        self.client.leave_will(Will {
+            topic: plan.topic.fill(&own.names("")).into(),
+            payload: payload::says(&plan.payload, &tag).into_bytes().into(),
+            qos: plan.qos,
+            retain: plan.retain,
+            properties,
+        });
+        self.rest().will = Some(tag.sequence);
+    }
+
+    /// Books what must become of the will of the connection that has just ended.
+    fn settle_will(&mut self, now: Instant, why: &Why, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let stream = floor.roster.will(group, self.number);
+        let (Some(stream), Some(will)) = (stream, self.rest.as_mut().and_then(|rest| rest.will.take())) else { return };
+        match why {
+            Why::Asked => floor.ledger.forbid(stream, will, now),
+            // It may be published from the last word on, so only who subscribed before that is owed it.
+            _ if floor.plan.groups[group].will.as_ref().is_some_and(|will| will.delay == 0) => {
+                floor.ledger.accept(stream, will, self.heard_at);
+            }
+            // With a delay, a return in time prevents it.
+            _ => {}
+        }
+    }
+}
+
+/// When a device is first switched on.
+fn start(group: &Group, number: u32, draws: &Draws) -> Instant {
+    let moment = match group.starts {
+        Starts::Ramp(span) => span.mul_f64(draws.at(START)),
+        Starts::At(moment) => moment,
+        // What independent arrivals look like once their number is known: evenly drawn moments.
+        Starts::Arrivals(rate) => Duration::from_secs_f64(f64::from(group.count) / rate * draws.at(START)),
+    };
+    // A nanosecond is nothing, and zero means that it is on.
+    Instant::ZERO + moment + Duration::from_nanos(1 + u64::from(number % 2))
+}
+
+const fn micros(now: Instant) -> u64 {
+    now.as_nanos() / 1000
+}
+
+/// A payload of `size` bytes that is only its tag.
+fn raw(out: &mut Vec<u8>, tag: &Tag, size: u32) {
+    out.clear();
+    out.extend_from_slice(&tag.bytes());
+    out.resize(out.len().max(size as usize), 0);
+}
+
+fn plain<'a>(topic: &'a str, qos: QoS, payload: &'a [u8]) -> Message<'a> {
+    Message { dup: false, qos, retain: false, topic, packet_id: None, properties: Properties::EMPTY, payload }
+}

@@ -1,0 +1,158 @@
+//! The line of one device: its link, and the connections over it, with the bytes that are on their way.
+//!
+//! A device may have several connections: the one it uses, and others that it gave up and the server has not missed yet.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use harness::link::{Arrival, End, Link, Reading, Stream};
+use harness::node::{Close, ConnId, Shared, Ticket};
+use harness::time::Instant;
+
+/// A link and its connections.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) link: Link,
+    /// By the device's number of the connection. A place is free once both ends are done with it.
+    pub(super) strands: Vec<Option<Box<Strand>>>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Strand {
+    stream: Stream,
+    /// Bytes on their way, by the end that sent them.
+    bytes: [VecDeque<u8>; 2],
+    /// How much room each end believes there is.
+    room: [usize; 2],
+    /// What the device asked for it with; `None` once it was answered.
+    pub(super) ticket: Option<Ticket>,
+    /// The server's number, while it has one.
+    pub(super) server: Option<ConnId>,
+    /// Whether the device uses it.
+    pub(super) device: bool,
+}
+
+impl Line {
+    pub(super) const fn new(link: Link) -> Self {
+        Self { link, strands: Vec::new() }
+    }
+
+    /// Begins a connection for the device.
+    pub(super) fn open(&mut self, now: Instant, ticket: Ticket, reading: Reading) {
+        let mut stream = Stream::open(now, &mut self.link);
+        if reading != Reading::Prompt {
+            stream.read(now, &mut self.link, End::Device, reading);
+        }
+        let strand = Strand {
+            stream,
+            bytes: Default::default(),
+            room: [0; 2],
+            ticket: Some(ticket),
+            server: None,
+            device: true,
+        };
+        let free = self.strands.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.strands.push(None);
+            self.strands.len() - 1
+        });
+        self.strands[free] = Some(Box::new(strand));
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.strands.iter().flatten().filter_map(|strand| strand.stream.deadline()).min()
+    }
+
+    /// The next thing that reached an end of any connection, and of which.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<(usize, Arrival)> {
+        let Self { link, strands } = self;
+        let mut due = strands.iter_mut().enumerate().filter_map(|(place, strand)| Some((place, strand.as_mut()?)));
+        due.find_map(|(place, strand)| strand.stream.poll(now, link).map(|arrival| (place, arrival)))
+    }
+
+    /// One end says something.
+    pub(super) fn send(&mut self, now: Instant, place: usize, end: End, head: &[u8], tail: Option<&Shared>) {
+        let Self { link, strands } = self;
+        let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
+        let tail = tail.map_or(&[][..], Shared::as_slice);
+        let length = head.len() + tail.len();
+        if length > 0 {
+            strand.bytes[end as usize].extend(head);
+            strand.bytes[end as usize].extend(tail);
+            strand.room[end as usize] = strand.room[end as usize].saturating_sub(length);
+            strand.stream.send(now, link, end, length as u64);
+        }
+    }
+
+    /// One end closes.
+    pub(super) fn close(&mut self, now: Instant, place: usize, end: End, how: Close) {
+        let Self { link, strands } = self;
+        let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
+        match how {
+            Close::Gracefully | Close::HalfWay => strand.stream.finish(now, link, end),
+            Close::Abruptly => strand.stream.abort(now, link, end),
+            Close::Silently => strand.stream.vanish(now, link, end),
+        }
+    }
+
+    /// How one end reads from now on.
+    pub(super) fn read(&mut self, now: Instant, place: usize, end: End, reading: Reading) {
+        let Self { link, strands } = self;
+        if let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) {
+            strand.stream.read(now, link, end, reading);
+        }
+    }
+
+    /// Does something to every connection and to the link.
+    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Stream, &mut Link)) {
+        let Self { link, strands } = self;
+        strands.iter_mut().flatten().for_each(|strand| act(&mut strand.stream, link));
+    }
+
+    /// The connection at a place.
+    pub(super) fn strand(&mut self, place: usize) -> Option<&mut Strand> {
+        self.strands.get_mut(place).and_then(|strand| strand.as_deref_mut())
+    }
+
+    /// Lets go of the connections of which nobody will hear any more.
+    pub(super) fn tidy(&mut self) {
+        for strand in &mut self.strands {
+            if strand
+                .as_ref()
+                .is_some_and(|strand| !strand.device && strand.server.is_none() && strand.stream.is_over())
+            {
+                *strand = None;
+            }
+        }
+    }
+}
+
+impl Strand {
+    /// Takes the bytes that `end` is given now.
+    pub(super) fn take(&mut self, end: End, count: u64) -> Vec<u8> {
+        let bytes = &mut self.bytes[end.peer() as usize];
+        let taken = bytes.drain(..(count as usize).min(bytes.len())).collect();
+        if bytes.is_empty() {
+            *bytes = VecDeque::new();
+        }
+        taken
+    }
+
+    /// The room that `end` has now, which it is told.
+    pub(super) fn tell_room(&mut self, end: End) -> usize {
+        self.room[end as usize] = self.stream.room(end) as usize;
+        self.room[end as usize]
+    }
+
+    /// Whether `end` believes in little room and has much again.
+    pub(super) fn has_room_again(&self, end: End) -> bool {
+        const HALF: usize = 32 * 1024;
+        self.room[end as usize] < HALF && self.stream.room(end) as usize >= HALF
+    }
+}
+
+/// How a slow reader reads: so many bytes in a second, ten times a second.
+pub(super) fn paced(bytes: u32) -> Reading {
+    Reading::Paced(bytes.div_ceil(10), Duration::from_millis(100))
+}

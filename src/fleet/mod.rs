@@ -1,0 +1,13 @@
+//! The fleet: devices with habits on bad links, and proof of what became of their messages.
+
+pub mod device;
+mod line;
+pub mod pace;
+mod payload;
+pub mod report;
+pub mod roster;
+pub mod run;
+pub mod simulation;
+pub mod tag;
+pub mod tally;
+pub mod verdict;

@@ -1,0 +1,100 @@
+//! A scenario from its plan to what became of it.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use harness::ledger::Balance;
+use harness::rng::Rng;
+use harness::time::Instant;
+
+use super::device::Floor;
+use super::report::Report;
+use super::simulation::Simulation;
+use super::tally::Tally;
+use crate::broker::behaviour::Behaviour;
+use crate::broker::{Broker, Settings};
+use crate::client::{Options, Reconnect};
+use crate::scenario::plan::{Group, Plan};
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Every message accounted for.
+    pub balance: Balance,
+    /// What was counted and timed.
+    pub tally: Tally,
+    /// How many devices were connected in the end.
+    pub connected: u32,
+}
+
+/// What the clients of a group have in common.
+pub fn options(group: &Group) -> Arc<Options> {
+    Arc::new(Options {
+        version: group.version,
+        clean_start: group.clean_start,
+        session_expiry: group.session_expiry,
+        keep_alive: group.keep_alive,
+        patience: group.patience,
+        reconnect: Some(Reconnect {
+            first: group.reconnect.first,
+            max: group.reconnect.max,
+            stable: group.reconnect.stable,
+        }),
+        queue: group.queue as usize,
+        send_maximum: NonZeroU16::new(20).unwrap_or(NonZeroU16::MAX),
+        ..Options::default()
+    })
+}
+
+/// Plays a plan in virtual time against the reference broker, and reports.
+///
+/// # Errors
+/// In words, where the plan is too large, or no CONNECT could say what it asks for.
+pub fn play(plan: Plan) -> Result<Report, String> {
+    let seed = plan.seed;
+    let end = Instant::ZERO + plan.lasts + plan.calm;
+    let options: Vec<_> = plan.groups.iter().map(options).collect();
+    let names: Vec<_> = plan.groups.iter().map(|group| group.name.clone()).collect();
+    let floor = Floor::new(plan, seed as u16)?;
+    let settings = || Settings { behaviour: Behaviour::default(), anonymous: true, ..Settings::default() };
+    let start = || -> Box<dyn harness::node::Node> { Box::new(Broker::new(settings(), Rng::stream(seed, "broker"))) };
+    let mut simulation = Simulation::new(floor, &options, Box::new(start))
+        .map_err(|(group, why)| format!("group `{}`: {why}", names[group]))?;
+    simulation.play_until(end);
+    let connected = simulation.connected();
+    let Floor { plan, roster, ledger, tally, .. } = simulation.into_floor();
+    Ok(Report::new(&plan, &roster, &Outcome { balance: ledger.settle(end), tally, connected }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::scenario;
+    use harness::link::Profile;
+
+    fn plan(text: &str) -> Plan {
+        let profiles = [("lte-m", Profile::constant(Duration::from_millis(120)))];
+        scenario::check(text, &profiles).expect("a legal scenario")
+    }
+
+    #[test]
+    fn the_lifts_lose_nothing() {
+        let text = include_str!("../../scenarios/cell-outage.ron").replace("count: 400", "count: 40");
+        let report = play(plan(&text)).expect("a small scenario");
+        assert!(report.is_met(), "{}", report.text());
+        assert_eq!(report.series.iter().map(|point| point.connected).min(), Some(2), "{}", report.text());
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_report_and_another_another() {
+        let text = include_str!("../../scenarios/cell-outage.ron").replace("count: 400", "count: 5");
+        let json = |seed| {
+            let plan = Plan { seed, ..plan(&text) };
+            serde_json::to_string(&play(plan).expect("a small scenario")).expect("a report")
+        };
+        assert_eq!(json(1), json(1));
+        assert_ne!(json(1), json(2));
+    }
+}

@@ -1,0 +1,511 @@
+//! The fleet in virtual time: all devices, their links and the server in one thread, the same for the same seed.
+//!
+//! A wheel holds one entry for each device, when it or its line has something to do, and one for the server. Bytes cross a
+//! line as its streams release them, so a device meets what TCP makes of the weather, and not the weather itself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::link::{Arrived, End, Link, Outages, Reading, Way};
+use harness::node::{Close, Closed, ConnId, Input, Node, Output, Peer, Ticket, Via};
+use harness::rng::Draws;
+use harness::time::Instant;
+use harness::wheel::Wheel;
+
+use super::device::{Device, Floor};
+use super::line::{Line, paced};
+use crate::client::{Misuse, Options};
+use crate::scenario::plan::{Fault, Happening};
+use crate::scenario::schema::{self, Keeps, Phase};
+
+/// Starts the server.
+pub type Start<'a> = Box<dyn Fn() -> Box<dyn Node> + 'a>;
+
+/// A run in virtual time.
+pub struct Simulation<'a> {
+    /// What the devices stand on.
+    pub floor: Floor,
+    devices: Vec<Device>,
+    lines: Vec<Line>,
+    /// For which moment each device stands in the wheel.
+    due: Vec<Instant>,
+    wheel: Wheel<Due>,
+    now: Instant,
+    start: Start<'a>,
+    server: Option<Box<dyn Node>>,
+    server_due: Instant,
+    /// By the server's number of a connection: device and place on its line.
+    seats: Vec<Option<(u32, u32)>>,
+    free: Vec<u32>,
+    /// What the server is to be told at this moment.
+    inbox: VecDeque<Told>,
+    /// What was done to devices and ends by itself.
+    draws: Draws,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Device(u32),
+    Server,
+    /// This place of the timeline begins, or ends.
+    Begins(u32),
+    Ends(u32),
+    /// The server is back.
+    Returns,
+    Calm,
+}
+
+enum Told {
+    Closed(ConnId, Closed),
+    Answer(Ticket, Vec<u8>),
+    Wake,
+}
+
+impl<'a> Simulation<'a> {
+    /// All devices switched off, and a server that was started. `options` are those of each group.
+    ///
+    /// # Errors
+    /// Where no CONNECT could say what the plan asks for: the group and why.
+    pub fn new(floor: Floor, options: &[Arc<Options>], start: Start<'a>) -> Result<Self, (usize, Misuse)> {
+        let seed = floor.plan.seed;
+        let fleet = Draws::stream(seed, "fleet");
+        let mut simulation = Self {
+            devices: Vec::with_capacity(floor.plan.devices() as usize),
+            lines: Vec::with_capacity(floor.plan.devices() as usize),
+            due: Vec::new(),
+            wheel: Wheel::default(),
+            now: Instant::ZERO,
+            server: Some(start()),
+            start,
+            server_due: Instant::FAR,
+            seats: Vec::new(),
+            free: Vec::new(),
+            inbox: VecDeque::new(),
+            draws: Draws::stream(seed, "timeline"),
+            floor,
+        };
+        for (group, options) in options.iter().enumerate() {
+            let plan = &simulation.floor.plan.groups[group];
+            let (profile, share) = (Arc::new(plan.link.clone()), plan.share_outages);
+            let mut outages = None;
+            let end = Instant::ZERO + simulation.floor.plan.lasts;
+            for number in 0..plan.count {
+                let name = format!("{}-{number}", simulation.floor.plan.groups[group].name);
+                let mut link = Link::new(Arc::clone(&profile), seed, &name);
+                if share > 1 {
+                    if number % share == 0 {
+                        outages = profile.outages.as_ref().map(|spells| Outages::drawn(spells, seed, &name, end));
+                    }
+                    if let Some(outages) = &outages {
+                        link = link.sharing(Arc::clone(outages));
+                    }
+                }
+                let device =
+                    Device::new(&simulation.floor, group, number, options, &fleet).map_err(|why| (group, why))?;
+                simulation.devices.push(device);
+                simulation.lines.push(Line::new(link));
+            }
+        }
+        simulation.due = vec![Instant::FAR; simulation.devices.len()];
+        for device in 0..simulation.devices.len() as u32 {
+            simulation.plan(device);
+        }
+        for (place, moment) in simulation.floor.plan.timeline.iter().enumerate() {
+            simulation.wheel.push(Instant::ZERO + moment.at, Due::Begins(place as u32));
+        }
+        simulation.wheel.push(Instant::ZERO + simulation.floor.plan.lasts, Due::Calm);
+        Ok(simulation)
+    }
+
+    /// The present moment.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many devices are connected.
+    pub fn connected(&self) -> u32 {
+        self.devices.iter().filter(|device| device.is_connected()).count() as u32
+    }
+
+    /// Ends the run and keeps its books.
+    pub fn into_floor(self) -> Floor {
+        self.floor
+    }
+
+    /// Plays up to `moment`.
+    pub fn play_until(&mut self, moment: Instant) {
+        while let Some((at, due)) = self.wheel.pop_until(moment) {
+            self.now = at;
+            match due {
+                Due::Device(device) => {
+                    if self.due[device as usize] == at {
+                        self.due[device as usize] = Instant::FAR;
+                        self.attend(device);
+                    }
+                }
+                Due::Server => {
+                    if self.server_due == at {
+                        self.server_due = Instant::FAR;
+                        self.inbox.push_back(Told::Wake);
+                        self.serve();
+                    }
+                }
+                Due::Begins(place) => self.begin(place),
+                Due::Ends(place) => self.end(place),
+                Due::Returns => {
+                    self.server = Some((self.start)());
+                    self.serve();
+                }
+                Due::Calm => self.calm(),
+            }
+        }
+        self.now = self.now.max(moment);
+    }
+
+    /// Puts a device into the wheel for its next moment, unless it stands there already.
+    fn plan(&mut self, device: u32) {
+        let place = device as usize;
+        let deadline = self.devices[place].deadline().into_iter().chain(self.lines[place].deadline()).min();
+        let Some(at) = deadline.map(|at| at.max(self.now)) else { return };
+        if at < self.due[place] {
+            self.due[place] = at;
+            self.wheel.push(at, Due::Device(device));
+        }
+    }
+
+    /// A device or its line has something to do.
+    fn attend(&mut self, device: u32) {
+        let place = device as usize;
+        while let Some((strand, arrival)) = self.lines[place].poll(self.now) {
+            match arrival.end {
+                End::Device => self.reach_device(device, strand, arrival.what),
+                End::Server => self.reach_server(device, strand, arrival.what),
+            }
+        }
+        if self.devices[place].deadline().is_some_and(|at| at <= self.now) {
+            self.devices[place].handle(self.now, Input::Wake, &mut self.floor);
+            self.carry_out(device);
+        }
+        self.serve();
+        self.look_for_room(device);
+        self.lines[place].tidy();
+        self.plan(device);
+    }
+
+    /// Something reached the device.
+    fn reach_device(&mut self, device: u32, place: usize, what: Arrived) {
+        let Some(strand) = self.lines[device as usize].strand(place) else { return };
+        if !strand.device {
+            // Nobody listens: what comes is thrown away.
+            if let Arrived::Bytes(count) = what {
+                strand.take(End::Device, count);
+            }
+            return;
+        }
+        let conn = ConnId(place as u32);
+        let (now, floor) = (self.now, &mut self.floor);
+        let device_core = &mut self.devices[device as usize];
+        match what {
+            Arrived::Opened => {
+                let Some(ticket) = strand.ticket.take() else { return };
+                let room = strand.tell_room(End::Device);
+                let (via, peer) = (Via::Ticket(ticket), Peer::default());
+                device_core.handle(now, Input::Opened { conn, via, peer, room }, floor);
+            }
+            Arrived::Bytes(count) => {
+                let bytes = strand.take(End::Device, count);
+                device_core.handle(now, Input::Bytes { conn, bytes: &bytes }, floor);
+            }
+            Arrived::Closed(how) => {
+                strand.device = false;
+                match strand.ticket.take() {
+                    Some(ticket) => {
+                        device_core.handle(now, Input::Refused { ticket, why: "no answer" }, floor);
+                    }
+                    None => device_core.handle(now, Input::Closed { conn, how }, floor),
+                }
+                if how == Closed::Finished {
+                    self.lines[device as usize].close(now, place, End::Device, Close::Gracefully);
+                }
+            }
+        }
+        self.carry_out(device);
+    }
+
+    /// Something reached the server.
+    fn reach_server(&mut self, device: u32, place: usize, what: Arrived) {
+        let now = self.now;
+        let line = &mut self.lines[device as usize];
+        let Some(strand) = line.strand(place) else { return };
+        let Some(server) = &mut self.server else {
+            // Nobody is at home: the operating system refuses.
+            if what == Arrived::Opened {
+                line.close(now, place, End::Server, Close::Abruptly);
+            }
+            return;
+        };
+        match what {
+            Arrived::Opened => {
+                let number = self.free.pop().unwrap_or_else(|| {
+                    self.seats.push(None);
+                    self.seats.len() as u32 - 1
+                });
+                self.seats[number as usize] = Some((device, place as u32));
+                let conn = ConnId(number);
+                strand.server = Some(conn);
+                let room = strand.tell_room(End::Server);
+                server.handle(now, Input::Opened { conn, via: Via::Listener(0), peer: Peer::default(), room });
+            }
+            Arrived::Bytes(count) => {
+                let bytes = strand.take(End::Server, count);
+                if let Some(conn) = strand.server {
+                    server.handle(now, Input::Bytes { conn, bytes: &bytes });
+                }
+            }
+            Arrived::Closed(how) => {
+                if let Some(conn) = strand.server.take() {
+                    self.inbox.push_back(Told::Closed(conn, how));
+                }
+                if how == Closed::Finished {
+                    line.close(now, place, End::Server, Close::Gracefully);
+                }
+            }
+        }
+        self.serve();
+    }
+
+    /// Does what a device wants done.
+    fn carry_out(&mut self, device: u32) {
+        let now = self.now;
+        let slow = {
+            let (group, _) = self.floor.roster.seat(device);
+            self.floor.plan.groups[group].reads.map_or(Reading::Prompt, paced)
+        };
+        let line = &mut self.lines[device as usize];
+        let mut closed = None;
+        while let Some(output) = self.devices[device as usize].poll() {
+            match output {
+                Output::Open { ticket } => line.open(now, ticket, slow),
+                Output::Send { conn, head, tail } => line.send(now, conn.0 as usize, End::Device, head, tail),
+                Output::Pause { conn, paused } => {
+                    line.read(now, conn.0 as usize, End::Device, if paused { Reading::Stopped } else { slow });
+                }
+                Output::Close { conn, how } => {
+                    line.close(now, conn.0 as usize, End::Device, how);
+                    if let Some(strand) = line.strand(conn.0 as usize) {
+                        strand.device = false;
+                        closed = Some(conn);
+                    }
+                }
+                Output::Ask { .. } | Output::Note { .. } => {}
+            }
+        }
+        if let Some(conn) = closed {
+            let how = Closed::Here;
+            self.devices[device as usize].handle(now, Input::Closed { conn, how }, &mut self.floor);
+            self.carry_out(device);
+        }
+    }
+
+    /// Tells the server what it is to be told, and does what it wants done, until neither is left.
+    fn serve(&mut self) {
+        let now = self.now;
+        loop {
+            let Some(server) = &mut self.server else {
+                self.inbox.clear();
+                return;
+            };
+            while let Some(output) = server.poll() {
+                match output {
+                    Output::Send { conn, head, tail } => {
+                        if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
+                            self.lines[device as usize].send(now, place as usize, End::Server, head, tail);
+                            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+                        }
+                    }
+                    Output::Pause { conn, paused } => {
+                        if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
+                            let reading = if paused { Reading::Stopped } else { Reading::Prompt };
+                            self.lines[device as usize].read(now, place as usize, End::Server, reading);
+                            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+                        }
+                    }
+                    Output::Close { conn, how } => {
+                        if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
+                            let line = &mut self.lines[device as usize];
+                            line.close(now, place as usize, End::Server, how);
+                            if let Some(strand) = line.strand(place as usize) {
+                                strand.server = None;
+                            }
+                            self.inbox.push_back(Told::Closed(conn, Closed::Here));
+                            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+                        }
+                    }
+                    Output::Ask { ticket, work } => self.inbox.push_back(Told::Answer(ticket, work())),
+                    Output::Open { .. } | Output::Note { .. } => {}
+                }
+            }
+            let Some(told) = self.inbox.pop_front() else { break };
+            match told {
+                Told::Closed(conn, how) => {
+                    if self.seats[conn.0 as usize].take().is_some() {
+                        self.free.push(conn.0);
+                        server.handle(now, Input::Closed { conn, how });
+                    }
+                }
+                Told::Answer(ticket, bytes) => server.handle(now, Input::Answer { ticket, bytes: &bytes }),
+                Told::Wake => server.handle(now, Input::Wake),
+            }
+        }
+        if let Some(at) = self.server.as_ref().and_then(|server| server.deadline()).map(|at| at.max(now))
+            && at < self.server_due
+        {
+            self.server_due = at;
+            self.wheel.push(at, Due::Server);
+        }
+    }
+
+    /// Tells both ends of the connections of a device of room that they have again.
+    fn look_for_room(&mut self, device: u32) {
+        for place in 0..self.lines[device as usize].strands.len() {
+            let Some(strand) = self.lines[device as usize].strand(place) else { continue };
+            if let Some(conn) = strand.server
+                && strand.has_room_again(End::Server)
+            {
+                let room = strand.tell_room(End::Server);
+                if let Some(server) = &mut self.server {
+                    server.handle(self.now, Input::Writable { conn, room });
+                    self.serve();
+                }
+            }
+            let Some(strand) = self.lines[device as usize].strand(place) else { continue };
+            if strand.device && strand.ticket.is_none() && strand.has_room_again(End::Device) {
+                let room = strand.tell_room(End::Device);
+                let conn = ConnId(place as u32);
+                self.devices[device as usize].handle(self.now, Input::Writable { conn, room }, &mut self.floor);
+                self.carry_out(device);
+            }
+        }
+    }
+
+    /// The devices of a group that something at this place of the timeline happens to.
+    fn chosen(&self, place: u32, group: usize, share: f64) -> Vec<u32> {
+        let draws = self.draws.branch(u64::from(place));
+        self.floor.roster.devices(group).filter(|&device| draws.at(u64::from(device)) < share).collect()
+    }
+
+    /// Something of the timeline begins.
+    fn begin(&mut self, place: u32) {
+        let now = self.now;
+        let what = self.floor.plan.timeline[place as usize].what.clone();
+        let ends = match &what {
+            Happening::Link { lasts, .. } => *lasts,
+            _ => None,
+        };
+        match what {
+            Happening::Link { group, share, fault, .. } => {
+                for device in self.chosen(place, group, share) {
+                    let line = &mut self.lines[device as usize];
+                    match fault {
+                        Fault::Cut(only) => cut(&mut line.link, only, true),
+                        Fault::Reset => line.each(|stream, link| stream.reset(now, link)),
+                        Fault::Dribble => line.each(|stream, link| {
+                            let crumbs = Reading::Paced(1, Duration::from_millis(10));
+                            stream.read(now, link, End::Device, crumbs);
+                            stream.read(now, link, End::Server, crumbs);
+                        }),
+                    }
+                    self.attend(device);
+                }
+            }
+            Happening::Heal(group) => self.heal(self.chosen(place, group, 1.0)),
+            Happening::Leave { group, share, lasts } => {
+                let until = lasts.map_or(Instant::FAR, |lasts| now + lasts);
+                for device in self.chosen(place, group, share) {
+                    self.devices[device as usize].leave(now, until, &mut self.floor);
+                    self.carry_out(device);
+                    self.attend(device);
+                }
+            }
+            Happening::Restart { keeps, lasts } => self.restart(keeps, lasts),
+        }
+        if let Some(lasts) = ends {
+            self.wheel.push(now + lasts, Due::Ends(place));
+        }
+    }
+
+    /// Something of the timeline ends by itself.
+    fn end(&mut self, place: u32) {
+        if let Happening::Link { group, share, .. } = self.floor.plan.timeline[place as usize].what {
+            self.heal(self.chosen(place, group, share));
+        }
+    }
+
+    fn heal(&mut self, devices: Vec<u32>) {
+        let now = self.now;
+        for device in devices {
+            let (group, _) = self.floor.roster.seat(device);
+            self.floor.healed[group] = now;
+            let line = &mut self.lines[device as usize];
+            cut(&mut line.link, None, false);
+            line.each(|stream, link| {
+                stream.read(now, link, End::Device, Reading::Prompt);
+                stream.read(now, link, End::Server, Reading::Prompt);
+            });
+            self.attend(device);
+        }
+    }
+
+    /// The server goes, and comes back.
+    fn restart(&mut self, keeps: Keeps, lasts: Duration) {
+        let now = self.now;
+        // The operating system ends its connections.
+        let seats: Vec<_> = self.seats.iter().flatten().copied().collect();
+        for (device, place) in seats {
+            self.lines[device as usize].close(now, place as usize, End::Server, Close::Abruptly);
+            if let Some(conn) =
+                self.lines[device as usize].strand(place as usize).and_then(|strand| strand.server.take())
+            {
+                self.inbox.push_back(Told::Closed(conn, Closed::Reset));
+            }
+            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+        }
+        match keeps {
+            Keeps::State => self.serve(),
+            Keeps::Nothing => {
+                self.inbox.clear();
+                self.server = None;
+                self.seats.clear();
+                self.free.clear();
+                self.floor.forget(now);
+                self.wheel.push(now + lasts, Due::Returns);
+            }
+        }
+    }
+
+    /// The calm begins: all is healed.
+    fn calm(&mut self) {
+        self.floor.phase = Phase::Calm;
+        self.heal((0..self.devices.len() as u32).collect());
+    }
+}
+
+fn cut(link: &mut Link, only: Option<schema::Way>, cut: bool) {
+    if only != Some(schema::Way::Down) {
+        link.cut(Way::Up, cut);
+    }
+    if only != Some(schema::Way::Up) {
+        link.cut(Way::Down, cut);
+    }
+}
+
+/// Puts a device into the wheel because its line has something new to carry.
+fn schedule(wheel: &mut Wheel<Due>, due: &mut [Instant], lines: &[Line], device: u32, now: Instant) {
+    let Some(at) = lines[device as usize].deadline().map(|at| at.max(now)) else { return };
+    if at < due[device as usize] {
+        due[device as usize] = at;
+        wheel.push(at, Due::Device(device));
+    }
+}

@@ -1,0 +1,268 @@
+//! What was expected, and what was found.
+
+use harness::ledger::{Account, Balance, Entry};
+use harness::link::Span;
+use harness::metrics::{Merge, Spans};
+use serde::Serialize;
+
+use super::roster::guarantee;
+use super::run::Outcome;
+use crate::packet::QoS;
+use crate::scenario::plan::{Expectation, Plan};
+use crate::scenario::schema::Phase;
+
+/// An expectation, judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// What was expected, as a sentence.
+    pub expected: String,
+    /// Whether it was met.
+    pub met: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// Judges each expectation of `plan` by what became of it.
+pub fn judge(plan: &Plan, outcome: &Outcome) -> Vec<Judgement> {
+    plan.expect.iter().map(|expectation| Judge { plan, outcome }.judge(expectation)).collect()
+}
+
+struct Judge<'a> {
+    plan: &'a Plan,
+    outcome: &'a Outcome,
+}
+
+impl Judge<'_> {
+    fn judge(&self, expectation: &Expectation) -> Judgement {
+        match *expectation {
+            Expectation::NoLoss(qos, group) => {
+                let account = self.messages(qos, group);
+                let expected = format!("nothing owed is missing{}", self.of(qos, group));
+                let found = format!("{} of {} owed messages are missing", account.lost, account.owed);
+                Judgement { expected, met: account.lost == 0, found }
+            }
+            Expectation::NoDuplicates(qos, group) => {
+                // At least once, a repeat is no breach.
+                let asked = qos.map_or(vec![QoS::AtMostOnce, QoS::ExactlyOnce], |qos| vec![qos]);
+                let repeated: u64 = asked.iter().map(|&qos| self.messages(Some(qos), group).repeated).sum();
+                let expected = format!("nothing comes twice{}", self.of(qos, group));
+                Judgement { expected, met: repeated == 0, found: format!("{repeated} messages came again") }
+            }
+            Expectation::InOrder => {
+                let account = self.messages(None, None);
+                let found = format!("{} of {} messages came behind a later one", account.reordered, account.arrived);
+                Judgement { expected: "messages keep their order".to_owned(), met: account.reordered == 0, found }
+            }
+            Expectation::WillsExact => {
+                let account = self.sum(|entry| usize::from(entry.from) >= self.plan.groups.len());
+                let met = account.lost == 0 && account.forbidden == 0 && account.invented == 0;
+                let found = format!(
+                    "{} wills came; {} that were due are missing, {} came that must not",
+                    account.arrived,
+                    account.lost,
+                    account.forbidden + account.invented
+                );
+                Judgement { expected: "each will that is due comes, and no other".to_owned(), met, found }
+            }
+            Expectation::SessionsTrue => {
+                let untrue: u64 = self.outcome.tally.groups.iter().map(|group| group.untrue_sessions).sum();
+                let expected = "the server tells the truth about sessions".to_owned();
+                Judgement { expected, met: untrue == 0, found: format!("{untrue} times it did not") }
+            }
+            Expectation::ReconnectedWithin(limit) => {
+                let mut recovery = Spans::default();
+                self.outcome.tally.groups.iter().for_each(|group| recovery.merge(&group.recovery));
+                let longest = recovery.longest();
+                let (devices, connected) = (self.plan.devices(), self.outcome.connected);
+                let expected =
+                    format!("all devices are connected again {} after what was done to them ends", Span(limit));
+                let met = longest.is_none_or(|longest| longest <= limit) && connected >= self.expected_connected();
+                let slowest = longest
+                    .map_or("none had lost its connection".to_owned(), |it| format!("the last took {}", words(it)));
+                let found = format!("{slowest}; {connected} of {devices} are connected in the end");
+                Judgement { expected, met, found }
+            }
+            Expectation::Latency { share, below, phase, group, qos } => {
+                let spans = self.latency(phase, group, qos);
+                let when =
+                    phase.map_or("", |phase| if phase == Phase::Calm { " in the calm" } else { " in the weather" });
+                let expected = format!(
+                    "{} % of messages take less than {}{when}{}",
+                    (share * 1e4).round() / 1e2,
+                    Span(below),
+                    self.of(qos, group)
+                );
+                let quantile = spans.quantile(share);
+                // Nothing that arrived is nothing that was fast.
+                let met = quantile.is_some_and(|quantile| quantile < below);
+                let found = quantile.map_or("no message arrived".to_owned(), |it| format!("they took {}", words(it)));
+                Judgement { expected, met, found }
+            }
+            Expectation::Delivered(share, qos, group) => {
+                let account = self.messages(qos, group);
+                let expected = format!("{} % of messages arrive{}", share * 100.0, self.of(qos, group));
+                let found = format!("{} of {} arrived", account.arrived, account.sent);
+                let met = account.sent > 0 && account.arrived as f64 >= share * account.sent as f64;
+                Judgement { expected, met, found }
+            }
+            Expectation::Answered(share, group) => {
+                let groups = self.outcome.tally.groups.iter().enumerate();
+                let chosen = groups.filter(|(number, _)| group.is_none_or(|group| group == *number));
+                let (asked, answered) =
+                    chosen.fold((0, 0), |sum, (_, group)| (sum.0 + group.asked, sum.1 + group.answered));
+                let expected = format!("{} % of questions are answered in time{}", share * 100.0, self.of(None, group));
+                let met = asked > 0 && answered as f64 >= share * asked as f64;
+                Judgement { expected, met, found: format!("{answered} of {asked} were") }
+            }
+        }
+    }
+
+    /// ` (QoS 1, lift)`, or nothing where all are meant.
+    fn of(&self, qos: Option<QoS>, group: Option<usize>) -> String {
+        let qos = qos.map(|qos| format!("QoS {}", qos as u8));
+        let group = group.map(|group| self.plan.groups[group].name.clone());
+        let words: Vec<_> = qos.into_iter().chain(group).collect();
+        if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+    }
+
+    /// What became of messages, wills not among them.
+    fn messages(&self, qos: Option<QoS>, group: Option<usize>) -> Account {
+        self.sum(|entry| {
+            let groups = self.plan.groups.len();
+            let concerned = group.is_none_or(|group| [entry.from, entry.to].contains(&(group as u16)));
+            usize::from(entry.from) < groups && concerned && qos.is_none_or(|qos| guarantee(qos) == entry.guarantee)
+        })
+    }
+
+    fn sum(&self, which: impl Fn(&Entry) -> bool) -> Account {
+        let Balance { entries, .. } = &self.outcome.balance;
+        entries.iter().filter(|entry| which(entry)).fold(Account::default(), |mut sum, entry| {
+            sum.add(&entry.account);
+            sum
+        })
+    }
+
+    fn latency(&self, phase: Option<Phase>, group: Option<usize>, qos: Option<QoS>) -> Spans {
+        let mut sum = Spans::default();
+        for (number, tally) in self.outcome.tally.groups.iter().enumerate() {
+            for ((of, when), spans) in &tally.latency {
+                let chosen = group.is_none_or(|group| group == number)
+                    && qos.is_none_or(|qos| qos as u8 == *of)
+                    && phase.is_none_or(|phase| phase == *when);
+                if chosen {
+                    sum.merge(spans);
+                }
+            }
+        }
+        sum
+    }
+
+    /// How many devices have reason to be connected in the end: all but those with a duty cycle, and those that left.
+    fn expected_connected(&self) -> u32 {
+        let leaves = |group: usize| {
+            self.plan.timeline.iter().any(|moment| {
+                matches!(moment.what, crate::scenario::plan::Happening::Leave { group: who, .. } if who == group)
+            })
+        };
+        let groups = self.plan.groups.iter().enumerate();
+        groups
+            .filter(|(number, group)| group.duty_cycle.is_none() && !leaves(*number))
+            .map(|(_, group)| group.count)
+            .sum()
+    }
+}
+
+/// A span as people say it: two or three digits.
+pub fn words(span: std::time::Duration) -> String {
+    let seconds = span.as_secs_f64();
+    match seconds {
+        0.0..0.001 => format!("{:.0} us", seconds * 1e6),
+        0.001..0.1 => format!("{:.1} ms", seconds * 1e3),
+        0.1..1.0 => format!("{:.0} ms", seconds * 1e3),
+        1.0..120.0 => format!("{seconds:.1} s"),
+        120.0..7200.0 => format!("{:.1} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use harness::ledger::Guarantee;
+
+    use super::*;
+    use crate::fleet::tally::Tally;
+    use crate::scenario;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Judges `expectation` of a run of one device in which `happened`.
+    fn check(expectation: &str, happened: impl Fn(&mut Outcome), met: bool) {
+        let text = format!(
+            "Scenario(about: \"a test\", lasts: \"1m\", fleet: [(name: \"x\", count: 1)], expect: [{expectation}])"
+        );
+        let plan = scenario::check(&text, &[]).expect("a legal scenario");
+        let mut outcome = Outcome { balance: Balance::default(), tally: Tally::new(1, plan.lasts), connected: 1 };
+        happened(&mut outcome);
+        let judgements = judge(&plan, &outcome);
+        assert_eq!(judgements.iter().map(|it| it.met).collect::<Vec<_>>(), [met], "{judgements:?}");
+    }
+
+    fn entry(from: u16, guarantee: Guarantee, account: Account) -> impl Fn(&mut Outcome) {
+        move |outcome| outcome.balance.entries.push(Entry { from, to: 0, guarantee, account })
+    }
+
+    #[test]
+    fn each_expectation_is_met_on_one_side_and_not_on_the_other() {
+        use Guarantee::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+        let none = Account::default();
+        let lost = Account { lost: 1, owed: 1, ..none };
+        check("NoLoss(qos: 1)", entry(0, AtLeastOnce, Account { owed: 1, ..none }), true);
+        check("NoLoss(qos: 1)", entry(0, AtLeastOnce, lost), false);
+        check("NoLoss(qos: 2)", entry(0, AtLeastOnce, lost), true);
+        check("NoLoss()", entry(1, AtLeastOnce, lost), true);
+        let repeated = Account { repeated: 1, ..none };
+        check("NoDuplicates()", entry(0, AtLeastOnce, repeated), true);
+        check("NoDuplicates()", entry(0, ExactlyOnce, repeated), false);
+        check("NoDuplicates()", entry(0, AtMostOnce, repeated), false);
+        check("NoDuplicates(qos: 2)", entry(0, AtMostOnce, repeated), true);
+        check("InOrder", entry(0, AtMostOnce, none), true);
+        check("InOrder", entry(0, AtMostOnce, Account { reordered: 1, ..none }), false);
+        check("WillsExact", entry(1, AtMostOnce, Account { arrived: 1, ..none }), true);
+        check("WillsExact", entry(1, AtLeastOnce, lost), false);
+        check("WillsExact", entry(1, AtMostOnce, Account { forbidden: 1, ..none }), false);
+        check("WillsExact", entry(0, AtLeastOnce, lost), true);
+        check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 9, ..none }), true);
+        check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 8, ..none }), false);
+        check("Delivered(share: 0.0)", |_| {}, false);
+        check("SessionsTrue", |_| {}, true);
+        check("SessionsTrue", |outcome| outcome.tally.groups[0].untrue_sessions = 1, false);
+    }
+
+    #[test]
+    fn times_are_held_to_their_limits() {
+        let recovered = |span: Duration| move |outcome: &mut Outcome| outcome.tally.groups[0].recovery.record(span);
+        check("ReconnectedWithin(\"10s\")", recovered(SECOND * 9), true);
+        check("ReconnectedWithin(\"10s\")", recovered(SECOND * 11), false);
+        check("ReconnectedWithin(\"10s\")", |outcome| outcome.connected = 0, false);
+        let took = |phase, span| {
+            move |outcome: &mut Outcome| {
+                outcome.tally.arrived(harness::time::Instant::ZERO, 0, QoS::AtLeastOnce, phase, span);
+            }
+        };
+        check("Latency(p: 99, below: \"2s\")", took(Phase::Calm, SECOND), true);
+        check("Latency(p: 99, below: \"2s\")", took(Phase::Calm, SECOND * 3), false);
+        check("Latency(p: 99, below: \"2s\", phase: Weather)", took(Phase::Calm, SECOND), false);
+        check("Latency(p: 99, below: \"2s\", qos: 1, group: \"x\")", took(Phase::Calm, SECOND), true);
+        let asked = |answered| {
+            move |outcome: &mut Outcome| {
+                let group = &mut outcome.tally.groups[0];
+                (group.asked, group.answered) = (10, answered);
+            }
+        };
+        check("Answered(share: 0.5)", asked(5), true);
+        check("Answered(share: 0.5)", asked(4), false);
+        check("Answered(share: 0.0)", |_| {}, false);
+    }
+}

@@ -1,0 +1,247 @@
+//! From a scenario's text to its [`Plan`], or to every problem it has, each with its line, its column and a remedy.
+
+mod group;
+mod timeline;
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use harness::link::{Profile, Span};
+use ron::extensions::Extensions;
+
+use super::places::{Place, Places};
+use super::plan::Plan;
+use super::schema::{Link, Scenario};
+use super::template::{Gap, Template};
+use crate::packet::QoS;
+
+/// The largest file, in bytes.
+const LARGEST_FILE: usize = 1 << 20;
+/// The most devices of a run.
+const MOST_DEVICES: u64 = 1_000_000;
+/// The most groups.
+const MOST_GROUPS: usize = 64;
+/// The most duties of a group.
+const MOST_DUTIES: usize = 32;
+/// The most things that happen.
+const MOST_MOMENTS: usize = 10_000;
+/// The longest run.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+/// The longest calm.
+const LONGEST_CALM: Duration = Duration::from_secs(7 * 86_400);
+
+/// Something wrong with a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stands.
+    pub place: Place,
+    /// What is wrong and what to write instead.
+    pub why: String,
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+/// Reads and checks a scenario. `profiles` knows the link profiles by name.
+///
+/// # Errors
+/// All problems in the order of their places; or the one that keeps the text from being read at all.
+pub fn check(text: &str, profiles: &[(&str, Profile)]) -> Result<Plan, Vec<Problem>> {
+    let start = Place { line: 1, column: 1 };
+    if text.len() > LARGEST_FILE {
+        let why = format!("the file has {} bytes; a scenario has {LARGEST_FILE} at most", text.len());
+        return Err(vec![Problem { place: start, why }]);
+    }
+    let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
+    let scenario: Scenario = options.from_str(text).map_err(|error| {
+        let at = error.span.start;
+        let place = Place { line: at.line as u32, column: at.col as u32 };
+        vec![Problem { place, why: format!("{}; docs/scenarios.md shows every field", error.code) }]
+    })?;
+    let mut check = Check { places: Places::of(text), profiles, problems: Vec::new() };
+    let plan = check.scenario(&scenario);
+    let mut problems = check.problems;
+    if problems.is_empty() {
+        return Ok(plan);
+    }
+    problems.sort_by_key(|problem| problem.place);
+    Err(problems)
+}
+
+struct Check<'a> {
+    places: Places,
+    profiles: &'a [(&'a str, Profile)],
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn scenario(&mut self, scenario: &Scenario) -> Plan {
+        if scenario.format != 1 {
+            self.say("format", format!("there is no format {}; write format: 1, or leave it out", scenario.format));
+        }
+        if scenario.about.trim().is_empty() {
+            self.say("about", "say in one sentence what the scenario shows");
+        }
+        let lasts = self.span("lasts", &scenario.lasts, Duration::from_millis(1)..=LONGEST);
+        let calm = self.span_or("calm", scenario.calm.as_deref(), "2m", Duration::ZERO..=LONGEST_CALM);
+        for (name, link) in &scenario.links {
+            self.link(&format!("links.{name}"), link);
+        }
+        if scenario.fleet.is_empty() {
+            self.say("fleet", "there is no group; a fleet has at least one, such as (name: \"meter\", count: 100)");
+        }
+        if scenario.fleet.len() > MOST_GROUPS {
+            self.say("fleet", format!("there are {} groups; {MOST_GROUPS} at most", scenario.fleet.len()));
+        }
+        let devices: u64 = scenario.fleet.iter().map(|group| group.count).fold(0, u64::saturating_add);
+        if devices > MOST_DEVICES {
+            self.say("fleet", format!("there are {devices} devices in all; {MOST_DEVICES} at most"));
+        }
+        let groups = (0..scenario.fleet.len()).map(|number| self.group(scenario, number, lasts)).collect();
+        if scenario.timeline.len() > MOST_MOMENTS {
+            self.say("timeline", format!("{} things happen; {MOST_MOMENTS} at most", scenario.timeline.len()));
+        }
+        let mut timeline: Vec<_> = scenario
+            .timeline
+            .iter()
+            .enumerate()
+            .map(|(number, moment)| self.moment(scenario, number, moment, lasts))
+            .collect();
+        timeline.sort_by_key(|moment| moment.at);
+        let expect = scenario.expect.iter().enumerate();
+        let expect = expect.map(|(number, expected)| self.expectation(scenario, number, expected)).collect();
+        Plan { about: scenario.about.clone(), seed: scenario.seed, lasts, calm, groups, timeline, expect }
+    }
+
+    /// What a link is like.
+    fn link(&mut self, path: &str, link: &Link) -> Profile {
+        match link {
+            Link::Profile(name) => self.profile(&format!("{path}.0"), name),
+            Link::Link { like, delay, loss, kbit } => {
+                let mut profile = match like {
+                    Some(name) => self.profile(&format!("{path}.like"), name),
+                    None => Profile::default(),
+                };
+                let most = Duration::from_secs(60);
+                if let Some(delay) = delay {
+                    let mean = self.span(&format!("{path}.delay.mean"), &delay.mean, Duration::ZERO..=most);
+                    profile.rtt = Profile::constant(mean * 2).rtt;
+                    let jitter = delay.jitter.as_deref();
+                    profile.jitter =
+                        Span(self.span_or(&format!("{path}.delay.jitter"), jitter, "0ms", Duration::ZERO..=most));
+                }
+                if let Some(loss) = loss {
+                    let loss = self.share(&format!("{path}.loss"), *loss);
+                    (profile.up.loss, profile.down.loss) = (loss, loss);
+                }
+                if let Some(kbit) = kbit {
+                    let kbit = self.number(&format!("{path}.kbit"), *kbit, 1, 10_000_000) as u32;
+                    (profile.up.kbit, profile.down.kbit) = (kbit, kbit);
+                }
+                if let Some(problem) = profile.problem() {
+                    self.say(path, problem);
+                }
+                profile
+            }
+        }
+    }
+
+    fn profile(&mut self, path: &str, name: &str) -> Profile {
+        let known = self.profiles.iter().find(|(known, _)| *known == name);
+        known.map(|(_, profile)| profile.clone()).unwrap_or_else(|| {
+            let names: Vec<_> = self.profiles.iter().map(|(name, _)| *name).collect();
+            self.say(path, format!("there is no link profile `{name}`; there are {}", names.join(", ")));
+            Profile::default()
+        })
+    }
+
+    /// The number of the group called `name`.
+    fn group_named(&mut self, path: &str, scenario: &Scenario, name: &str) -> usize {
+        scenario.fleet.iter().position(|group| group.name == name).unwrap_or_else(|| {
+            let names: Vec<_> = scenario.fleet.iter().map(|group| group.name.as_str()).collect();
+            self.say(path, format!("there is no group `{name}`; there are {}", names.join(", ")));
+            0
+        })
+    }
+
+    fn say(&mut self, path: &str, why: impl Into<String>) {
+        self.problems.push(Problem { place: self.places.at(path), why: why.into() });
+    }
+
+    /// A span within `range`. Where it is not, the nearest end of that stands for it, so that one mistake is told once.
+    fn span(&mut self, path: &str, text: &str, range: std::ops::RangeInclusive<Duration>) -> Duration {
+        let (least, most) = range.into_inner();
+        match Span::parse(text) {
+            Err(why) => self.say(path, why),
+            Ok(Span(span)) if span < least => {
+                self.say(path, format!("`{text}` is too short; write {} or more", Span(least)));
+                return least;
+            }
+            Ok(Span(span)) if span > most => {
+                self.say(path, format!("`{text}` is too long; write {} or less", Span(most)));
+            }
+            Ok(Span(span)) => return span,
+        }
+        most
+    }
+
+    /// The same, or `default` where nothing is written.
+    fn span_or(
+        &mut self,
+        path: &str,
+        text: Option<&str>,
+        default: &str,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Duration {
+        self.span(path, text.unwrap_or(default), range)
+    }
+
+    /// Whole seconds up to `most`, which the protocol counts in.
+    fn seconds(&mut self, path: &str, text: &str, most: u32) -> u32 {
+        let span = self.span(path, text, Duration::ZERO..=Duration::from_secs(most.into()));
+        if span.subsec_nanos() != 0 {
+            self.say(path, format!("`{text}` is not a whole number of seconds, which is all that MQTT can say"));
+        }
+        span.as_secs() as u32
+    }
+
+    fn number(&mut self, path: &str, number: u64, least: u64, most: u64) -> u64 {
+        if !(least..=most).contains(&number) {
+            self.say(path, format!("{number} is out of range; write {least} to {most}"));
+        }
+        number.clamp(least, most)
+    }
+
+    fn share(&mut self, path: &str, share: f64) -> f64 {
+        if !(0.0..=1.0).contains(&share) {
+            self.say(path, format!("{share} is no share; write 0 to 1 (half of them is 0.5)"));
+            return 1.0;
+        }
+        share
+    }
+
+    fn qos(&mut self, path: &str, qos: u64) -> QoS {
+        QoS::ALL.into_iter().find(|known| u64::from(*known as u8) == qos).unwrap_or_else(|| {
+            self.say(path, format!("there is no QoS {qos}; write 0, 1 or 2"));
+            QoS::AtMostOnce
+        })
+    }
+
+    /// A template in which only `gaps` may stand.
+    fn template(&mut self, path: &str, text: &str, allowed: &[fn(Gap) -> bool]) -> Template {
+        let template = Template::parse(text).unwrap_or_else(|why| {
+            self.say(path, why);
+            Template::default()
+        });
+        if template.gaps().any(|gap| !allowed.iter().any(|allows| allows(gap))) {
+            self.say(path, format!("`{text}` has a gap that nothing fills here"));
+        }
+        template
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Good and bad scenarios, and what is said of them.
+
+use harness::link::Profile;
+
+use super::*;
+use crate::scenario::plan::{Duty, Pace, Starts};
+
+const LIFTS: &str = include_str!("../../../scenarios/cell-outage.ron");
+
+fn profiles() -> Vec<(&'static str, Profile)> {
+    vec![("lte-m", Profile::constant(Duration::from_millis(120)))]
+}
+
+/// Writes `new` instead of the first `old` in the lifts' scenario, and expects these problems and no others.
+fn mended(old: &str, new: &str, expect: &[&str]) {
+    assert!(LIFTS.contains(old), "{old}");
+    let text = LIFTS.replacen(old, new, 1);
+    let problems = check(&text, &profiles()).err().unwrap_or_default();
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), expect.len(), "{old} -> {new}: {problems:#?}");
+    for (problem, expect) in problems.iter().zip(expect) {
+        assert!(problem.contains(expect), "{old} -> {new}: {problem}");
+    }
+}
+
+#[test]
+fn a_good_scenario_becomes_a_plan() {
+    let plan = check(LIFTS, &profiles()).expect("the lifts are legal");
+    assert_eq!((plan.seed, plan.lasts.as_secs(), plan.calm.as_secs(), plan.devices()), (20_261_122, 900, 120, 402));
+    let lifts = &plan.groups[0];
+    assert_eq!((lifts.keep_alive, lifts.session_expiry, lifts.clean_start), (60, 3600, false));
+    assert_eq!(lifts.starts, Starts::Ramp(Duration::from_secs(30)));
+    assert!(matches!(&lifts.does[0], Duty::Publish(publish) if publish.pace == Pace::Steady(Duration::from_secs(10))));
+    assert_eq!(plan.timeline.iter().map(|moment| moment.at.as_secs()).collect::<Vec<_>>(), [300, 390]);
+    assert_eq!(plan.expect.len(), 7);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_its_place() {
+    mended("about:", "abaut:", &["5:5: "]);
+    mended("lasts: \"15m\"", "lasts: 15", &["7:11: "]);
+    mended("Scenario(", "Scenario((", &[""]);
+}
+
+#[test]
+fn every_problem_is_told_at_once_in_order() {
+    let text = LIFTS.replace("\"15m\"", "\"15\"").replace("qos: 1", "qos: 3").replace("\"lte-m\"", "\"lte-n\"");
+    let problems = check(&text, &profiles()).expect_err("six problems");
+    let lines: Vec<_> = problems.iter().map(|problem| problem.place.line).collect();
+    assert_eq!(lines, [7, 8, 14, 18, 19, 27], "{problems:#?}");
+}
+
+#[test]
+fn spans_need_units_and_limits() {
+    mended("\"15m\"", "\"15\"", &["7:12: `15` has no unit; write 250ms, 30s, 5m or 2h"]);
+    mended("\"15m\"", "\"32d\"", &["`32d` is too long; write 31d or less"]);
+    mended("keep_alive: \"60s\"", "keep_alive: \"60.5s\"", &["whole number of seconds"]);
+    mended("keep_alive: \"60s\"", "keep_alive: \"65536s\"", &["too long"]);
+    mended("every: \"10s\"", "every: \"0s\"", &["too short"]);
+    mended("At(\"5m\"", "At(\"16m\"", &["too long"]);
+}
+
+#[test]
+fn names_that_lead_nowhere_are_told_with_those_that_do() {
+    mended("Profile(\"lte-m\")", "Profile(\"lte\")", &["there is no link profile `lte`; there are lte-m"]);
+    mended("link: \"cell\"", "link: \"sell\"", &["there is no link `sell`; there are: cell, lan"]);
+    mended(
+        "Heal(group: \"lift\")",
+        "Heal(group: \"lifts\")",
+        &["there is no group `lifts`; there are lift, control-room"],
+    );
+    mended("name: \"control-room\"", "name: \"lift\"", &["is the name of another group"]);
+    mended("reconnect: (first", "reconnect: (like: \"ios\", first", &["there are no-back-off"]);
+}
+
+#[test]
+fn topics_filters_and_templates_are_judged_as_a_broker_would() {
+    mended("lift/{id}/state\", qos", "lift/+/state\", qos", &["is no topic"]);
+    mended("lift/+/state\", qos", "lift/a+/state\", qos", &["is no topic filter"]);
+    mended("lift/{id}/alive", "lift/{ids}/alive", &["`{ids}` is no gap", "is no topic"]);
+    mended("lift/{id}/command", "lift/{target}/command", &["a gap that nothing fills here"]);
+    mended("keep_alive: \"60s\"", "client_id: \"x\"", &["one client identifier; put {n} into it"]);
+}
+
+#[test]
+fn what_a_version_cannot_say_is_told() {
+    mended("link: \"cell\", version: V5", "link: \"cell\", version: V311", &["only 5.0 has session expiry"]);
+    let long = "version: V31, client_id: \"a-very-long-identifier-{n}\"";
+    mended("version: V311", long, &["3.1 allows 23"]);
+    mended("version: V311, keep_alive", "version: V311, password: \"p\", keep_alive", &["needs a user name"]);
+}
+
+#[test]
+fn numbers_have_ranges() {
+    mended("count: 400", "count: 0", &["0 is out of range; write 1 to 1000000"]);
+    mended("count: 400", "count: 1000000", &["there are 1000002 devices in all"]);
+    mended("share: 1.0", "share: 1.1", &["1.1 is no share"]);
+    mended("size: 180", "size: 15", &["the tag by which the ledger knows a message takes 16"]);
+    mended("size: 180", "size: 16", &[]);
+    mended("p: 99", "p: 0", &["0 is no percentile"]);
+    mended("qos: 2)", "qos: 3)", &["there is no QoS 3"]);
+    mended("max: \"30s\"", "max: \"500ms\"", &["shorter than the first"]);
+}
+
+#[test]
+fn a_duty_says_how_often() {
+    mended("every: \"10s\", ", "", &["nothing says how often"]);
+    mended("every: \"10s\", ", "pattern: OnConnect, ", &[]);
+    mended("every: \"10s\", ", "every: \"10s\", pattern: OnConnect, ", &["leave every out"]);
+    mended("every: \"10s\"", "every: \"10s\", pattern: Burst(count: 11, spacing: \"1s\")", &["longer than its period"]);
+    mended("every: \"10s\"", "every: \"10s\", pattern: Burst(count: 10, spacing: \"1s\")", &[]);
+    mended("every: \"10s\"", "every: \"10s\", from: \"2m\", until: \"1m\"", &["begins after its end"]);
+}
+
+#[test]
+fn an_answer_takes_no_more_levels_than_wildcards_match() {
+    let answer =
+        |topic: &str| format!("Answer(filter: \"q/+/x\", topic: \"{topic}\"), Listen(filter: \"lift/+/state\"");
+    mended("Listen(filter: \"lift/+/state\"", &answer("a/{1}"), &[]);
+    mended("Listen(filter: \"lift/+/state\"", &answer("a/{2}"), &["1 wildcards, so there is nothing for {2}"]);
+}
