@@ -8,7 +8,7 @@
 //! compares it with what is known.
 //!
 //! Layers, each using only those before it: `time rng index | node world | link | fault  trace wheel ledger metrics | sim case | catalogue guard | judge |
-//! run | baseline | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
+//! run | baseline  rounds | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
 
 pub mod baseline;
 pub mod case;
@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod node;
 pub mod report;
 pub mod rng;
+pub mod rounds;
 pub mod run;
 pub mod sim;
 pub mod time;

@@ -1,42 +1,40 @@
 //! `testament conform`: judges a broker.
 
+mod first_look;
 mod known;
 mod outputs;
+mod playing;
 mod selection;
 mod venue;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use harness::baseline::{Difference, Known};
-use harness::case::{Deviation, Played, Stop};
+use harness::case::{Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
-use harness::report::fingerprint::Trait;
 use harness::report::terminal::Terminal;
-use harness::report::{Heading, difference};
-use harness::run::{Done, Event, Report, Run, Runner, Summary};
+use harness::report::{Heading, difference, steady};
+use harness::run::{Done, Report, Run, Runner, Summary};
 use harness::trace::Dissect;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::text::unless_closed;
+use super::tls::Tls;
 use super::{FAILED, OK, TROUBLE};
 use crate::catalogue::catalogue;
-use crate::net::tls::{self, Identity, Trust};
 use crate::net::url::Url;
 use crate::packet::Version;
 use crate::suite;
-use crate::suite::fingerprint::{QUESTIONS, Question};
-use crate::suite::probe::probe;
 use crate::suite::supports::{Keeps, Supports};
-use crate::suite::testbed::{Login, Setting, Timing};
+use crate::suite::testbed::{Login, Setting};
 use crate::suite::words::Words;
 use crate::sut::Target;
-use outputs::Outputs;
+use first_look::{Asked, fingerprint};
 use selection::{Chosen, protocol, span};
 use venue::Venue;
 
@@ -65,6 +63,9 @@ pub(super) struct Conform {
     /// Begin nothing new after the first Fail
     #[arg(long)]
     fail_fast: bool,
+    /// Play the cases so many times: one that does not come to the same verdict each time is named, and fails the run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
     /// How many cases to play side by side [default: 64, fewer where a login is slow, in virtual time one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     jobs: Option<u16>,
@@ -77,48 +78,22 @@ pub(super) struct Conform {
     /// Judge the reference broker over loopback sockets instead of in virtual time
     #[arg(long)]
     live: bool,
-    /// Write a report for machines (docs/json-report.md)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write a report for build servers
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-    /// Write a report in Markdown, for the summary page of a build
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Write a page for people, in one file: summary, findings with their traces, filter
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Write all that passed as a capture for Wireshark
-    #[arg(long, value_name = "FILE")]
-    pcap: Option<PathBuf>,
+    #[command(flatten)]
+    reports: outputs::Asked,
     /// Compare with the deviations that this file lists: only new ones fail the run (docs/command-line.md)
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Bring the baseline up to this run; reasons already written stay
     #[arg(long, requires = "baseline")]
     update_baseline: bool,
-    /// Write all that passed on the wire, also in cases that passed
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
     /// The user name to log in with
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// A file with the password to log in with; a newline at its end does not count
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
-    /// Trust the certificate authorities in this PEM file instead of the system's
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    cafile: Option<PathBuf>,
-    /// Show the target this certificate, a PEM file
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// The private key of the certificate, a PEM file
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-    /// Trust any certificate
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    tls: Tls,
     /// What the target can do, in place of what its broker file says: the `supports` part of one, in a file of its own
     #[arg(long, value_name = "FILE")]
     capabilities: Option<PathBuf>,
@@ -127,28 +102,23 @@ pub(super) struct Conform {
 impl Conform {
     /// Judges the reference broker in virtual time.
     pub(super) fn reference() -> Self {
-        Self { target: Target::REFERENCE.to_owned(), ..Self::default() }
+        Self { target: Target::REFERENCE.to_owned(), repeat: 1, ..Self::default() }
     }
 
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let target = Target::named(&self.target)?;
         let cases = selection::cases(&self.case, self.filter.as_deref())?;
-        let outputs = Outputs {
-            json: outputs::created(self.json.as_deref())?,
-            junit: outputs::created(self.junit.as_deref())?,
-            markdown: outputs::created(self.markdown.as_deref())?,
-            html: outputs::created(self.html.as_deref())?,
-            pcap: outputs::created(self.pcap.as_deref())?,
-            trace: outputs::created(self.trace.as_deref())?,
-        };
+        let outputs = self.reports.open()?;
         let baseline =
             self.baseline.as_deref().map(|path| known::File::read(path, self.update_baseline)).transpose()?;
         let venue = self.venue(target)?;
-        let (settings, jobs) = self.settings(&venue)?;
+        let asked =
+            Asked { versions: &self.protocol, login: self.login(&venue)?, timeout: self.timeout, jobs: self.jobs };
+        let (settings, jobs) = asked.settings(&venue)?;
         // A selection is about its cases: what it takes should not hang on anything else.
         let whole = self.case.is_empty() && self.filter.is_none();
-        let fingerprint = if whole { fingerprint(&venue, &settings) } else { Vec::new() };
+        let fingerprint = if whole { fingerprint(&venue, &settings, jobs) } else { Vec::new() };
         let chosen = selection::runs(&cases, settings.iter().map(|setting| setting.version))?;
         let runs: Vec<_> = chosen.into_iter().map(|chosen| self.prepare(&venue, &settings, chosen)).collect();
 
@@ -159,19 +129,6 @@ impl Conform {
         let clock = clock();
         let runner =
             Runner { jobs, heavy: 2, fail_fast: self.fail_fast, judge, target: venue.target.as_deref(), clock: &clock };
-        let began = timestamp();
-        let progress = progress();
-        let report = runner.play(&runs, &mut |event| match event {
-            Event::Planned(runs) => progress.set_length(runs as u64),
-            Event::Started(id, _) => progress.set_message(id),
-            Event::Finished(_) => progress.inc(1),
-            Event::Died { how, suspects } => {
-                let suspects = if suspects > 0 { format!("; playing {suspects} cases again") } else { String::new() };
-                progress.suspend(|| eprintln!("testament: {how}{suspects}"));
-            }
-            Event::RunFinished(_) => progress.finish_and_clear(),
-        });
-
         let heading = Heading {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: venue.seed,
@@ -180,24 +137,29 @@ impl Conform {
             url: venue.url.clone(),
             fingerprint,
         };
-        let colour = io::stdout().is_terminal() && no_colour_is_unset();
-        let repeat = |done: &Done| self.repeat(venue.seed, done);
-        let terminal = Terminal { colour, rule: &rule, repeat: &repeat };
-        unless_closed(terminal.write(&mut io::stdout().lock(), &heading, &report, clock()))?;
         let versions: Vec<_> = settings.iter().map(|setting| setting.version).collect();
-        let words = outputs::Words { rule: &rule, repeat: &repeat, dissect: &dissect };
-        outputs.write(&heading, &report, &versions, &began, &words).context("cannot write a report")?;
-        baseline.map_or_else(|| Ok(exit_code(&report, None)), |baseline| self.against(baseline, &report))
+        let repeat = |done: &Done| self.repeat_command(venue.seed, done);
+        let began = timestamp();
+        playing::play(&runner, &runs, self.repeat.into(), |rounds| {
+            let report = rounds.worst();
+            let (mut people, watched) = outputs.for_people();
+            let colour = watched && no_colour_is_unset();
+            let terminal = Terminal { colour, rule: &rule, repeat: &repeat };
+            unless_closed(terminal.write(&mut people, &heading, &report, clock()))?;
+            let words = outputs::Words { rule: &rule, repeat: &repeat, dissect: &dissect };
+            outputs.write(&heading, &report, &versions, &began, &words).context("cannot write a report")?;
+            if rounds.count() > 1 {
+                unless_closed(steady::write(&mut people, rounds))?;
+            }
+            let code = match baseline {
+                Some(baseline) => self.against(baseline, &report, &mut people)?,
+                None => exit_code(&report, None),
+            };
+            Ok(if rounds.unsteady().next().is_some() { FAILED } else { code })
+        })
     }
 
     fn venue(&self, target: Target) -> anyhow::Result<Venue> {
-        let trust = match &self.cafile {
-            Some(file) => Trust::Authorities(file.clone()),
-            None if self.insecure => Trust::Anyone,
-            None => Trust::System,
-        };
-        let identity = self.cert.clone().zip(self.key.clone());
-        let identity = identity.map(|(certificate, key)| Identity { certificate, key });
         let seed = |fresh: fn() -> u64| self.seed.unwrap_or_else(fresh);
         let mut venue = match target {
             Target::Reference if !self.live => Venue::in_virtual_time(seed(|| 1)),
@@ -210,7 +172,7 @@ impl Conform {
             }
             Target::Managed(file) => Venue::with_process(*file, seed(venue::fresh_seed))?,
             Target::Address(url) => {
-                let tls = url.is_secure().then(|| tls::client(&trust, identity.as_ref())).transpose()?;
+                let tls = url.is_secure().then(|| self.tls.client()).transpose()?;
                 Venue::at(url, tls, seed(venue::fresh_seed))?
             }
         };
@@ -222,66 +184,6 @@ impl Conform {
             venue.supports = Supports { keeps: venue.supports.keeps, ..declared };
         }
         Ok(venue)
-    }
-
-    /// What each play under each protocol version is given, after a first look at the target, and how many are played side
-    /// by side.
-    fn settings(&self, venue: &Venue) -> anyhow::Result<(Vec<Setting>, usize)> {
-        let mut asked = if self.protocol.is_empty() { venue.protocols.clone() } else { self.protocol.clone() };
-        asked.sort_unstable();
-        asked.dedup();
-        if let Some(other) = asked.iter().find(|version| !venue.protocols.contains(version)) {
-            let served = venue.protocols.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(", ");
-            anyhow::bail!("{} does not serve MQTT {other}; choose --protocol from {served}", venue.name);
-        }
-        let (mut settings, mut looks) = (Vec::new(), Vec::new());
-        for version in asked {
-            let mut setting = Setting {
-                version,
-                route: venue.route.clone(),
-                token: venue.token.clone(),
-                number: u16::MAX,
-                timing: self.timing(Timing::for_round_trip(Duration::from_millis(50))),
-                supports: venue.supports.clone(),
-                login: self.login(venue)?,
-                disposable: venue.private,
-            };
-            match probe(setting.clone(), venue.world("probe", version)) {
-                Ok(probed) => {
-                    setting.supports = probed.supports.clone();
-                    settings.push(setting);
-                    looks.push(probed);
-                }
-                // Nobody promised that a target at an address serves every version.
-                Err(Stop::Deviation(deviation)) if self.protocol.is_empty() && venue.foreign => {
-                    eprintln!(
-                        "testament: MQTT {version} is left out: expected {}, {}",
-                        deviation.expected, deviation.came
-                    );
-                }
-                Err(stop) => anyhow::bail!(
-                    "cannot judge {} under MQTT {version}: {}; check that it runs, its address, and --username",
-                    venue.name,
-                    in_words(&stop)
-                ),
-            }
-        }
-        anyhow::ensure!(
-            !settings.is_empty(),
-            "{} welcomes no client under any protocol version; check --username and --password-file",
-            venue.name
-        );
-        // All versions share the target, and so the time it takes to let somebody in.
-        let jobs = looks.iter().map(|probed| probed.side_by_side(venue.jobs)).max().unwrap_or(venue.jobs);
-        let jobs = self.jobs.map_or(jobs, usize::from);
-        for (setting, probed) in settings.iter_mut().zip(looks) {
-            setting.timing = self.timing(Timing::for_round_trip(probed.round_trip).with_logins(probed.login, jobs));
-        }
-        Ok((settings, jobs))
-    }
-
-    fn timing(&self, measured: Timing) -> Timing {
-        self.timeout.map_or(measured, |answer| Timing { answer, grace: measured.grace.min(answer) })
     }
 
     fn login(&self, venue: &Venue) -> anyhow::Result<Option<Login>> {
@@ -323,8 +225,8 @@ impl Conform {
     }
 
     /// Compares with the baseline, and brings it up to date where that is asked for; the number is the exit code.
-    fn against(&self, mut known: known::File, report: &Report) -> anyhow::Result<u8> {
-        unless_closed(difference::write(&mut io::stdout().lock(), &known.baseline.compare(report)))?;
+    fn against(&self, mut known: known::File, report: &Report, people: &mut dyn io::Write) -> anyhow::Result<u8> {
+        unless_closed(difference::write(people, &known.baseline.compare(report)))?;
         if self.update_baseline {
             known.baseline = known.baseline.updated(report);
             known.write()?;
@@ -343,7 +245,7 @@ impl Conform {
     }
 
     /// The command that plays this run again.
-    fn repeat(&self, seed: u64, done: &Done) -> String {
+    fn repeat_command(&self, seed: u64, done: &Done) -> String {
         let url = self.target.parse::<Url>().ok();
         // A password is not for a report; whoever repeats the run has it.
         let target = url.as_ref().map_or_else(|| self.target.clone(), Url::to_string);
@@ -363,9 +265,9 @@ impl Conform {
         option("--username", self.username.clone());
         let files = [
             ("--password-file", &self.password_file),
-            ("--cafile", &self.cafile),
-            ("--cert", &self.cert),
-            ("--key", &self.key),
+            ("--cafile", &self.tls.cafile),
+            ("--cert", &self.tls.cert),
+            ("--key", &self.tls.key),
             ("--capabilities", &self.capabilities),
         ];
         for (name, file) in files {
@@ -375,7 +277,7 @@ impl Conform {
             ("--live", self.live),
             ("--strict", self.strict),
             ("--exclusive", self.exclusive),
-            ("--insecure", self.insecure),
+            ("--insecure", self.tls.insecure),
         ];
         words.extend(flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name).to_owned()));
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
@@ -408,27 +310,6 @@ fn exit_code(report: &Report, difference: Option<&Difference<'_>>) -> u8 {
     OK
 }
 
-/// What the target makes of the freedoms that the standard leaves it: all questions at once, for most of them wait.
-fn fingerprint(venue: &Venue, settings: &[Setting]) -> Vec<Trait> {
-    let asked = QUESTIONS.iter().flat_map(|question| {
-        let concerned = settings.iter().filter(|setting| question.concerns(setting.version));
-        concerned.map(move |setting| (question, setting))
-    });
-    // Names of their own, apart from those of the cases and the probe.
-    let numbers = (0..u16::MAX).rev();
-    thread::scope(|scope| {
-        let ask = |((question, setting), number): ((&'static Question, &Setting), u16)| {
-            let setting = Setting { number, ..setting.clone() };
-            scope.spawn(move || {
-                let world = venue.world(question.name, setting.version);
-                question.ask(setting, world)
-            })
-        };
-        let asked: Vec<_> = asked.zip(numbers).map(ask).collect();
-        asked.into_iter().filter_map(|answer| answer.join().ok().flatten()).collect()
-    })
-}
-
 fn level(clause: &str) -> Level {
     catalogue().level(clause).unwrap_or(Level::Must)
 }
@@ -438,15 +319,6 @@ fn rule(clause: &str) -> Option<String> {
     requirement.or_else(|| Keeps::promised(clause).map(ToOwned::to_owned))
 }
 
-fn in_words(stop: &Stop) -> String {
-    match stop {
-        Stop::Deviation(Deviation { expected, came, .. }) | Stop::BrokenPromise { expected, came, .. } => {
-            format!("expected {expected}, {came}")
-        }
-        Stop::Skip(why) | Stop::Inconclusive(why) | Stop::Broken(why) => why.clone(),
-    }
-}
-
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -454,21 +326,6 @@ fn quoted(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// A bar for people who watch; nothing where nobody does.
-fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}").expect("the template is a constant");
-    let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    bar.with_style(style)
-}
-
-/// A reader who has seen enough (`testament | head`) is no error.
-fn unless_closed(written: io::Result<()>) -> io::Result<()> {
-    match written {
-        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The options that `pub` and `sub` share: where the server is, who we are, and how to speak to it.
 
 use std::num::NonZeroU16;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use harness::world::Endpoint;
 
 use crate::client::{Authenticator, Client, Identity, Options, Reconnect, Reply, Session, Will};
 use crate::net::stream::Dialer;
-use crate::net::tls::{self, Trust};
 use crate::net::url::{Url, default_port};
 use crate::net::{random, seed};
 use crate::packet::{Host, PacketType, Property, QoS, Version};
@@ -20,6 +18,7 @@ use crate::topic::Topic;
 
 use super::line::Line;
 use super::property::PropertyArgs;
+use super::tls::Tls;
 
 /// Connection options. `-h` is the host, as in mosquitto_pub; help is `--help`.
 #[derive(Debug, Args)]
@@ -85,21 +84,9 @@ pub(super) struct Connect {
     #[arg(long, requires = "will_topic")]
     will_retain: bool,
 
-    /// Use TLS, trusting the certificates in this PEM file [default for mqtts and wss: the system's]
-    #[arg(long, value_name = "FILE")]
-    cafile: Option<PathBuf>,
-
-    /// Client certificate for TLS, PEM
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-
-    /// Private key of the client certificate, PEM
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-
-    /// Use TLS without checking the server's certificate: for tests only
-    #[arg(long)]
-    insecure: bool,
+    // Where any of these is given, TLS is spoken also without -L.
+    #[command(flatten)]
+    tls: Tls,
 
     /// Authenticate with SCRAM-SHA-256 instead of sending the password (5.0)
     #[arg(long)]
@@ -155,7 +142,7 @@ impl Connect {
     }
 
     fn dialer(&self) -> anyhow::Result<Dialer> {
-        let wants_tls = self.cafile.is_some() || self.cert.is_some() || self.insecure;
+        let wants_tls = self.tls.is_asked_for();
         let url = match &self.url {
             Some(url) => split_topic(url).0.parse::<Url>().context("-L")?,
             None => {
@@ -168,19 +155,7 @@ impl Connect {
         if wants_tls && !url.is_secure() {
             bail!("-L {url}: this scheme has no TLS; write mqtts:// or wss://, or leave out the TLS options");
         }
-        let tls = match url.is_secure() {
-            false => None,
-            true => {
-                let trust = match (&self.cafile, self.insecure) {
-                    (_, true) => Trust::Anyone,
-                    (Some(file), false) => Trust::Authorities(file.clone()),
-                    (None, false) => Trust::System,
-                };
-                let pair = self.cert.clone().zip(self.key.clone());
-                let identity = pair.map(|(certificate, key)| tls::Identity { certificate, key });
-                Some(tls::client(&trust, identity.as_ref())?)
-            }
-        };
+        let tls = url.is_secure().then(|| self.tls.client()).transpose()?;
         Ok(Dialer { url, tls })
     }
 

@@ -13,6 +13,7 @@ mod publish;
 mod serve;
 mod subscribe;
 mod text;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Usage or environment, or any Broken or Inconclusive without a Fail.
 pub const TROUBLE: u8 = 2;
+/// Interrupted by Ctrl-C or SIGTERM, as shells have it.
+pub const INTERRUPTED: u8 = 130;
 
 /// Judges MQTT brokers: every verdict cites its clause and carries its evidence.
 #[derive(Debug, Parser)]

@@ -23,11 +23,16 @@ pub(super) fn wrap(out: &mut String, indent: usize, text: &str) {
     out.push('\n');
 }
 
-/// Prints `text`. A reader who has seen enough (`testament list requirements | head`) is no error.
+/// Prints `text`.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+    Ok(unless_closed(io::stdout().write_all(text.as_bytes()))?)
+}
+
+/// A reader who has seen enough (`testament list requirements | head`) is no error.
+pub(super) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

@@ -83,7 +83,8 @@ impl Dialer {
                 (_, false) => Stream::Tcp(socket),
                 (Some(config), true) => {
                     let connector = TlsConnector::from(Arc::clone(config));
-                    let stream = connector.connect(tls::server_name(&self.url.host)?, socket).await?;
+                    let name = tls::server_name(&self.url.host)?;
+                    let stream = connector.connect(name, socket).await.map_err(tls::with_remedy)?;
                     Stream::Tls(Box::new(stream.into()))
                 }
                 (None, true) => return Err(io::Error::other("no TLS configuration for a URL that needs one")),

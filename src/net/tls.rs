@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{
-    self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, server,
+    self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, server,
 };
 
 /// Where the systems we know keep the certificate authorities they trust.
@@ -45,6 +45,25 @@ pub enum BadTls {
         /// What does not fit.
         why: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// A failed handshake with what to do about it, where that is known.
+pub(super) fn with_remedy(error: io::Error) -> io::Error {
+    use rustls::Error::{InvalidCertificate, InvalidMessage};
+    let remedy = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "call the server by a name that its certificate has, or trust any certificate by --insecure",
+        Some(InvalidCertificate(_)) => {
+            "if it is yours, trust its authority by --cafile FILE, or any certificate by --insecure"
+        }
+        Some(InvalidMessage(_)) => "it seems to speak no TLS on this port; write mqtt:// or ws://",
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "it hung up on TLS; if it speaks none on this port, write mqtt:// or ws://"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}; {remedy}"))
 }
 
 /// A certificate chain and the private key that belongs to it.

@@ -35,23 +35,35 @@ impl Probed {
     }
 }
 
+/// Why a target cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// [`Stop::Broken`] or [`Stop::Skip`] if there is no connection, [`Stop::Deviation`] if there is one but no welcome.
+    NoWelcome(Stop),
+    /// It speaks, and no MQTT; says what it speaks and what to do.
+    Stranger(&'static str),
+}
+
 /// Connects twice: the first connection of a target that compiles as it runs says nothing about the next.
 ///
 /// # Errors
-/// [`Stop::Broken`] or [`Stop::Skip`] if there is no connection, [`Stop::Deviation`] if there is one but no welcome.
-pub fn probe(setting: Setting, world: Box<dyn World>) -> Result<Probed, Stop> {
-    let (version, supports) = (setting.version, setting.supports.clone());
+/// [`Unfit`].
+pub fn probe(setting: Setting, world: Box<dyn World>) -> Result<Probed, Unfit> {
     let testbed = Testbed::new(setting, world);
-    let (peer, ..) = welcomed(&testbed)?;
+    look(&testbed).map_err(|stop| stranger(&testbed.first_bytes()).map_or(Unfit::NoWelcome(stop), Unfit::Stranger))
+}
+
+fn look(testbed: &Testbed) -> Result<Probed, Stop> {
+    let (peer, ..) = welcomed(testbed)?;
     leave(peer)?;
-    let (peer, came, login) = welcomed(&testbed)?;
+    let (peer, came, login) = welcomed(testbed)?;
     let asked = testbed.now();
     // A target that answers no PINGREQ will be judged for that.
     let round_trip = peer.ping().map_or(login, |()| testbed.now().since(asked));
     leave(peer)?;
     let supports = match came.packet.packet() {
-        Packet::ConnAck(connack) => supports.announced(version, &connack),
-        _ => supports,
+        Packet::ConnAck(connack) => testbed.supports().clone().announced(testbed.version(), &connack),
+        _ => testbed.supports().clone(),
     };
     Ok(Probed { supports, round_trip, login: login.saturating_sub(round_trip) })
 }
@@ -71,6 +83,23 @@ fn welcomed(testbed: &Testbed) -> Result<(Peer<'_>, Came, Duration), Stop> {
 fn leave(peer: Peer<'_>) -> Result<(), Stop> {
     peer.send(disconnect().with(Property::SessionExpiryInterval(0)))?;
     peer.vanish()
+}
+
+/// What speaks so, where it is something that people often meet behind a wrong port.
+fn stranger(first: &[u8]) -> Option<&'static str> {
+    let begins = |words: &[&str]| words.iter().any(|word| first.starts_with(word.as_bytes()));
+    match first {
+        // A TLS alert: the record type and the major version.
+        [0x15, 0x03, ..] => Some("it speaks TLS on this port; write mqtts:// (or wss://), and see --cafile"),
+        _ if begins(&["HTTP/", "<!DOCTYPE", "<html", "<HTML"]) => Some(
+            "it speaks HTTP on this port; give the port of its MQTT listener, or write ws:// for MQTT over WebSocket",
+        ),
+        _ if begins(&["SSH-"]) => Some("it speaks SSH on this port; give the port of its MQTT listener, mostly 1883"),
+        _ if begins(&["220 ", "220-", "+OK", "* OK", "-ERR", "AMQP"]) => {
+            Some("it speaks another protocol than MQTT on this port; give the port of its MQTT listener, mostly 1883")
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -96,5 +125,23 @@ mod tests {
         check(2_000, 64, 2, 8_000);
         check(60_000, 64, 2, 120_000);
         check(100, 1, 1, 3_000);
+    }
+
+    #[test]
+    fn strangers_are_known_by_their_first_bytes() {
+        fn check(first: &[u8], expect: Option<&str>) {
+            let word = stranger(first).map(|words| words.split(' ').nth(2).unwrap_or_default());
+            assert_eq!(word, expect, "{first:?}");
+        }
+        check(b"\x15\x03\x03\x00\x02\x02\x28", Some("TLS"));
+        check(b"HTTP/1.1 400 Bad Request\r\n", Some("HTTP"));
+        check(b"<!DOCTYPE HTML>", Some("HTTP"));
+        check(b"SSH-2.0-OpenSSH_9.6\r\n", Some("SSH"));
+        check(b"220 mail.example ESMTP\r\n", Some("another"));
+        check(b"AMQP\x00\x00\x09\x01", Some("another"));
+        // A CONNACK, a CONNACK with a bad flag, silence.
+        check(b"\x20\x02\x00\x05", None);
+        check(b"\x21\x02\x00\x00", None);
+        check(b"", None);
     }
 }

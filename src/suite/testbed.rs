@@ -505,6 +505,18 @@ impl Testbed {
         here.filter_map(packet_type).collect()
     }
 
+    /// What came first on any connection, be it MQTT or not.
+    pub(super) fn first_bytes(&self) -> Vec<u8> {
+        let state = self.state.borrow();
+        let came = state.trace.events.iter().find_map(|event| match &event.what {
+            Passed::Came(bytes) => Some(bytes),
+            _ => None,
+        });
+        came.or_else(|| state.conns.iter().map(|conn| &conn.partial).find(|bytes| !bytes.is_empty()))
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// Whether a connection has ended.
     pub(super) fn ended(&self, id: ConnId) -> Result<bool, Stop> {
         self.with_conn(id, |conn| conn.closed.is_some())

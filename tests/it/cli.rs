@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer, also outside the test function")]
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -237,20 +239,27 @@ fn a_managed_broker_is_judged_and_gone_afterwards() {
     assert_eq!(left(dir.path()), [""; 0]);
 }
 
+/// A certificate for this machine and its key, in files.
+fn certificate(dir: &Path) -> [String; 2] {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())].map(|(name, text)| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    })
+}
+
 #[test]
 fn every_transport_leads_to_the_same_verdicts() {
     let dir = tempfile::tempdir().unwrap();
-    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let [cert, key] = certificate(dir.path());
+    let (cert, key) = (cert.as_str(), key.as_str());
     for scheme in ["mqtt", "mqtts", "ws", "wss"] {
         let served = Served::new(&["--listen", &format!("{scheme}://127.0.0.1:0"), "--cert", cert, "--key", key]);
         let conform = ["conform", &served.url, "--filter", "qos1/"];
         check(&[&conform[..], &["--cafile", cert]].concat(), 0, &[&format!("judges {}", served.url), " pass"]);
         if ["mqtts", "wss"].contains(&scheme) {
-            check(&conform, 2, &["cannot judge", "UnknownIssuer"]);
+            check(&conform, 2, &["cannot judge", "UnknownIssuer", "trust its authority by --cafile FILE"]);
             check(&[&conform[..], &["--insecure"]].concat(), 0, &[" pass"]);
         }
     }
@@ -264,6 +273,95 @@ fn a_broker_with_less_to_offer_is_judged_by_what_it_offers() {
                 server_keep_alive: Some(5), receive_maximum: 1, maximum_packet_size: 100000)";
     let served = Served::new(&["--listen", "mqtt://127.0.0.1:0", "--behaviour", less]);
     check(&["conform", &served.url, "--protocol", "5.0"], 0, &["needs QoS 1", "needs retained messages", " pass"]);
+}
+
+/// Silence takes seconds to be judged, so the signal finds a run that is being played; before that it ends the process as
+/// it ends any, and more time is given.
+#[test]
+fn an_interrupted_run_tells_what_it_has_shown() {
+    let served = Served::new(&["--listen", "mqtt://127.0.0.1:0"]);
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("report.json");
+    let interrupted = [1, 2, 4, 8, 16].into_iter().find_map(|seconds| {
+        let arguments = ["conform", &served.url, "--filter", "keep-alive/", "--json", json.to_str().unwrap()];
+        let run = Command::new(TESTAMENT).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(seconds));
+        kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGINT).unwrap();
+        let output = run.wait_with_output().unwrap();
+        (output.status.code() == Some(130)).then_some(output)
+    });
+    let said = String::from_utf8(interrupted.expect("a run is interrupted").stdout).unwrap();
+    assert!(said.contains("runs were not played\npartial: interrupted\n"), "{said}");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(report["partial"], "interrupted");
+    assert!(report["unplayed"].as_u64() > Some(0), "{report:#}");
+}
+
+/// A way to the broker at `url` that is closed after so many connections.
+fn gone_after(connections: usize, url: &str) -> String {
+    let address = url.trim_start_matches("mqtt://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for from in listener.incoming().take(connections).flatten() {
+            let to = TcpStream::connect(&address).unwrap();
+            for (mut from, mut to) in [(from.try_clone().unwrap(), to.try_clone().unwrap()), (to, from)] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+        // From here on each connection ends at once.
+        listener.incoming().for_each(drop);
+    });
+    url
+}
+
+#[test]
+fn what_does_not_come_to_the_same_each_time_is_named() {
+    let repeat = ["--case", "qos1/order-is-kept", "--protocol", "5.0", "--timeout", "1s", "--repeat", "3"];
+    check(&[&["conform"], &repeat[..]].concat(), 0, &["in 3 rounds each verdict was the same", "1 pass"]);
+    // Two connections for the first look, two for the first round.
+    let served = Served::new(&["--listen", "mqtt://127.0.0.1:0"]);
+    let url = gone_after(4, &served.url);
+    let arguments = [&["conform", &url], &repeat[..]].concat();
+    check(&arguments, 1, &["UNSTEADY  qos1/order-is-kept under 5.0: 1 pass, 2 ", "in 3 rounds 1 verdicts"]);
+}
+
+#[test]
+fn a_report_for_machines_may_go_to_standard_output() {
+    let output = testament(&["conform", "--filter", "qos1/", "--json", "-"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["summary"]["pass"].as_u64() > Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("judges reference"));
+    check(&["conform", "--json", "-", "--junit", "-"], 2, &["only one report can go to standard output"]);
+}
+
+/// Whoever speaks first, or answers anything with this.
+fn stranger(says: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = connection.write_all(says.as_bytes());
+            let _ = connection.read(&mut [0; 1000]);
+        }
+    });
+    url
+}
+
+#[test]
+fn who_speaks_no_mqtt_is_told_by_what_he_speaks() {
+    check(&["conform", &stranger("SSH-2.0-x\r\n")], 2, &["it speaks SSH on this port", "mostly 1883"]);
+    check(&["conform", &stranger("HTTP/1.1 400 Bad Request\r\n\r\n")], 2, &["it speaks HTTP on this port", "ws://"]);
+    let dir = tempfile::tempdir().unwrap();
+    let [cert, key] = certificate(dir.path());
+    let secure = Served::new(&["--listen", "mqtts://127.0.0.1:0", "--cert", &cert, "--key", &key]);
+    let plain = secure.url.replace("mqtts://", "mqtt://");
+    check(&["conform", &plain], 2, &["it speaks TLS on this port; write mqtts://"]);
+    let plain = Served::new(&["--listen", "mqtt://127.0.0.1:0"]);
+    check(&["conform", &plain.url.replace("mqtt://", "mqtts://"), "--insecure"], 2, &["write mqtt:// or ws://"]);
 }
 
 #[test]

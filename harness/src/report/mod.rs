@@ -10,6 +10,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod pcap;
+pub mod steady;
 pub mod terminal;
 pub mod trace;
 

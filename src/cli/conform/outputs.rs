@@ -1,10 +1,11 @@
-//! The reports that go to files.
+//! The reports that go to files, or one of them to standard output.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use clap::Args;
 use harness::report::html::Html;
 use harness::report::markdown::Markdown;
 use harness::report::{Heading, json, junit, pcap, trace};
@@ -13,18 +14,49 @@ use harness::trace::Dissect;
 use harness::world::Endpoint;
 
 use crate::catalogue::catalogue;
+use crate::cli::text::unless_closed;
 use crate::net::url::default_port;
 use crate::packet::Version;
 use crate::suite::words::is_upgrade;
 
+/// Which reports are wanted, and where. `-` is standard output.
+#[derive(Debug, Default, Args)]
+pub(super) struct Asked {
+    /// Write a report for machines (docs/json-report.md); `-` is standard output, here and below
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report for build servers
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a report in Markdown, for the summary page of a build
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write a page to look at in a browser, all in one file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write all that passed as a capture for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Write all that passed on the wire as text, also in cases that passed
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
 /// Where reports go, opened before the run so that a wrong path costs no run.
 pub(super) struct Outputs {
-    pub(super) json: Option<File>,
-    pub(super) junit: Option<File>,
-    pub(super) markdown: Option<File>,
-    pub(super) html: Option<File>,
-    pub(super) pcap: Option<File>,
-    pub(super) trace: Option<File>,
+    json: Option<Sink>,
+    junit: Option<Sink>,
+    markdown: Option<Sink>,
+    html: Option<Sink>,
+    pcap: Option<Sink>,
+    trace: Option<Sink>,
+    /// Whether one of them takes standard output.
+    piped: bool,
+}
+
+enum Sink {
+    File(File),
+    Stdout,
 }
 
 /// How reports put things.
@@ -37,7 +69,38 @@ pub(super) struct Words<'a> {
     pub(super) dissect: &'a dyn Fn(&'static str) -> Box<dyn Dissect>,
 }
 
+impl Asked {
+    /// Makes or opens the files.
+    ///
+    /// # Errors
+    /// If one cannot be written, or two want standard output.
+    pub(super) fn open(&self) -> anyhow::Result<Outputs> {
+        let paths = [&self.json, &self.junit, &self.markdown, &self.html, &self.pcap, &self.trace];
+        let piped = paths.iter().filter(|path| path.as_deref().is_some_and(is_stdout)).count();
+        ensure!(piped <= 1, "only one report can go to standard output; give the others a file");
+        Ok(Outputs {
+            json: opened(self.json.as_deref())?,
+            junit: opened(self.junit.as_deref())?,
+            markdown: opened(self.markdown.as_deref())?,
+            html: opened(self.html.as_deref())?,
+            pcap: opened(self.pcap.as_deref())?,
+            trace: opened(self.trace.as_deref())?,
+            piped: piped > 0,
+        })
+    }
+}
+
 impl Outputs {
+    /// Where the report for people goes, and whether somebody looks at it there: standard output, unless another report
+    /// goes there.
+    pub(super) fn for_people(&self) -> (Box<dyn Write>, bool) {
+        if self.piped {
+            (Box::new(io::stderr().lock()), io::stderr().is_terminal())
+        } else {
+            (Box::new(io::stdout().lock()), io::stdout().is_terminal())
+        }
+    }
+
     /// Writes each report that was asked for.
     ///
     /// # Errors
@@ -51,61 +114,57 @@ impl Outputs {
         words: &Words<'_>,
     ) -> io::Result<()> {
         let Words { rule, repeat, dissect } = *words;
-        if let Some(file) = self.json {
+        written(self.json, |out| {
             let bound =
                 catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
-            let mut out = emptied(file)?;
-            json::write(&mut out, heading, report, bound.map(|each| each.id.as_str()))?;
-            out.flush()?;
-        }
-        if let Some(file) = self.junit {
-            let mut out = emptied(file)?;
-            junit::write(&mut out, heading, report, began)?;
-            out.flush()?;
-        }
-        if let Some(file) = self.markdown {
-            let mut out = emptied(file)?;
-            Markdown { rule, repeat }.write(&mut out, heading, report)?;
-            out.flush()?;
-        }
-        if let Some(file) = self.html {
-            let mut out = emptied(file)?;
+            json::write(out, heading, report, bound.map(|each| each.id.as_str()))
+        })?;
+        written(self.junit, |out| junit::write(out, heading, report, began))?;
+        written(self.markdown, |out| Markdown { rule, repeat }.write(out, heading, report))?;
+        written(self.html, |out| {
             let began = format!("{} UTC", began.replace('T', " "));
-            Html { rule, repeat, began: &began }.write(&mut out, heading, report)?;
-            out.flush()?;
-        }
-        if let Some(file) = self.pcap {
-            let mut out = emptied(file)?;
-            // WebSocket frames are taken off already; what is left of that layer is the upgrade.
-            pcap::write(&mut out, report, default_port(Endpoint::Tcp), &is_upgrade)?;
-            out.flush()?;
-        }
-        if let Some(file) = self.trace {
-            let mut out = emptied(file)?;
-            trace::write(&mut out, report, dissect)?;
-            out.flush()?;
-        }
-        Ok(())
+            Html { rule, repeat, began: &began }.write(out, heading, report)
+        })?;
+        // WebSocket frames are taken off already; what is left of that layer is the upgrade.
+        written(self.pcap, |out| pcap::write(out, report, default_port(Endpoint::Tcp), &is_upgrade))?;
+        written(self.trace, |out| trace::write(out, report, dissect))
     }
 }
 
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// The file at `path`, made if it is not there. What it holds stays until there is a report to replace it.
-///
-/// # Errors
-/// If it cannot be written.
-pub(super) fn created(path: Option<&Path>) -> anyhow::Result<Option<File>> {
+fn opened(path: Option<&Path>) -> anyhow::Result<Option<Sink>> {
     let open = |path: &Path| {
+        if is_stdout(path) {
+            return Ok(Sink::Stdout);
+        }
         let file = File::options().write(true).create(true).truncate(false).open(path);
-        file.with_context(|| format!("cannot write {}; check that the folder is there and yours", path.display()))
+        let why = || format!("cannot write {}; check that the folder is there and yours", path.display());
+        file.map(Sink::File).with_context(why)
     };
     path.map(open).transpose()
 }
 
-/// The file, emptied.
-fn emptied(file: File) -> io::Result<BufWriter<File>> {
-    match file.set_len(0) {
-        // A pipe or a terminal has no length and needs none.
-        Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
-        _ => Ok(BufWriter::new(file)),
+/// Has `write` fill what is there to be filled.
+fn written(sink: Option<Sink>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    match sink {
+        None => Ok(()),
+        Some(Sink::Stdout) => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            unless_closed(write(&mut out).and_then(|()| out.flush()))
+        }
+        Some(Sink::File(file)) => {
+            match file.set_len(0) {
+                // A pipe or a terminal has no length and needs none.
+                Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
+                _ => {}
+            }
+            let mut out = BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
+        }
     }
 }
