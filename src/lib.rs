@@ -2,7 +2,7 @@
 //!
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
 //! `packet topic scram | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite  scenario
-//! | mutant  fleet  net sut | cli`.
+//! | reference  fleet | mutant | proof | net sut | cli`.
 //!
 //! Reading order: [`packet`] and [`topic`], what can be said; [`codec`] and [`violation`], bytes and what can be wrong with
 //! them; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`;
@@ -22,6 +22,8 @@ pub mod mutant;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod packet;
+pub mod proof;
+pub mod reference;
 pub mod scenario;
 pub mod scram;
 pub mod session;

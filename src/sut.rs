@@ -1,13 +1,12 @@
 //! The system under test, by the word a user writes for it: the reference broker, an address, or a process of our own.
 //!
-//! [`mod@reference`] is the broker of this project, and [`served`] puts it on sockets; [`broker_file`] says how to run one
+//! [`mod@crate::reference`] is the broker of this project, and [`served`] puts it on sockets; [`broker_file`] says how to run one
 //! that somebody else wrote, [`process`] runs it, and [`install`] gets it onto a machine.
 
 pub mod broker_file;
 pub mod install;
 pub mod ports;
 pub mod process;
-pub mod reference;
 pub mod served;
 
 use std::path::Path;

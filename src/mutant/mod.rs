@@ -25,9 +25,9 @@ mod subscribe;
 mod will;
 
 use harness::node::Node;
-use harness::rng::Rng;
 
-use crate::broker::{Broker, Settings};
+use crate::broker::Broker;
+use crate::reference;
 use seam::{Behind, Seam};
 
 /// One way to be wrong.
@@ -62,15 +62,15 @@ impl Mutant {
         Self { name: name.into(), clauses: clauses.into(), change: Change::Restarted(make) }
     }
 
-    /// The reference broker with these settings, broken in this way.
-    pub fn broker(&self, settings: Settings, rng: Rng) -> Box<dyn Node> {
-        let seam = match self.change {
-            Change::Restarted(_) => return Box::new(Broker::new(settings, rng)),
+    /// The broker behind the reference broker's listeners, broken in this way.
+    pub fn listening(&self, broker: Broker) -> Box<dyn Node> {
+        let seam: Box<dyn Seam> = match self.change {
+            Change::Restarted(_) => return Box::new(reference::listening(broker)),
             Change::Seam(make) => make(),
             Change::Overlook(rule) => Box::new(overlook::Overlook(rule)),
             Change::Adorn(packet, properties) => Box::new(adorn::Adorn(packet, properties)),
         };
-        Box::new(Behind::new(Broker::new(settings, rng), seam))
+        Box::new(reference::listening(Behind::new(broker, seam)))
     }
 
     /// What this mutant, stopped as `node`, is when it is started again. But for what it is about, it keeps everything.

@@ -176,7 +176,7 @@ fn keeping() -> impl Iterator<Item = Mutant> {
             heard_client(|client| client.to_lowercase())
         }),
         Mutant::seam("cuts-client-identifiers", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
-            heard_client(|client| client.chars().take(9).collect())
+            heard_client(|client| client.chars().take(client.chars().count().saturating_sub(4)).collect())
         }),
     ]
     .into_iter()

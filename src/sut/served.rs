@@ -10,11 +10,11 @@ use harness::rng::Rng;
 use harness::world::{Broken, Endpoint, Sut};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::reference;
 use crate::net::host::{self, Host, Listener};
 use crate::net::live::Restart;
 use crate::net::stream::Dialer;
 use crate::net::url::Url;
+use crate::reference::{LISTENERS, Setup};
 
 /// It serves until this is dropped. Stopped, it has neither listeners nor connections, and keeps all else: a broker with
 /// a store that nothing can hurt.
@@ -36,7 +36,7 @@ impl Served {
     /// If the system refuses the means.
     pub fn start(seed: u64) -> io::Result<Self> {
         let runtime = host::runtime()?;
-        let anywhere = reference::LISTENERS.map(|(endpoint, _)| Url { port: 0, ..Url::loopback(endpoint) });
+        let anywhere = LISTENERS.map(|(endpoint, _)| Url { port: 0, ..Url::loopback(endpoint) });
         let bound = runtime.block_on(bind(&anywhere))?;
         let doors: Vec<_> = bound.iter().map(|listener| listener.url().clone()).collect();
         let dialer = |url: &Url| (url.endpoint, Dialer { url: url.clone(), tls: None });
@@ -44,7 +44,7 @@ impl Served {
         let (orders, taken) = unbounded_channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
-                serve(Host::new(reference::node(Rng::stream(seed, "broker")), bound, None), &doors, taken).await;
+                serve(Host::new(Setup::full().node(Rng::stream(seed, "broker")), bound, None), &doors, taken).await;
             });
         });
         Ok(Self { thread: Some(thread), orders: Some(orders), listeners })

@@ -23,6 +23,7 @@ mod regression;
 #[cfg(feature = "net")]
 mod serve;
 mod served;
+mod setups;
 #[cfg(feature = "net")]
 mod slow_login;
 mod tidy;

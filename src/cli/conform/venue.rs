@@ -18,12 +18,13 @@ use crate::net::live::{self, LiveWorld, Restart};
 use crate::net::stream::Dialer;
 use crate::net::url::Url;
 use crate::packet::Version;
+use crate::reference::{LISTENERS, Setup};
 use crate::suite::supports::Supports;
 use crate::suite::testbed::{Login, Route};
+use crate::sut::Target;
 use crate::sut::broker_file::BrokerFile;
 use crate::sut::process::Process;
 use crate::sut::served::Served;
-use crate::sut::{Target, reference};
 
 /// How many cases share a live target by default: enough for those that wait to wait side by side, few enough not to be
 /// taken for an attack.
@@ -71,7 +72,7 @@ impl Venue {
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             url: None,
             protocols: Version::ALL.to_vec(),
-            supports: reference::supports(),
+            supports: Setup::full().supports.clone(),
             route: Route::default(),
             login: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
@@ -169,9 +170,9 @@ impl Venue {
             }
             None => {
                 let broker = format!("broker {play}");
-                let fresh = move || Box::new(reference::node(Rng::stream(seed, &broker))) as _;
+                let fresh = move || Setup::full().node(Rng::stream(seed, &broker));
                 let start = move |stopped: Option<_>| stopped.unwrap_or_else(&fresh);
-                Box::new(SimWorld::new(rng, Link::default(), &reference::LISTENERS, Box::new(start)))
+                Box::new(SimWorld::new(rng, Link::default(), &LISTENERS, Box::new(start)))
             }
         }
     }

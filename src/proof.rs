@@ -1,0 +1,79 @@
+//! Proof that the suite can fail: which case tells which mutant from the broker.
+//!
+//! A case kills a mutant if it cites a requirement that the mutant breaks, and finds a deviation there. A recommendation that is
+//! not followed counts like a requirement that is broken; a step that does not work shows nothing, and does not count.
+
+use std::collections::BTreeSet;
+
+use harness::case::{Case, Stop};
+use harness::catalogue::{Level, Requirement};
+use harness::rng::Rng;
+
+use crate::catalogue::catalogue;
+use crate::mutant::Mutant;
+use crate::packet::Version;
+use crate::reference::{self, Setup};
+use crate::suite::{cases, testbed::Testbed};
+
+/// One case under one version.
+pub type Trial = (&'static Case<Testbed>, Version);
+
+/// Every case under every version that it judges, in the order of the suite.
+pub fn trials() -> impl Iterator<Item = Trial> {
+    cases().flat_map(|case| catalogue().versions_of(case.covers).into_iter().map(move |version| (case, version)))
+}
+
+/// A case under those versions whose requirements it cites and the mutant breaks.
+fn citing(case: &'static Case<Testbed>, mutant: &Mutant) -> impl Iterator<Item = Trial> {
+    let broken: Vec<_> = case.covers.iter().copied().filter(|clause| mutant.clauses.contains(clause)).collect();
+    // Most cases have nothing to do with most mutants, and no list is made for them.
+    let versions = if broken.is_empty() { Vec::new() } else { catalogue().versions_of(&broken) };
+    versions.into_iter().map(move |version| (case, version))
+}
+
+/// The first case that kills the mutant.
+pub fn killer(mutant: &Mutant) -> Option<&'static Case<Testbed>> {
+    let mut trials = cases().flat_map(|case| citing(case, mutant));
+    trials.find(|trial| kills(*trial, mutant)).map(|(case, _)| case)
+}
+
+/// The cases that kill none of these mutants.
+pub fn idle(mutants: &[Mutant]) -> impl Iterator<Item = &'static Case<Testbed>> {
+    cases().filter(|case| {
+        let of_case = |mutant| citing(case, mutant).any(|trial| kills(trial, mutant));
+        !mutants.iter().any(of_case)
+    })
+}
+
+/// The requirements that none of these mutants breaks, of those that a case judges and a server MUST follow.
+pub fn unbroken(mutants: &[Mutant]) -> impl Iterator<Item = &'static Requirement> {
+    let broken: BTreeSet<_> = mutants.iter().flat_map(|mutant| mutant.clauses.iter().copied()).collect();
+    let judged: BTreeSet<_> = cases().flat_map(|case| case.covers.iter().copied()).collect();
+    catalogue().iter().filter(move |requirement| {
+        let id = requirement.id.as_str();
+        requirement.level == Level::Must && judged.contains(id) && !broken.contains(id)
+    })
+}
+
+/// Whether a case that cites what the mutant breaks finds a deviation, on a clause that the mutant breaks if it names one.
+pub fn kills(trial: Trial, mutant: &Mutant) -> bool {
+    found(trial, mutant).iter().any(|clause| clause.is_none_or(|clause| mutant.clauses.contains(&clause)))
+}
+
+/// What a case finds wrong with the mutant, cited or not: for each deviation the clause that it names, if it names one. A
+/// broken promise is one, too.
+pub fn found((case, version): Trial, mutant: &Mutant) -> Vec<Option<&'static str>> {
+    let broken = mutant.clone();
+    let start = move |setup: &Setup, stopped: Option<_>| match stopped {
+        Some(node) => broken.revived(node),
+        None => broken.listening(setup.broker(Rng::stream(1, "broker"))),
+    };
+    let (_, played) = reference::play(case, version, start);
+    let mut found: Vec<_> = played.remarks.iter().map(|remark| remark.clause).collect();
+    match played.outcome {
+        Err(Stop::Deviation(deviation)) => found.push(deviation.clause),
+        Err(Stop::BrokenPromise { .. }) => found.push(None),
+        _ => {}
+    }
+    found
+}
