@@ -164,10 +164,14 @@ impl Setup {
     }
 }
 
+/// The numbers of those listeners whose connections are WebSockets.
+pub fn websockets() -> Vec<u16> {
+    LISTENERS.iter().filter(|(endpoint, _)| *endpoint == Endpoint::Ws).map(|(_, index)| *index).collect()
+}
+
 /// Makes a broker listen as [`LISTENERS`] says.
 pub fn listening<N: Node>(broker: N) -> WebSocket<N> {
-    let sockets = LISTENERS.iter().filter(|(endpoint, _)| *endpoint == Endpoint::Ws).map(|(_, index)| *index);
-    WebSocket::server(broker, sockets.collect())
+    WebSocket::server(broker, websockets())
 }
 
 /// Plays a case as [`Setup::play`] does on each setup in turn, until it is not skipped.

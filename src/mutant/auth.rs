@@ -8,7 +8,9 @@ use super::Mutant;
 use super::change::{go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said, unsaid};
 use super::seam::{Fate, Passing, Seam};
 use crate::forge::Forged;
-use crate::packet::{Auth, ConnAck, Disconnect, Host, Packet, PacketType, Properties, Property, ReasonCode, Version};
+use crate::packet::{
+    Auth, ConnAck, Connect, Disconnect, Host, Packet, PacketType, Properties, Property, ReasonCode, Version,
+};
 use crate::violation::Rule;
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
@@ -28,6 +30,16 @@ fn refusing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("welcomes-clients-without-a-name", &["mqtt5:3.1.4-2", "mqtt5:ext-182", "mqtt311:ext-020"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { username: None, .. }) => {
+                    let (reason, properties) = (ReasonCode::Success, Properties::EMPTY);
+                    let connack = ConnAck { session_present: false, reason, properties };
+                    fate.back_as(&Packet::ConnAck(connack), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("refuses-with-a-code-that-does-not-exist", REFUSAL_CODES, || {
             outbound(|passing, packet, fate| match packet {
                 Packet::ConnAck(connack) if connack.reason.is_error() => {

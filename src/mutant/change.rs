@@ -132,6 +132,7 @@ fn go_on_with_properties(
     }
     let properties = match &mut packet {
         Packet::Connect(connect) => &mut connect.properties,
+        Packet::ConnAck(connack) => &mut connack.properties,
         Packet::Publish(publish) => &mut publish.properties,
         Packet::Subscribe(subscribe) => &mut subscribe.properties,
         Packet::Disconnect(disconnect) => &mut disconnect.properties,

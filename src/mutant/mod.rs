@@ -2,7 +2,8 @@
 //! broker; a mutant that no case tells apart shows a hole in the suite.
 //!
 //! A mutant changes one thing at one of two seams: packets on their way in, or packets on their way out ([`seam`]); some
-//! do so from a restart on only. The broker itself knows nothing of them, and its documented behaviour holds only what the standard allows.
+//! do so from a restart on only, and those of WebSocket in the frames around them. The broker itself knows nothing of
+//! them, and its documented behaviour holds only what the standard allows.
 
 mod acknowledge;
 mod adorn;
@@ -13,7 +14,9 @@ mod connect;
 mod disconnect;
 mod expiry;
 mod flow_control;
+mod frames;
 mod keep_alive;
+mod limits;
 mod overlook;
 mod publish;
 mod restart;
@@ -49,6 +52,8 @@ enum Change {
     Overlook(crate::violation::Rule),
     /// Puts these bytes behind the properties of packets of this type.
     Adorn(crate::packet::PacketType, &'static [u8]),
+    /// Alters what passes on WebSocket connections.
+    Frames(frames::Alter),
 }
 
 impl Mutant {
@@ -66,6 +71,7 @@ impl Mutant {
     pub fn listening(&self, broker: Broker) -> Box<dyn Node> {
         let seam: Box<dyn Seam> = match self.change {
             Change::Restarted(_) => return Box::new(reference::listening(broker)),
+            Change::Frames(alter) => return Box::new(frames::Framed::new(reference::listening(broker), alter)),
             Change::Seam(make) => make(),
             Change::Overlook(rule) => Box::new(overlook::Overlook(rule)),
             Change::Adorn(packet, properties) => Box::new(adorn::Adorn(packet, properties)),
@@ -101,5 +107,7 @@ pub fn mutants() -> Vec<Mutant> {
         .chain(restart::mutants())
         .chain(shared::mutants())
         .chain(expiry::mutants())
+        .chain(limits::mutants())
+        .chain(frames::mutants())
         .collect()
 }

@@ -175,9 +175,11 @@ fn keeping() -> impl Iterator<Item = Mutant> {
         Mutant::seam("folds-the-case-of-client-identifiers", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
             heard_client(|client| client.to_lowercase())
         }),
-        Mutant::seam("cuts-client-identifiers", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
-            heard_client(|client| client.chars().take(client.chars().count().saturating_sub(4)).collect())
-        }),
+        Mutant::seam(
+            "cuts-client-identifiers",
+            &["mqtt5:3.1.3-2", "mqtt5:3.1.3-8", "mqtt311:3.1.3-2", "mqtt311:3.1.3-9"],
+            || heard_client(|client| client.chars().take(client.chars().count().saturating_sub(4)).collect()),
+        ),
     ]
     .into_iter()
 }

@@ -136,8 +136,11 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        Mutant::seam("grants-wildcards-that-it-does-not-have", &["mqtt311:3.8.3-2"], || {
+        Mutant::seam("grants-wildcards-that-it-does-not-have", &["mqtt5:ext-154", "mqtt311:3.8.3-2"], || {
             granting(|filter| filter.contains(['+', '#']))
+        }),
+        Mutant::seam("grants-shared-subscriptions-that-it-does-not-have", &["mqtt5:ext-155"], || {
+            granting(|filter| filter.starts_with("$share/"))
         }),
         Mutant::seam("refuses-wildcards", &["mqtt311:ext-070"], || {
             inbound(|passing, packet, fate| match packet {
@@ -161,7 +164,7 @@ fn suback_with(suback: &SubAck<'_>, codes: &[u8], passing: &Passing<'_>, fate: &
 }
 
 /// Answers a SUBSCRIBE without the broker.
-fn answer(subscribe: &Subscribe<'_>, codes: &[u8], passing: &Passing<'_>, fate: &mut Fate) {
+pub(super) fn answer(subscribe: &Subscribe<'_>, codes: &[u8], passing: &Passing<'_>, fate: &mut Fate) {
     let Some(reasons) = ReasonCodes::from_bytes(codes) else { return };
     let suback = SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, reasons };
     fate.back_as(&Packet::SubAck(suback), passing.version);

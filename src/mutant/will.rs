@@ -31,10 +31,12 @@ fn publishing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        Mutant::seam("publishes-wills-at-qos-0", &["mqtt5:ext-104", "mqtt311:3.1.2-9", "mqtt311:ext-037"], || {
-            heard_wills(|will| will.qos = QoS::AtMostOnce)
-        }),
-        Mutant::seam("never-stores-a-will", &["mqtt5:3.1.2-15", "mqtt311:3.1.2-17"], || {
+        Mutant::seam(
+            "publishes-wills-at-qos-0",
+            &["mqtt5:ext-104", "mqtt5:3.2.2-12", "mqtt311:3.1.2-9", "mqtt311:ext-037"],
+            || heard_wills(|will| will.qos = QoS::AtMostOnce),
+        ),
+        Mutant::seam("never-stores-a-will", &["mqtt5:3.1.2-15", "mqtt5:3.2.2-13", "mqtt311:3.1.2-17"], || {
             heard_wills(|will| will.retain = false)
         }),
         Mutant::seam("stores-every-will", &["mqtt5:3.1.2-14", "mqtt311:3.1.2-16"], || {
