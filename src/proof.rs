@@ -23,26 +23,44 @@ pub fn trials() -> impl Iterator<Item = Trial> {
     cases().flat_map(|case| catalogue().versions_of(case.covers).into_iter().map(move |version| (case, version)))
 }
 
-/// A case under those versions whose requirements it cites and the mutant breaks.
-fn citing(case: &'static Case<Testbed>, mutant: &Mutant) -> impl Iterator<Item = Trial> {
-    let broken: Vec<_> = case.covers.iter().copied().filter(|clause| mutant.clauses.contains(clause)).collect();
-    // Most cases have nothing to do with most mutants, and no list is made for them.
-    let versions = if broken.is_empty() { Vec::new() } else { catalogue().versions_of(&broken) };
-    versions.into_iter().map(move |version| (case, version))
+/// A case that told a mutant from the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// Its id.
+    pub case: &'static str,
+    /// The requirement that the case cites and the mutant breaks.
+    pub clause: &'static str,
 }
 
 /// The first case that kills the mutant.
-pub fn killer(mutant: &Mutant) -> Option<&'static Case<Testbed>> {
-    let mut trials = cases().flat_map(|case| citing(case, mutant));
-    trials.find(|trial| kills(*trial, mutant)).map(|(case, _)| case)
+pub fn killer(mutant: &Mutant) -> Option<Kill> {
+    cases().find_map(|case| kill(case, mutant))
+}
+
+/// Whether this case kills this mutant, and by which requirement.
+pub fn kill(case: &'static Case<Testbed>, mutant: &Mutant) -> Option<Kill> {
+    let broken: Vec<_> = case.covers.iter().copied().filter(|clause| mutant.clauses.contains(clause)).collect();
+    // Most cases have nothing to do with most mutants, and no list is made for them.
+    let versions = if broken.is_empty() { Vec::new() } else { catalogue().versions_of(&broken) };
+    versions.into_iter().find_map(|version| {
+        let own = *catalogue().clauses(&broken, version).first()?;
+        let mut clauses = found((case, version), mutant).into_iter().map(|clause| clause.unwrap_or(own));
+        let clause = clauses.find(|clause| mutant.clauses.contains(clause))?;
+        Some(Kill { case: case.id, clause })
+    })
+}
+
+/// The cases that find anything wrong with the mutant, whatever they cite.
+pub fn notice(mutant: &Mutant) -> impl Iterator<Item = &'static str> {
+    let notices = |case: &&'static Case<Testbed>| {
+        catalogue().versions_of(case.covers).into_iter().any(|version| !found((*case, version), mutant).is_empty())
+    };
+    cases().filter(notices).map(|case| case.id)
 }
 
 /// The cases that kill none of these mutants.
 pub fn idle(mutants: &[Mutant]) -> impl Iterator<Item = &'static Case<Testbed>> {
-    cases().filter(|case| {
-        let of_case = |mutant| citing(case, mutant).any(|trial| kills(trial, mutant));
-        !mutants.iter().any(of_case)
-    })
+    cases().filter(|case| mutants.iter().all(|mutant| kill(case, mutant).is_none()))
 }
 
 /// The requirements that none of these mutants breaks, of those that a case judges and a server MUST follow.
@@ -55,14 +73,9 @@ pub fn unbroken(mutants: &[Mutant]) -> impl Iterator<Item = &'static Requirement
     })
 }
 
-/// Whether a case that cites what the mutant breaks finds a deviation, on a clause that the mutant breaks if it names one.
-pub fn kills(trial: Trial, mutant: &Mutant) -> bool {
-    found(trial, mutant).iter().any(|clause| clause.is_none_or(|clause| mutant.clauses.contains(&clause)))
-}
-
 /// What a case finds wrong with the mutant, cited or not: for each deviation the clause that it names, if it names one. A
 /// broken promise is one, too.
-pub fn found((case, version): Trial, mutant: &Mutant) -> Vec<Option<&'static str>> {
+fn found((case, version): Trial, mutant: &Mutant) -> Vec<Option<&'static str>> {
     let broken = mutant.clone();
     let start = move |setup: &Setup, stopped: Option<_>| match stopped {
         Some(node) => broken.revived(node),

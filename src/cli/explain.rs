@@ -9,7 +9,9 @@ use harness::catalogue::{Actor, Basis, Coverage, Observed, Requirement, closest}
 
 use super::text::{print, wrap};
 use crate::catalogue::catalogue;
+use crate::mutant::mutants;
 use crate::packet::Version;
+use crate::proof::kill;
 use crate::suite::{self, testbed::Testbed};
 
 /// Options of `testament explain`.
@@ -75,14 +77,24 @@ fn explain_requirement(requirement: &Requirement) -> String {
         wrap(&mut out, 4, text);
     }
     let _ = writeln!(out, "\ncases: {}", Coverage::of(requirement, !cases.is_empty()).as_str());
-    for case in cases {
+    for case in &cases {
         let _ = writeln!(out, "    {}", case.id);
         wrap(&mut out, 8, case.claim);
+    }
+    let mutants: Vec<_> = mutants().into_iter().filter(|mutant| mutant.clauses.contains(&id.as_str())).collect();
+    if !mutants.is_empty() {
+        out.push_str("\nmutants that break it, and the cases that kill them by it\n");
+    }
+    for mutant in mutants {
+        let killers: Vec<_> = cases.iter().filter_map(|case| kill(case, &mutant)).map(|kill| kill.case).collect();
+        let killers = if killers.is_empty() { "none".to_owned() } else { killers.join(", ") };
+        let _ = writeln!(out, "    {}", mutant.name);
+        wrap(&mut out, 8, &killers);
     }
     out
 }
 
-fn explain_case(case: &Case<Testbed>) -> String {
+fn explain_case(case: &'static Case<Testbed>) -> String {
     let mut out = format!("{}\n", case.id);
     wrap(&mut out, 4, case.claim);
     let _ = writeln!(out, "\nruns under MQTT {}", versions(case.covers));
@@ -98,6 +110,12 @@ fn explain_case(case: &Case<Testbed>) -> String {
     for requirement in case.covers.iter().filter_map(|id| catalogue().get(id)) {
         let _ = writeln!(out, "    {} ({}, MQTT {})", requirement.id, requirement.level, versions(&[&requirement.id]));
         wrap(&mut out, 8, &requirement.rule);
+    }
+    out.push_str("\nkills the mutants\n");
+    for mutant in mutants() {
+        if let Some(kill) = kill(case, &mutant) {
+            let _ = writeln!(out, "    {} ({})", mutant.name, kill.clause);
+        }
     }
     let _ = writeln!(out, "\nrun it\n    testament conform --case {}", case.id);
     out

@@ -8,6 +8,7 @@ mod explain;
 mod format;
 mod line;
 mod list;
+mod mutants;
 mod property;
 mod publish;
 mod serve;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 /// At least one Pass and no Fail, Broken or Inconclusive; for other verbs: done.
 pub const OK: u8 = 0;
-/// Any Fail; of two runs, anything worse in the later one.
+/// Any Fail; of two runs, anything worse in the later one; of mutants, any that survives.
 pub const FAILED: u8 = 1;
 /// Usage or environment, or any Broken or Inconclusive without a Fail.
 pub const TROUBLE: u8 = 2;
@@ -48,6 +49,8 @@ enum Verb {
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
     Explain(explain::Explain),
+    /// Show that the cases can fail: break the reference broker in named ways, and see which case finds which
+    Mutants(mutants::Mutants),
     /// Run the reference broker
     Serve(serve::Serve),
     /// Publish messages
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Verb::Brokers(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
+        Verb::Mutants(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),
         Verb::Publish(verb) => verb.run(),
         Verb::Subscribe(verb) => verb.run(),

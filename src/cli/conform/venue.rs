@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use harness::node::Node;
 use harness::rng::Rng;
 use harness::run;
 use harness::sim::{Link, SimWorld};
@@ -170,7 +171,7 @@ impl Venue {
             }
             None => {
                 let broker = format!("broker {play}");
-                let fresh = move || Setup::full().node(Rng::stream(seed, &broker));
+                let fresh = move || -> Box<dyn Node> { Setup::full().node(Rng::stream(seed, &broker)) };
                 let start = move |stopped: Option<_>| stopped.unwrap_or_else(&fresh);
                 Box::new(SimWorld::new(rng, Link::default(), &LISTENERS, Box::new(start)))
             }
