@@ -199,9 +199,14 @@ fn assigned_identifier_names_the_session(t: &Testbed) -> Outcome {
     t.needs(Sessions)?;
     let lasting = t.connect("client").clean(false).with(SessionExpiryInterval(60));
     let client = t.dial("client")?;
-    let given = connack(&client, &lasting.clone().client_id(""), |connack| {
-        connack.properties.assigned_client_identifier().map(String::from)
-    })?;
+    client.send(lasting.clone().client_id(""))?;
+    let came =
+        as_step("connecting", client.expect(welcome(None).or(refusal(t, ReasonCode::ClientIdentifierNotValid))))?;
+    let Packet::ConnAck(connack) = came.packet.packet() else { return Ok(()) };
+    if connack.reason.is_error() {
+        return Err(Stop::Skip(format!("needs {}", AssignedIdentifiers.words())));
+    }
+    let given = connack.properties.assigned_client_identifier().map(String::from);
     let Some(given) = given else {
         return t.judge(false, "an assigned client identifier", || "none".into());
     };

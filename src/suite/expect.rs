@@ -103,6 +103,17 @@ pub fn welcome(session_present: Option<bool>) -> Expected {
     })
 }
 
+/// CONNACK that refuses for a while.
+pub fn busy() -> Expected {
+    use ReasonCode::{ConnectionRateExceeded, ServerBusy, ServerUnavailable};
+    Expected::new("CONNACK, server busy", |packet| match packet {
+        Packet::ConnAck(connack) => {
+            matches!(connack.reason, ServerUnavailable | ServerBusy | ConnectionRateExceeded)
+        }
+        _ => false,
+    })
+}
+
 /// DISCONNECT with one of these reason codes (5.0).
 pub fn goodbye(reasons: &'static [ReasonCode]) -> Expected {
     Expected::new(format!("DISCONNECT with {}", any_of(reasons, PacketType::Disconnect, Version::V5)), move |packet| {

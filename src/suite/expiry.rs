@@ -50,6 +50,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
 /// Message expiry counts in whole seconds: a server may round, and check only now and then.
 const EXPIRED: Duration = Duration::from_millis(2_500);
 
+/// So long that what is left after it, rounded either way, cannot be taken for what is left after twice as long.
+const TELLING: Duration = Duration::from_millis(3_500);
+
 /// A message on "door" that expires after this many seconds.
 fn mortal(payload: &str, seconds: u32) -> PublishScript {
     publish("door", payload).with(MessageExpiryInterval(seconds))
@@ -91,7 +94,7 @@ fn runs_while_the_message_waits(t: &Testbed) -> Outcome {
     reader.vanish()?;
     t.join("writer")?.publish(mortal("open", 60).at(AtLeastOnce, 0))?;
     let sent = t.now();
-    t.sleep(EXPIRED);
+    t.sleep(TELLING);
     let reader = t.resume("reader")?;
     comes_with_the_rest(&reader, t.now().since(sent))
 }
@@ -100,7 +103,7 @@ fn runs_while_the_message_is_stored(t: &Testbed) -> Outcome {
     t.needs(Capability::Retain)?;
     t.join("keeper")?.publish(mortal("open", 60).at(AtLeastOnce, 0).retained())?;
     let sent = t.now();
-    t.sleep(EXPIRED);
+    t.sleep(TELLING);
     let reader = t.join("reader")?;
     reader.subscribe("door", AtLeastOnce)?;
     comes_with_the_rest(&reader, t.now().since(sent))

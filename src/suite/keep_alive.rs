@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// How long after its last packet a client with this keep alive may still be connected. The standard gives one and a
 /// half times the keep alive and no upper bound; servers look at their timers every now and then.
 fn latest(seconds: u16) -> Duration {
-    Duration::from_secs(2 * u64::from(seconds) + 2)
+    Duration::from_millis(2_000 * u64::from(seconds) + 1_500)
 }
 
 /// How long it may take until a server that looks at its timers rarely has ended a connection at all.

@@ -7,7 +7,7 @@ use super::expect::unsuback;
 use super::peer::{Delivery, Peer};
 use super::script::{PublishScript, publish, subscribe, unsubscribe};
 use super::supports::Capability;
-use super::testbed::{Testbed, deviates};
+use super::testbed::{Testbed, as_step, deviates};
 use crate::packet::{
     Property::{
         ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
@@ -111,14 +111,14 @@ fn comes(reader: &Peer<'_>, payload: &str, retain: bool) -> Result<Delivery, Sto
     Ok(came)
 }
 
-/// A new subscriber to this topic gets this stored message, or none, and then what is sent next.
+/// A new subscriber to this topic gets this stored message, or none before what is sent next.
 fn finds(t: &Testbed, topic: &str, payload: Option<&str>) -> Outcome {
     let finder = t.join("finder")?;
     finder.subscribe(topic, AtLeastOnce)?;
-    finder.publish(publish(topic, "fence").at(AtLeastOnce, 0))?;
     if let Some(payload) = payload {
         comes(&finder, payload, true)?;
     }
+    finder.publish(publish(topic, "fence").at(AtLeastOnce, 0))?;
     comes(&finder, "fence", false)?;
     finder.leave()
 }
@@ -162,6 +162,7 @@ fn qos0_message_replaces(t: &Testbed) -> Outcome {
     t.needs(Capability::Retain)?;
     let keeper = t.join("keeper")?;
     keeper.publish(stored("door", "old"))?;
+    as_step("storing the old message", in_time(t, || finds(t, "door", Some("old"))))?;
     keeper.publish(publish("door", "new").retained())?;
     keeper.ping()?;
     in_time(t, || {

@@ -14,7 +14,7 @@ use harness::time::Instant;
 use harness::trace::{Event, Passed, Trace};
 use harness::world::{Arrived, Endpoint, Sut, Undone, World};
 
-use super::expect::welcome;
+use super::expect::{busy, welcome};
 use super::peer::Peer;
 use super::script::{ConnectScript, PublishScript, disconnect, publish};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
@@ -320,15 +320,29 @@ impl Testbed {
         }
     }
 
-    /// Connects with this CONNECT and waits for acceptance: a step.
+    /// Connects with this CONNECT and waits for acceptance, again where the server is busy: a step.
     ///
     /// # Errors
     /// [`Stop::Inconclusive`] if it is not accepted.
     pub fn join_with(&self, role: &str, connect: &ConnectScript) -> Result<Peer<'_>, Stop> {
-        let peer = self.dial(role)?;
-        peer.send(connect)?;
-        as_step(&format!("connecting {role}"), peer.expect(welcome(None)))?;
-        Ok(peer)
+        Ok(self.admitted(&format!("connecting {role}"), role, connect)?.0)
+    }
+
+    /// Connects until this CONNECT is accepted, or refused for another reason than that the server is busy, as it may be
+    /// with too many at once.
+    fn admitted(&self, step: &str, role: &str, connect: &ConnectScript) -> Result<(Peer<'_>, Came), Stop> {
+        let deadline = self.now() + self.timing().answer;
+        loop {
+            let peer = self.dial(role)?;
+            peer.send(connect)?;
+            let patient = self.now() < deadline;
+            let expected = if patient { welcome(None).or(busy()) } else { welcome(None) };
+            let came = as_step(step, peer.expect(expected))?;
+            if (welcome(None).accepts)(&came.packet.packet()) {
+                return Ok((peer, came));
+            }
+            self.sleep(self.timing().grace);
+        }
     }
 
     /// Connects with a clean session: a step.
@@ -354,9 +368,8 @@ impl Testbed {
     /// # Errors
     /// [`Stop::Inconclusive`] if it is not accepted; [`Stop::Skip`] if in 5.0 the session is not there.
     pub fn resume(&self, role: &str) -> Result<Peer<'_>, Stop> {
-        let peer = self.dial(role)?;
-        peer.send(self.connect_persistent(role))?;
-        let came = as_step(&format!("resuming the session of {role}"), peer.expect(welcome(None)))?;
+        let (peer, came) =
+            self.admitted(&format!("resuming the session of {role}"), role, &self.connect_persistent(role))?;
         match came.packet.packet() {
             Packet::ConnAck(connack) if self.v5() && !connack.session_present => {
                 Err(Stop::Skip(format!("needs {}", Capability::Sessions.words())))

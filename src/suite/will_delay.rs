@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
 
 /// One who has a will with this delay and a session that lasts this long, in seconds.
 fn delayed(t: &Testbed, delay: u32, expiry: u32) -> Result<Peer<'_>, Stop> {
-    let connect = t.connect("mortal").with(SessionExpiryInterval(expiry));
+    let connect = t.connect("mortal").clean(false).with(SessionExpiryInterval(expiry));
     mortal(t, connect, will("grave", "gone").with(WillDelayInterval(delay)))
 }
 
@@ -125,7 +125,7 @@ fn disconnect_may_end_the_session(t: &Testbed) -> Outcome {
 fn message_expiry_starts_when_published(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
     let watcher = watch(t)?;
-    let connect = t.connect("mortal").with(SessionExpiryInterval(300));
+    let connect = t.connect_persistent("mortal");
     let script = will("grave", "gone").with(WillDelayInterval(2)).with(MessageExpiryInterval(60));
     mortal(t, connect, script)?.vanish()?;
     let came = watcher.delivery_by("the delayed will", t.now() + t.timing().answer + Duration::from_secs(5))?;

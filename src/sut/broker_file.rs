@@ -1,6 +1,7 @@
 //! A broker file: how a broker that somebody else wrote is installed, started, stopped and killed, and what it can do.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::Path;
 
 use ron::extensions::Extensions;
@@ -14,10 +15,19 @@ use crate::suite::supports::{Keeps, Supports};
 /// The broker files that come with this tool, by name.
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("activemq", include_str!("../../fixtures/brokers/activemq.ron")),
+    ("aedes", include_str!("../../fixtures/brokers/aedes.ron")),
+    ("aedes-0", include_str!("../../fixtures/brokers/aedes-0.ron")),
+    ("aedes-2", include_str!("../../fixtures/brokers/aedes-2.ron")),
+    ("aedes-cli", include_str!("../../fixtures/brokers/aedes-cli.ron")),
+    ("amqtt", include_str!("../../fixtures/brokers/amqtt.ron")),
     ("ejabberd", include_str!("../../fixtures/brokers/ejabberd.ron")),
+    ("mosca", include_str!("../../fixtures/brokers/mosca.ron")),
     ("mosquitto", include_str!("../../fixtures/brokers/mosquitto.ron")),
+    ("mqttv5", include_str!("../../fixtures/brokers/mqttv5.ron")),
     ("nats", include_str!("../../fixtures/brokers/nats.ron")),
     ("rabbitmq", include_str!("../../fixtures/brokers/rabbitmq.ron")),
+    ("rmqttd", include_str!("../../fixtures/brokers/rmqttd.ron")),
+    ("rumqttd", include_str!("../../fixtures/brokers/rumqttd.ron")),
 ];
 
 /// What a broker file says. In `start` and in the values of `files` and `env`, `{dir}` stands for a folder that exists as
@@ -58,6 +68,9 @@ pub struct BrokerFile {
     /// What it promises to keep when it is started again.
     #[serde(default)]
     pub keeps: Keeps,
+    /// How many cases to play side by side, for a broker that loses its head over more.
+    #[serde(default)]
+    pub jobs: Option<NonZeroU16>,
     /// User name and password, for a broker that accepts nobody without.
     #[serde(default)]
     pub login: Option<(String, String)>,

@@ -14,7 +14,6 @@ use testament::suite::{cases, play};
 /// Cases whose claim is about an acknowledgement alone, and so honestly true of brokers that acknowledge everything.
 const ACKNOWLEDGED: &[&str] = &[
     "connect/accepted",
-    "connect/session-present",
     "connect/no-session-present-in-3.1",
     "connect/empty-identifier",
     "connect/identifiers-every-server-accepts",

@@ -108,6 +108,7 @@ impl Venue {
     pub(super) fn with_process(file: BrokerFile, seed: u64) -> anyhow::Result<Self> {
         let (name, supports) = (file.name.clone(), Supports { keeps: file.keeps, ..file.supports.clone() });
         let (protocols, login) = (file.versions(), file.login.clone());
+        let jobs = file.jobs.map_or(LIVE_JOBS, |jobs| usize::from(jobs.get()));
         let process = Arc::new(Process::start(file)?);
         let ports = process.ports();
         let dialer = |endpoint, port| Dialer { url: Url { port, ..Url::loopback(endpoint) }, tls: None };
@@ -121,7 +122,7 @@ impl Venue {
             protocols,
             supports,
             login: login.map(|(username, password)| Login { username, password: password.into_bytes() }),
-            jobs: LIVE_JOBS,
+            jobs,
             token: fresh_token(),
             private: false,
             target: Some(Arc::clone(&process) as Arc<dyn run::Target>),
