@@ -1,11 +1,11 @@
 //! Testament: a conformance test harness and a device-fleet simulator for MQTT 3.1, 3.1.1 and 5.0.
 //!
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
-//! `packet topic scram | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite  scenario
+//! `packet topic scram  links | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite  scenario
 //! | reference  fleet | mutant | proof | net sut | cli`.
 //!
 //! Reading order: [`packet`] and [`topic`], what can be said; [`codec`] and [`violation`], bytes and what can be wrong with
-//! them; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`;
+//! them; [`links`], the bad networks to choose from; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`;
 //! [`scenario`] and [`fleet`], beginning with `fleet/device.rs`; `cli`, which puts them together. `docs/architecture.md` tells the whole.
 
 pub mod broker;
@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod flow;
 pub mod forge;
 pub mod hollow;
+pub mod links;
 pub mod mutant;
 #[cfg(feature = "net")]
 pub mod net;

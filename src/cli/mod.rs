@@ -7,6 +7,7 @@ mod connect;
 mod explain;
 mod format;
 mod line;
+mod link;
 mod list;
 mod mutants;
 mod property;
@@ -51,6 +52,8 @@ enum Verb {
     Explain(explain::Explain),
     /// Show that the cases can fail: break the reference broker in named ways, and see which case finds which
     Mutants(mutants::Mutants),
+    /// Show the bad networks to choose from, or make one of a measurement
+    Link(link::Link),
     /// Run the reference broker
     Serve(serve::Serve),
     /// Publish messages
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::Mutants(verb) => verb.run(),
+        Verb::Link(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),
         Verb::Publish(verb) => verb.run(),
         Verb::Subscribe(verb) => verb.run(),

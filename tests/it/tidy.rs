@@ -14,7 +14,8 @@ const JUDGE: (&str, [&str; 4]) = ("suite", ["flow", "session", "client", "broker
 /// All that code which is judged, or shared with it, may name of the harness.
 const CORE_MAY_NAME: [&str; 4] = ["time", "rng", "node", "index"];
 /// Those modules that are not held to it.
-const NOT_CORE: [&str; 9] = ["catalogue", "suite", "scenario", "reference", "fleet", "proof", "net", "sut", "cli"];
+const NOT_CORE: [&str; 10] =
+    ["catalogue", "links", "suite", "scenario", "reference", "fleet", "proof", "net", "sut", "cli"];
 /// Those modules that are drivers: sockets, files, processes and the terminal are theirs.
 const MAY_DO_IO: [&str; 3] = ["net", "sut", "cli"];
 

@@ -12,11 +12,13 @@
 //!
 //! `reports/link-model.md` compares this with a real kernel; `docs/links.md` says what is left out.
 
+mod fit;
 mod path;
 mod profile;
 mod spells;
 mod stream;
 
+pub use fit::{Fit, fit};
 pub use path::{Link, Way};
 pub use profile::{Bursts, Lane, Nat, Profile, Promotion, Quantiles, Sleep, Span, Spell, Spells};
 pub use spells::Outages;

@@ -143,6 +143,14 @@ impl Link {
         }
     }
 
+    /// Sends one packet of `bytes`, headers not counted, that belongs to no stream; gives when it is there.
+    pub fn probe(&mut self, now: Instant, way: Way, bytes: u32) -> Option<Instant> {
+        match self.carry(now, way, bytes) {
+            Fate::Lost => None,
+            Fate::Arrives(at) | Fate::Waits(at) => Some(at),
+        }
+    }
+
     /// A number of this device, for phases.
     pub(super) fn phase(&self) -> u64 {
         self.root.branch(8).u64()

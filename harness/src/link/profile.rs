@@ -94,6 +94,7 @@ fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 
 /// A distribution by some of its quantiles, straight between them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Quantiles(Vec<(f64, Span)>);
 
 impl Quantiles {

@@ -10,11 +10,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::rng::Draws;
+use harness::time::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::{CloneFlags, unshare};
 
@@ -57,7 +58,8 @@ fn namespace(own: [u8; 4]) -> Result<Tun, String> {
     request[16..18].copy_from_slice(&0x1001u16.to_ne_bytes());
     #[expect(unsafe_code, reason = "the one call that makes a TUN device, which no safe interface offers")]
     // SAFETY: the request is a `struct ifreq` of forty bytes that outlives the call.
-    unsafe { tun_set_interface(tun.as_raw_fd(), &raw const request) }.map_err(|error| format!("a TUN device: {error}"))?;
+    unsafe { tun_set_interface(tun.as_raw_fd(), &raw const request) }
+        .map_err(|error| format!("a TUN device: {error}"))?;
     let address = format!("{}.{}.{}.{}/24", own[0], own[1], own[2], own[3]);
     for line in [
         "link set lo up".to_owned(),
@@ -69,11 +71,7 @@ fn namespace(own: [u8; 4]) -> Result<Tun, String> {
             return Err(format!("`ip {line}` failed: {done:?}"));
         }
     }
-    for (name, value) in [
-        ("tcp_no_metrics_save", "1"),
-        ("tcp_ecn", "0"),
-        ("ip_local_port_range", "10000 65000"),
-    ] {
+    for (name, value) in [("tcp_no_metrics_save", "1"), ("tcp_ecn", "0"), ("ip_local_port_range", "10000 65000")] {
         fs::write(format!("/proc/sys/net/ipv4/{name}"), value).map_err(|error| format!("{name}: {error}"))?;
     }
     let flags = nix::fcntl::OFlag::O_NONBLOCK;
@@ -117,14 +115,14 @@ fn emulate(tuns: &mut [Tun; 2], case: &Case, seed: u64, stop: &AtomicBool) {
     let delay = Duration::from_millis(case.rtt_ms.into()) / 2;
     let mut packet = vec![0; 2048];
     while !stop.load(Ordering::Relaxed) {
-        let wait = queue.peek().map_or(Duration::from_millis(50), |due: &Due| due.0.0.0.saturating_duration_since(now()));
+        let wait = queue.peek().map_or(Duration::from_millis(50), |due: &Due| due.0.0.0 - now());
         let [one, other] = &*tuns;
         let mut polled = [PollFd::new(one.as_fd(), PollFlags::POLLIN), PollFd::new(other.as_fd(), PollFlags::POLLIN)];
         // Coarse waits are cut short, and the rest is spent looking.
         let millis = u16::try_from(wait.saturating_sub(Duration::from_micros(100)).as_millis()).unwrap_or(50).min(50);
         let _ = nix::poll::poll(&mut polled, PollTimeout::from(millis));
-        for from in 0..2 {
-            while let Ok(length) = tuns[from].read(&mut packet) {
+        for (from, tun) in tuns.iter_mut().enumerate() {
+            while let Ok(length) = tun.read(&mut packet) {
                 let bytes = &packet[..length];
                 let Some(port) = flow(bytes, from) else { continue };
                 let weather = weather.entry((port, from)).or_insert_with(|| {
@@ -160,14 +158,21 @@ fn flow(packet: &[u8], from: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]))
 }
 
-#[expect(clippy::disallowed_methods, reason = "it measures a kernel in real time")]
+/// The time, in the terms of the model.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures a kernel in real time")]
 fn now() -> Instant {
-    Instant::now()
+    static BEGAN: OnceLock<std::time::Instant> = OnceLock::new();
+    Instant::ZERO + BEGAN.get_or_init(std::time::Instant::now).elapsed()
+}
+
+#[expect(clippy::disallowed_methods, reason = "it paces senders in real time")]
+fn sleep(span: Duration) {
+    thread::sleep(span);
 }
 
 /// Plays the case on the kernel, with the whole of it done after its seconds and a little; gives delays in
-/// milliseconds, sorted, and how long each connection took to open.
-pub(crate) fn measure(case: &Case, seed: u64) -> Result<(Vec<f64>, Vec<f64>), String> {
+/// milliseconds, sorted.
+pub(crate) fn measure(case: &Case, seed: u64) -> Result<Vec<f64>, String> {
     let stop = AtomicBool::new(false);
     let began = now();
     let (tell_server, server_tun) = mpsc::channel();
@@ -189,26 +194,22 @@ pub(crate) fn measure(case: &Case, seed: u64) -> Result<(Vec<f64>, Vec<f64>), St
             let failed = tun.is_err();
             let _ = tell_client.send(tun);
             if failed || listens.recv().is_err() {
-                return Ok(Vec::new());
+                return Ok(());
             }
-            let opened = send(case, began);
+            let sent = send(case, began);
             stop.store(true, Ordering::Relaxed);
-            opened
+            sent
         });
         let take = |from: mpsc::Receiver<Result<Tun, String>>| from.recv().map_err(|_| "a thread ended".to_owned())?;
         let tuns = take(client_tun).and_then(|client| Ok([client, take(server_tun)?]));
         stop.store(tuns.is_err(), Ordering::Relaxed);
         let mut tuns = tuns?;
         emulate(&mut tuns, case, seed, stop);
-        let opened = client.join().map_err(|_| "the client panicked".to_owned())??;
+        client.join().map_err(|_| "the client panicked".to_owned())??;
         let mut delays = server.join().map_err(|_| "the server panicked".to_owned())??;
         delays.sort_by(f64::total_cmp);
-        Ok((delays, opened))
+        Ok(delays)
     })
-}
-
-fn nanos(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Takes connections, reads messages at once, and notes how old each is.
@@ -230,7 +231,7 @@ fn serve(began: Instant, stop: &AtomicBool, listening: &mpsc::Sender<()>) -> Res
                 continue;
             }
             let Ok(read) = stream.read(&mut buffer) else { continue };
-            let at = nanos(began);
+            let at = (now() - began).as_nanos() as u64;
             held.extend_from_slice(&buffer[..read]);
             while held.len() >= 12 && held.len() >= *size {
                 let (mut sent, mut length) = ([0; 8], [0; 4]);
@@ -262,8 +263,8 @@ fn connect() -> std::io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// Opens connections one after the other and sends on each at its pace; gives how long the opening took, in ms.
-fn send(case: &Case, began: Instant) -> Result<Vec<f64>, String> {
+/// Opens connections and sends on each at its pace.
+fn send(case: &Case, began: Instant) -> Result<(), String> {
     let interval = Duration::from_millis(case.interval_ms.into());
     let workers: Vec<_> = (0..case.connections)
         .map(|nth| {
@@ -272,34 +273,31 @@ fn send(case: &Case, began: Instant) -> Result<Vec<f64>, String> {
             let (seconds, size) = (case.seconds, case.bytes as usize);
             let worker = thread::Builder::new().stack_size(128 * 1024);
             worker.spawn(move || {
-                thread::sleep(begin);
-                let opening = now();
+                sleep(begin);
                 let words = |error: std::io::Error| format!("the client: {error}");
                 let mut stream = connect().map_err(words)?;
-                let opened = opening.elapsed().as_secs_f64() * 1e3;
                 stream.set_nodelay(true).map_err(words)?;
                 stream.set_nonblocking(true).map_err(words)?;
                 let mut next = now();
                 let end = next + Duration::from_secs(seconds.into());
                 let mut message = vec![0; size];
                 while next < end {
-                    message[..8].copy_from_slice(&nanos(began).to_be_bytes());
+                    message[..8].copy_from_slice(&(now() - began).as_nanos().to_be_bytes()[8..]);
                     message[8..12].copy_from_slice(&(size as u32).to_be_bytes());
                     match stream.write_all(&message) {
                         Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                         other => other.map_err(words)?,
                     }
                     next += interval;
-                    thread::sleep(next.saturating_duration_since(now()));
+                    sleep(next - now());
                 }
-                Ok::<f64, String>(opened)
+                Ok::<(), String>(())
             })
         })
         .collect();
-    let mut opened = Vec::new();
     for worker in workers {
         let worker = worker.map_err(|error| error.to_string())?;
-        opened.push(worker.join().map_err(|_| "a sender panicked".to_owned())??);
+        worker.join().map_err(|_| "a sender panicked".to_owned())??;
     }
-    Ok(opened)
+    Ok(())
 }
