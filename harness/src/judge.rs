@@ -1,5 +1,7 @@
 //! The judge: turns what a play found into a verdict, by how binding the requirements are.
 
+use std::borrow::Cow;
+
 use crate::case::{Deviation, Evidence, Played, Stop, Verdict};
 use crate::catalogue::Level;
 use crate::trace::{Dissect, Trace};
@@ -25,7 +27,11 @@ impl Judge<'_> {
         let remarked = played.remarks.iter().map(|deviation| match deviation.clause {
             Some(clause) => self.weigh(&[clause], deviation),
             None => {
-                let (level, clauses, deviation) = self.weigh(cited, deviation);
+                let (level, clauses, mut deviation) = self.weigh(cited, deviation);
+                if level == Level::Must {
+                    // Else a reader would take the clause that stands beside it for broken.
+                    deviation.to_mut().expected.push_str(" (better so, but no clause obliges the target to it)");
+                }
                 (level.max(Level::Should), clauses, deviation)
             }
         });
@@ -74,10 +80,14 @@ impl Judge<'_> {
     }
 
     /// How bad `deviation` is, and which of these requirements it breaks: the most binding ones.
-    fn weigh<'d>(&self, among: &[&'static str], deviation: &'d Deviation) -> (Level, Vec<&'static str>, &'d Deviation) {
+    fn weigh<'d>(
+        &self,
+        among: &[&'static str],
+        deviation: &'d Deviation,
+    ) -> (Level, Vec<&'static str>, Cow<'d, Deviation>) {
         let level = among.iter().map(|clause| (self.level)(clause)).min().unwrap_or(Level::Must);
         let broken = among.iter().copied().filter(|clause| (self.level)(clause) == level).collect();
-        (level, broken, deviation)
+        (level, broken, Cow::Borrowed(deviation))
     }
 
     /// What passed, in words, around what was expected and what came.
@@ -119,6 +129,19 @@ mod tests {
 
     fn deviation(clause: Option<&'static str>) -> Deviation {
         Deviation { clause, expected: "this".to_owned(), came: "that".to_owned() }
+    }
+
+    #[test]
+    fn a_remark_that_no_clause_obliges_to_says_so() {
+        fn check(cited: &[&'static str], expect: &str) {
+            let played = Played { outcome: Ok(()), remarks: vec![deviation(None)], trace: Trace::default() };
+            let judge = Judge { level: &level, dissect: &|_| Box::new(Silent), strict: false };
+            let verdict = judge.verdict("5.0", cited, &played);
+            let expected = verdict.evidence().map(|evidence| evidence.expected.as_str());
+            assert_eq!((verdict.as_str(), expected), ("advise", Some(expect)));
+        }
+        check(&["should"], "this");
+        check(&["must"], "this (better so, but no clause obliges the target to it)");
     }
 
     #[test]

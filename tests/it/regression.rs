@@ -19,6 +19,18 @@ fn report_on(behaviour: &str, file: &Path) {
 }
 
 #[test]
+fn every_freedom_is_documented() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json-report.md")).unwrap();
+    for question in testament::suite::fingerprint::QUESTIONS {
+        assert!(
+            page.contains(&format!("`{}`", question.name)),
+            "docs/json-report.md does not tell of {}",
+            question.name
+        );
+    }
+}
+
+#[test]
 fn a_fingerprint_is_the_same_until_the_broker_differs() {
     let dir = tempfile::tempdir().unwrap();
     let [one, again, other] = ["one", "again", "other"].map(|name| dir.path().join(name));
