@@ -38,6 +38,9 @@ use first_look::{Asked, fingerprint};
 use selection::{Chosen, protocol, span};
 use venue::Venue;
 
+/// More findings than people like to scroll through.
+const MANY: usize = 10;
+
 /// Options of `testament conform`.
 #[derive(Debug, Default, Args)]
 pub(super) struct Conform {
@@ -146,6 +149,10 @@ impl Conform {
             let colour = watched && no_colour_is_unset();
             let terminal = Terminal { colour, rule: &rule, repeat: &repeat };
             unless_closed(terminal.write(&mut people, &heading, &report, clock()))?;
+            let findings = report.results.iter().filter(|done| done.verdict.evidence().is_some()).count();
+            if watched && findings > MANY && !self.reports.has_page() {
+                eprintln!("testament: --html FILE writes all this as one page with a filter");
+            }
             let words = outputs::Words { rule: &rule, repeat: &repeat, dissect: &dissect };
             outputs.write(&heading, &report, &versions, &began, &words).context("cannot write a report")?;
             if rounds.count() > 1 {

@@ -47,7 +47,7 @@ pub const QUESTIONS: &[Question] = &[
     question("maximum-qos", "the highest quality of service is", Version::V5, |t| {
         announced(t, |connack| connack.properties.maximum_qos().unwrap_or(2).to_string())
     }),
-    question("retained-messages", "retained messages are", Version::V5, |t| {
+    question("retained-messages", "it stores retained messages", Version::V5, |t| {
         announced(t, |connack| offered(connack.properties.retain_available()))
     }),
     question("maximum-packet-size", "the largest packet it takes, in bytes", Version::V5, |t| {
@@ -58,13 +58,13 @@ pub const QUESTIONS: &[Question] = &[
     question("topic-aliases", "topic aliases a client may use", Version::V5, |t| {
         announced(t, |connack| connack.properties.topic_alias_maximum().unwrap_or(0).to_string())
     }),
-    question("wildcard-subscriptions", "subscriptions with wildcards are", Version::V5, |t| {
+    question("wildcard-subscriptions", "it takes subscriptions with wildcards", Version::V5, |t| {
         announced(t, |connack| offered(connack.properties.wildcard_subscription_available()))
     }),
-    question("subscription-identifiers", "subscription identifiers are", Version::V5, |t| {
+    question("subscription-identifiers", "it takes subscription identifiers", Version::V5, |t| {
         announced(t, |connack| offered(connack.properties.subscription_identifier_available()))
     }),
-    question("shared-subscriptions", "shared subscriptions are", Version::V5, |t| {
+    question("shared-subscriptions", "it takes shared subscriptions", Version::V5, |t| {
         announced(t, |connack| offered(connack.properties.shared_subscription_available()))
     }),
     question("keep-alive", "a keep alive of 60 s is", Version::V5, |t| {
@@ -143,7 +143,7 @@ fn announced(t: &Testbed, read: impl Fn(ConnAck<'_>) -> String) -> Result<String
 }
 
 fn offered(available: Option<u8>) -> String {
-    if available == Some(0) { "not there" } else { "there" }.to_owned()
+    if available == Some(0) { "no" } else { "yes" }.to_owned()
 }
 
 /// A time that the server may set in place of the client's.

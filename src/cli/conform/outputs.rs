@@ -70,6 +70,11 @@ pub(super) struct Words<'a> {
 }
 
 impl Asked {
+    /// Whether there will be a page to look at.
+    pub(super) fn has_page(&self) -> bool {
+        self.html.is_some()
+    }
+
     /// Makes or opens the files.
     ///
     /// # Errors
