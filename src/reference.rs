@@ -27,8 +27,8 @@ use crate::ws::WebSocket;
 /// Its listeners, each with the number by which the node knows it.
 pub const LISTENERS: [(Endpoint, u16); 2] = [(Endpoint::Tcp, 0), (Endpoint::Ws, 1)];
 
-/// A topic that nobody may publish to.
-const FORBIDDEN: &str = "testament/forbidden";
+/// A topic that nobody may publish to, and a filter that nobody may subscribe to.
+const FORBIDDEN: (&str, &str) = ("testament/forbidden", "testament/unheard");
 /// User name and password of its only user.
 const USER: (&str, &str) = ("testament", "only for tests");
 
@@ -73,6 +73,7 @@ impl Setup {
             dollar_topics: behaviour.dollar_topics,
             assigned_identifiers: behaviour.assigns_client_ids,
             client_identifier_bytes: behaviour.client_id_maximum.into(),
+            connect_timeout: Some(behaviour.limits.connect_timeout),
             ..Supports::default()
         };
         Self { name, settings: Settings { behaviour, ..Settings::default() }, supports, login: None }
@@ -80,21 +81,24 @@ impl Setup {
 
     /// Every capability gate opens, and limits are low enough for a case to reach them.
     fn generous() -> Self {
-        let behaviour = Behaviour { receive_maximum: 20, maximum_packet_size: 1 << 20, ..Behaviour::default() };
+        let behaviour = Behaviour { receive_maximum: 20, maximum_packet_size: 3 << 20, ..Behaviour::default() };
         let mut setup = Self::of("that offers everything", behaviour);
         (setup.settings.anonymous, setup.settings.passwords) = (true, passwords());
         setup.supports.scram = Some((USER.0.to_owned(), USER.1.to_owned()));
-        let forbidden = Rule {
+        // Whoever subscribes to all topics together hears also what is sent to this one.
+        let deny = |act, name: &str, exactly| Rule {
             effect: Effect::Deny,
-            act: Some(Act::Publish),
+            act: Some(act),
             user: None,
             client: None,
-            filter: FORBIDDEN.to_owned(),
-            exactly: false,
+            filter: name.to_owned(),
+            exactly,
         };
-        setup.settings.policy = Policy { rules: vec![forbidden], otherwise: Effect::Allow };
+        let rules = vec![deny(Act::Publish, FORBIDDEN.0, false), deny(Act::Subscribe, FORBIDDEN.1, true)];
+        setup.settings.policy = Policy { rules, otherwise: Effect::Allow };
         setup.supports.keeps = Keeps::Kill;
-        setup.supports.forbidden_topic = Some(FORBIDDEN.to_owned());
+        setup.supports.forbidden_topic = Some(FORBIDDEN.0.to_owned());
+        setup.supports.forbidden_filter = Some(FORBIDDEN.1.to_owned());
         setup
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use harness::catalogue::{Coverage, Level};
 use serde::Serialize;
@@ -23,6 +24,9 @@ pub(super) struct List {
     /// Only what holds this text in its id or its sentence
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Only requirements that stand so with the suite
+    #[arg(long, value_name = "STATE")]
+    coverage: Option<Standing>,
     /// Print JSON, in the form that docs/command-line.md gives
     #[arg(long)]
     json: bool,
@@ -36,6 +40,30 @@ enum What {
     Requirements,
     /// The brokers that `testament conform` knows by name
     Brokers,
+}
+
+/// Where a requirement stands, by the word for it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Standing {
+    /// A case judges it
+    Covered,
+    /// No case does, and its exception says why
+    Exception,
+    /// Only a peer of the client can see it
+    Client,
+    /// No case judges it yet
+    Owed,
+}
+
+impl Standing {
+    const fn coverage(self) -> Coverage {
+        match self {
+            Self::Covered => Coverage::Covered,
+            Self::Exception => Coverage::Exception,
+            Self::Client => Coverage::ClientOnly,
+            Self::Owed => Coverage::Owed,
+        }
+    }
 }
 
 /// One case, as JSON.
@@ -76,6 +104,9 @@ struct BrokerRow {
 impl List {
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
+        if self.coverage.is_some() && !matches!(self.what, What::Requirements) {
+            bail!("--coverage is about requirements: testament list requirements --coverage owed");
+        }
         match self.what {
             What::Cases => self.print(&self.cases(), cases_as_text),
             What::Requirements => self.print(&self.requirements(), requirements_as_text),
@@ -119,7 +150,8 @@ impl List {
             coverage,
             cases: suite::cases().filter(|case| case.covers.contains(&each.id.as_str())).map(|case| case.id).collect(),
         });
-        rows.filter(|row| self.wants(&row.versions, [row.id, row.rule])).collect()
+        let stands = |row: &RequirementRow| self.coverage.is_none_or(|wanted| wanted.coverage() == row.coverage);
+        rows.filter(|row| stands(row) && self.wants(&row.versions, [row.id, row.rule])).collect()
     }
 
     fn brokers(&self) -> anyhow::Result<Vec<BrokerRow>> {

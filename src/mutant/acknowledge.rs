@@ -1,8 +1,9 @@
 //! Mutants of the QoS handshakes and of their resumption (4.3 and 4.4 of both standards).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harness::node::ConnId;
+use harness::time::Instant;
 
 use super::Mutant;
 use super::change::{go_on_unless, inbound, outbound, unheard};
@@ -16,7 +17,7 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
 
 fn handshakes() -> impl Iterator<Item = Mutant> {
     [
-        Mutant::seam("never-sends-puback", &["mqtt5:4.3.2-4", "mqtt311:4.3.2-2"], || {
+        Mutant::seam("never-sends-puback", &["mqtt5:4.3.2-4", "mqtt311:4.3.2-2", "mqtt31:diff-030"], || {
             outbound(|passing, packet, fate| {
                 if !matches!(packet, Packet::PubAck(_)) {
                     fate.on(passing.frame);
@@ -38,13 +39,17 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
-        Mutant::seam("forgets-unacknowledged-messages", &["mqtt5:4.3.3-3", "mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
-            outbound(|passing, packet, fate| {
-                if !matches!(packet, Packet::Publish(Publish { dup: true, .. })) {
-                    fate.on(passing.frame);
-                }
-            })
-        }),
+        Mutant::seam(
+            "forgets-unacknowledged-messages",
+            &["mqtt5:4.3.3-3", "mqtt5:4.4.0-1", "mqtt311:4.4.0-1", "mqtt31:diff-024"],
+            || {
+                outbound(|passing, packet, fate| {
+                    if !matches!(packet, Packet::Publish(Publish { dup: true, .. })) {
+                        fate.on(passing.frame);
+                    }
+                })
+            },
+        ),
         Mutant::seam("repeats-without-dup", &["mqtt5:3.3.1-1", "mqtt311:3.3.1-1"], || {
             outbound(|passing, packet, fate| match packet {
                 Packet::Publish(publish) => {
@@ -81,15 +86,19 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
-        Mutant::seam("does-not-count-an-error-as-an-acknowledgement", &["mqtt5:ext-191", "mqtt5:4.4.0-2"], || {
-            inbound(|passing, packet, fate| match packet {
-                Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason.is_error() => {}
-                _ => fate.on(passing.frame),
-            })
-        }),
+        Mutant::seam(
+            "does-not-count-an-error-as-an-acknowledgement",
+            &["mqtt5:ext-191", "mqtt5:4.4.0-2", "mqtt5:ext-150"],
+            || {
+                inbound(|passing, packet, fate| match packet {
+                    Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason.is_error() => {}
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
         Mutant::seam(
             "uses-one-identifier-for-everything",
-            &["mqtt5:2.2.1-4", "mqtt5:4.3.2-1", "mqtt311:2.3.1-4"],
+            &["mqtt5:2.2.1-4", "mqtt5:4.3.2-1", "mqtt5:4.3.3-1", "mqtt5:ext-011", "mqtt311:2.3.1-4"],
             || {
                 outbound(|passing, packet, fate| match packet {
                     Packet::Publish(publish) if publish.packet_id.is_some() => {
@@ -102,7 +111,38 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        Mutant::seam("never-sends-pubrec", &["mqtt5:4.3.3-8", "mqtt311:4.3.3-2"], || {
+        Mutant::seam("runs-out-of-identifiers", &["mqtt5:2.2.1-4", "mqtt311:ext-016"], || {
+            let mut used = BTreeMap::<ConnId, u32>::new();
+            outbound(move |passing, packet, fate| {
+                if matches!(packet, Packet::ConnAck(_)) {
+                    used.remove(&passing.conn);
+                }
+                let numbered = matches!(packet, Packet::Publish(Publish { packet_id: Some(_), .. }));
+                let count = used.entry(passing.conn).or_default();
+                *count += u32::from(numbered);
+                go_on_unless(numbered && *count > u16::MAX.into(), passing, fate);
+            })
+        }),
+        Mutant::seam("acknowledges-no-more-than-fifty-at-once", &["mqtt311:ext-088"], || {
+            let mut now = (Instant::ZERO, 0);
+            inbound(move |passing, packet, fate| {
+                let publishes = u32::from(matches!(packet, Packet::Publish(_)));
+                now = if now.0 == passing.now { (now.0, now.1 + publishes) } else { (passing.now, publishes) };
+                go_on_unless(publishes == 1 && now.1 > 50, passing, fate);
+            })
+        }),
+        Mutant::seam("begins-again-before-what-was-acknowledged", &["mqtt311:ext-093"], || {
+            let mut acknowledged = Vec::new();
+            outbound(move |passing, packet, fate| {
+                match packet {
+                    Packet::Publish(Publish { dup: true, .. }) => fate.on(&std::mem::take(&mut acknowledged)),
+                    Packet::Publish(_) if acknowledged.is_empty() => acknowledged = passing.frame.to_vec(),
+                    _ => {}
+                }
+                fate.on(passing.frame);
+            })
+        }),
+        Mutant::seam("never-sends-pubrec", &["mqtt5:4.3.3-8", "mqtt311:4.3.3-2", "mqtt31:diff-030"], || {
             outbound(|passing, packet, fate| {
                 if !matches!(packet, Packet::PubRec(_)) {
                     fate.on(passing.frame);

@@ -4,7 +4,7 @@
 use super::seam::{Fate, Passing, Seam};
 use super::{Change, Mutant};
 use crate::forge::Forged;
-use crate::packet::PacketType::{self, ConnAck, PubAck, PubComp, PubRec, PubRel, SubAck, UnsubAck};
+use crate::packet::PacketType::{self, Auth, ConnAck, PubAck, PubComp, PubRec, PubRel, SubAck, UnsubAck};
 use crate::packet::{Packet, Properties};
 
 /// Puts these bytes behind the properties of such packets.
@@ -22,13 +22,14 @@ impl Seam for Adorn {
     }
 }
 
-/// Its properties. Only acknowledgements are adorned.
+/// Its properties. Only acknowledgements and AUTH are adorned.
 fn properties<'a>(packet: &Packet<'a>) -> Properties<'a> {
     match packet {
         Packet::ConnAck(connack) => connack.properties,
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties,
         Packet::SubAck(suback) => suback.properties,
         Packet::UnsubAck(unsuback) => unsuback.properties,
+        Packet::Auth(auth) => auth.properties,
         _ => Properties::EMPTY,
     }
 }
@@ -54,6 +55,8 @@ const ADORNED: &[(&str, PacketType, &[u8], &[&str])] = &[
     ("adorns-suback-beyond-the-packet-size", SubAck, USER, &["mqtt5:3.9.2-2", "mqtt5:3.1.2-29"]),
     ("explains-unsuback-beyond-the-packet-size", UnsubAck, REASON, &["mqtt5:3.11.2-1", "mqtt5:3.1.2-29"]),
     ("adorns-unsuback-beyond-the-packet-size", UnsubAck, USER, &["mqtt5:3.11.2-2", "mqtt5:3.1.2-29"]),
+    ("explains-auth-beyond-the-packet-size", Auth, REASON, &["mqtt5:3.15.2-2"]),
+    ("adorns-auth-beyond-the-packet-size", Auth, USER, &["mqtt5:3.15.2-3"]),
     ("sends-connack-with-a-topic-alias", ConnAck, b"\x23\0\x01", &["mqtt5:ext-022"]),
     ("sends-suback-with-a-receive-maximum", SubAck, b"\x21\0\x01", &["mqtt5:ext-029"]),
     ("sends-unsuback-with-a-receive-maximum", UnsubAck, b"\x21\0\x01", &["mqtt5:ext-031"]),

@@ -58,6 +58,40 @@ fn refusing() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
+        Mutant::seam("refuses-without-a-word", &["mqtt311:ext-050"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::ConnAck(connack) if connack.reason.is_error() => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("has-one-word-for-every-error", &["mqtt5:ext-228"], || {
+            said(|packet| match packet {
+                Packet::ConnAck(connack) if connack.reason.is_error() => {
+                    connack.reason = ReasonCode::UnspecifiedError;
+                }
+                _ => {}
+            })
+        }),
+        Mutant::seam("wants-user-names-with-a-character", &["mqtt311:ext-004"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { username: Some(""), .. }) => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("wants-passwords-with-a-character", &["mqtt311:ext-004"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { password: Some(b""), .. }) => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("wants-passwords-to-be-text", &["mqtt311:ext-040", "mqtt5:ext-014"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { password: Some(bytes), .. }) if std::str::from_utf8(bytes).is_err() => {
+                    fate.cut()
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("refuses-by-disconnect", &["mqtt5:3.14.0-1"], || {
             said(|packet| {
                 if matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error()) {
@@ -128,6 +162,12 @@ fn exchanging() -> impl Iterator<Item = Mutant> {
         Mutant::seam("leaves-out-the-method-in-connack", &["mqtt5:4.12.0-5"], || {
             keeping(|property| !matches!(property, Property::AuthenticationMethod(_)))
         }),
+        Mutant::seam("keeps-those-who-leave-amid-the-exchange", &["mqtt5:ext-181"], || {
+            amid_the_exchange(|packet| matches!(packet, Packet::Disconnect(_)))
+        }),
+        Mutant::seam("hears-no-message-amid-the-exchange", &["mqtt5:ext-184"], || {
+            amid_the_exchange(|packet| matches!(packet, Packet::Publish(_)))
+        }),
         Mutant::seam("never-ends-authenticating-again", &["mqtt5:ext-183"], || {
             unsaid(|packet| matches!(packet, Packet::Auth(Auth { reason: ReasonCode::Success, .. })))
         }),
@@ -139,6 +179,35 @@ fn exchanging() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// Such packets of a client that has been challenged, and not yet accepted, never reach the broker.
+fn amid_the_exchange(unheard: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
+    Box::new(AmidTheExchange { unheard, challenged: BTreeSet::new() })
+}
+
+struct AmidTheExchange {
+    unheard: fn(&Packet<'_>) -> bool,
+    challenged: BTreeSet<ConnId>,
+}
+
+impl Seam for AmidTheExchange {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let unheard = passing.packet.as_ref().is_ok_and(|packet| (self.unheard)(packet));
+        go_on_unless(unheard && self.challenged.contains(&passing.conn), passing, fate);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::Auth(Auth { reason: ReasonCode::ContinueAuthentication, .. })) => {
+                self.challenged.insert(passing.conn);
+            }
+            _ => {
+                self.challenged.remove(&passing.conn);
+            }
+        }
+        fate.on(passing.frame);
+    }
 }
 
 /// CONNACK keeps only such properties.

@@ -76,8 +76,54 @@ fn naming() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("tells-clients-by-their-first-23-bytes", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
+            heard(|packet| {
+                if let Packet::Connect(connect) = packet {
+                    connect.client_id = connect.client_id.get(..23).unwrap_or(connect.client_id);
+                }
+            })
+        }),
+        Mutant::seam("drops-clients-with-long-identifiers", &["mqtt311:3.1.3-9", "mqtt311:ext-025"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(connect) if connect.client_id.len() > 23 => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("greets-clients-it-refuses", &["mqtt5:3.1.3-8", "mqtt5:ext-085"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(connect) if connect.client_id.len() > 23 => fate.back_as(&accepted(), passing.version),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("takes-a-lone-password-for-an-error", &["mqtt5:ext-084"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { username: None, password: Some(_), .. }) => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("waits-for-connect-for-ever", &["mqtt5:ext-071", "mqtt311:ext-019"], || {
+            Box::new(Patient(BTreeSet::new()))
+        }),
     ]
     .into_iter()
+}
+
+/// Closes no connection before CONNECT has come.
+struct Patient(BTreeSet<ConnId>);
+
+impl Seam for Patient {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        self.0.insert(passing.conn);
+        fate.on(passing.frame);
+    }
+
+    fn closes(&mut self, conn: ConnId) -> bool {
+        self.0.contains(&conn)
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.0.remove(&conn);
+    }
 }
 
 fn answering() -> impl Iterator<Item = Mutant> {

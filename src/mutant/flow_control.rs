@@ -6,7 +6,7 @@ use harness::node::ConnId;
 
 use super::Mutant;
 use super::change::{each, go_on_unless, heard_properties, inbound, kept, remembering};
-use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, Publish, QoS};
+use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, PropertyBuf, Publish, QoS};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     window().chain(size())
@@ -56,6 +56,23 @@ fn window() -> impl Iterator<Item = Mutant> {
                 Packet::Connect(connect) if !connect.clean_start && passing.version.has_properties() => {
                     let properties =
                         kept(connect.properties, |property| !matches!(property, Property::ReceiveMaximum(_)));
+                    let properties = properties.view();
+                    fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("never-forgets-a-receive-maximum", &["mqtt5:ext-077"], || {
+            let mut maxima = BTreeMap::<String, u16>::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(connect) if passing.version.has_properties() => {
+                    let mut properties = PropertyBuf::new();
+                    properties.extend(connect.properties);
+                    match (connect.properties.receive_maximum(), maxima.get(connect.client_id)) {
+                        (Some(maximum), _) => drop(maxima.insert(connect.client_id.to_owned(), maximum)),
+                        (None, Some(maximum)) => properties.push(Property::ReceiveMaximum(*maximum)),
+                        (None, None) => {}
+                    }
                     let properties = properties.view();
                     fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
                 }

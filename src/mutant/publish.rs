@@ -37,6 +37,18 @@ fn messages() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
+        Mutant::seam("loses-packets-at-a-step-of-the-remaining-length", &["mqtt5:ext-007", "mqtt311:ext-009"], || {
+            inbound(|passing, packet, fate| {
+                let step = [2 + 127, 3 + 128, 3 + 16_383, 4 + 16_384].contains(&passing.frame.len());
+                go_on_unless(step && matches!(packet, Packet::Publish(_)), passing, fate);
+            })
+        }),
+        Mutant::seam("reads-no-fourth-byte-of-the-remaining-length", &["mqtt5:ext-007", "mqtt311:ext-010"], || {
+            inbound(|passing, _, fate| match passing.frame.len() {
+                0..=2_097_155 => fate.on(passing.frame),
+                _ => fate.cut(),
+            })
+        }),
         Mutant::seam("takes-payloads-for-c-strings", &["mqtt5:3.1.2-7", "mqtt311:ext-055", "mqtt311:ext-036"], || {
             said(|packet| {
                 if let Packet::Publish(publish) = packet {

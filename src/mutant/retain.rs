@@ -14,6 +14,13 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
 
 fn storing() -> impl Iterator<Item = Mutant> {
     [
+        Mutant::seam("sets-retain-though-nothing-is-retained", &["mqtt5:ext-169"], || {
+            said(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain = true;
+                }
+            })
+        }),
         Mutant::seam("stores-nothing", &["mqtt5:3.3.1-5", "mqtt311:3.3.1-5"], || {
             heard(|packet| {
                 if let Packet::Publish(publish) = packet {

@@ -11,7 +11,7 @@ use super::change::{
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
     FilterBuf, Packet, PacketType, Properties, Property, PropertyBuf, Publish, QoS, ReasonCode, ReasonCodes, SubAck,
-    Subscribe, SubscriptionBuf, UnsubAck, Unsubscribe,
+    Subscribe, SubscriptionBuf, UnsubAck, Unsubscribe, Version,
 };
 use crate::topic::{Filter, Topic};
 
@@ -39,6 +39,60 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
             outbound(|passing, packet, fate| match packet {
                 Packet::SubAck(suback) if suback.reasons.len() > 1 => {
                     suback_with(&suback, &suback.reasons.as_bytes()[..1], passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam(
+            "reads-no-more-than-a-hundred-filters",
+            &["mqtt5:3.8.4-5", "mqtt5:3.9.3-1", "mqtt311:3.8.4-4", "mqtt311:3.9.3-1"],
+            || {
+                inbound(|passing, packet, fate| match packet {
+                    Packet::Subscribe(subscribe) if subscribe.subscriptions.iter().count() > 100 => {
+                        let first = subscribe.subscriptions.iter().take(100);
+                        let list =
+                            first.fold(SubscriptionBuf::new(), |list, each| list.with(each.filter, each.options));
+                        let subscriptions = list.view();
+                        fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("says-that-it-grants-what-it-refuses", &["mqtt311:ext-067", "mqtt5:3.8.4-6"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::SubAck(suback) if passing.version != Version::V31 => {
+                    let granted = |code: &u8| if *code < 0x80 { *code } else { 0 };
+                    let codes: Vec<u8> = suback.reasons.as_bytes().iter().map(granted).collect();
+                    suback_with(&suback, &codes, passing, fate);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam(
+            "brings-what-a-refused-filter-would-have-brought",
+            &["mqtt311:ext-067", "mqtt31:diff-019"],
+            || {
+                // Those of the last SUBSCRIBE. What is sent to one of them goes to the first, which is granted.
+                let mut filters = Vec::<String>::new();
+                inbound(move |passing, packet, fate| match packet {
+                    Packet::Publish(publish) if filters.iter().any(|filter| filter == publish.topic) => {
+                        fate.on_as(&Packet::Publish(Publish { topic: &filters[0], ..publish }), passing.version);
+                    }
+                    Packet::Subscribe(subscribe) => {
+                        filters = subscribe.subscriptions.iter().map(|each| each.filter.to_owned()).collect();
+                        fate.on(passing.frame);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
+        Mutant::seam("blames-one-filter-for-an-identifier-in-use", &["mqtt5:ext-165"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::SubAck(suback) if passing.version.has_properties() && suback.reasons.len() > 1 => {
+                    let mut codes = suback.reasons.as_bytes().to_vec();
+                    codes[0] = ReasonCode::PacketIdentifierInUse.code();
+                    suback_with(&suback, &codes, passing, fate);
                 }
                 _ => fate.on(passing.frame),
             })

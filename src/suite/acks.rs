@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt5:ext-145",
             "mqtt5:ext-146",
             "mqtt5:ext-147",
+            "mqtt5:ext-150",
             "mqtt311:2.2.2-1",
             "mqtt31:diff-022",
         ]),
@@ -54,7 +55,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:ext-137", "mqtt311:ext-083"]),
     Case::new("acks/puback-for-nothing", puback_for_nothing)
         .claim("a PUBACK or PUBCOMP for an identifier that is not in use has no effect")
-        .covers(&["mqtt311:ext-084"]),
+        .covers(&["mqtt311:ext-084", "mqtt5:ext-138"]),
     Case::new("acks/with-identifier-0", with_identifier_0)
         .claim("an acknowledgement with packet identifier 0 ends the connection")
         .covers(&["mqtt311:ext-017"]),

@@ -8,14 +8,14 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::bad_connect::{listed, turned_away};
+use super::bad_connect::{listed, refusal, turned_away};
 use super::expect::{Expected, accepted, answered, rejected, welcome};
 use super::peer::Peer;
-use super::script::{Script, auth, publish, pubrel, subscribe};
+use super::script::{Script, auth, disconnect, publish, pubrel, subscribe};
 use super::supports::Capability::{ForbiddenTopic, QoS1, QoS2, Scram};
 use super::testbed::{Login, Testbed, as_step};
 use crate::forge::{Forged, frame};
-use crate::packet::Property::{AuthenticationData, AuthenticationMethod, ReceiveMaximum};
+use crate::packet::Property::{AuthenticationData, AuthenticationMethod, MaximumPacketSize, ReceiveMaximum};
 use crate::packet::ReasonCode::{
     BadAuthenticationMethod, BadUserNameOrPassword, ContinueAuthentication, MalformedPacket, NotAuthorized,
     ProtocolError, ReAuthenticate, Success,
@@ -39,6 +39,15 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("auth/refused-client-takes-nothing-over", refused_client_takes_nothing_over)
         .claim("a client that is turned away for its password does not end the connection of the one it names")
         .covers(&["mqtt5:3.1.4-2", "mqtt311:ext-021"]),
+    Case::new("auth/refusal-is-explained", refusal_is_explained)
+        .claim("a client is told by the code of CONNACK that its user name or password is wrong")
+        .covers(&["mqtt5:ext-228", "mqtt311:ext-050"]),
+    Case::new("auth/login-may-be-empty", login_may_be_empty)
+        .claim("an empty user name and an empty password are well-formed, whether or not they are accepted")
+        .covers(&["mqtt311:ext-004"]),
+    Case::new("auth/password-is-binary", password_is_binary)
+        .claim("a password that is no UTF-8, or has 65,535 bytes, is well-formed, whether or not it is accepted")
+        .covers(&["mqtt5:ext-014", "mqtt311:ext-040"]),
     Case::new("auth/forbidden-publish", forbidden_publish)
         .claim("a message to a topic its sender may not publish to is not delivered; it is acknowledged or ends the connection")
         .covers(&["mqtt5:ext-130", "mqtt5:ext-142", "mqtt5:3.4.2-1", "mqtt311:3.3.5-2", "mqtt31:diff-020"]),
@@ -84,6 +93,15 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("auth/scram-out-of-turn", scram_out_of_turn)
         .claim("an AUTH 0x18 when no exchange is under way ends the connection")
         .covers(&["mqtt5:ext-185"]),
+    Case::new("auth/scram-fits-the-packet-size", scram_fits_the_packet_size)
+        .claim("no reason string and no user property makes an AUTH larger than the client's maximum packet size")
+        .covers(&["mqtt5:3.15.2-2", "mqtt5:3.15.2-3"]),
+    Case::new("auth/scram-abandoned", scram_abandoned)
+        .claim("a client may leave amid the exchange: its connection ends, and it gets no session")
+        .covers(&["mqtt5:ext-181"]),
+    Case::new("auth/scram-again-amid-traffic", scram_again_amid_traffic)
+        .claim("messages go on, or wait, while a client authenticates again")
+        .covers(&["mqtt5:ext-184"]),
     Case::new("auth/scram-again", scram_again)
         .claim("a client can authenticate again: AUTH 0x19, a challenge, and AUTH 0x00, while the connection serves on")
         .covers(&["mqtt5:ext-183", "mqtt5:ext-149", "mqtt5:4.12.0-5", "mqtt5:3.2.0-2"]),
@@ -137,6 +155,49 @@ fn refused_client_takes_nothing_over(t: &Testbed) -> Outcome {
     thief.send(t.connect("client").login(Some(&username), Some(b"not the password")))?;
     thief.turned_away(DENIED)?;
     client.still_served()
+}
+
+/// In 5.0 a server may close without CONNACK, so only a code that does not fit is a finding.
+fn refusal_is_explained(t: &Testbed) -> Outcome {
+    let Login { username, .. } = known_user(t)?;
+    let client = t.dial("bad")?;
+    client.send(t.connect("bad").login(Some(&username), Some(b"not the password")))?;
+    if t.v5() {
+        return client.turned_away(DENIED);
+    }
+    client.expect(refusal(t, BadUserNameOrPassword).or(refusal(t, NotAuthorized))).map(drop)
+}
+
+/// What a server says to a login that is like any other shows whether it answers logins by CONNACK at all: it may close
+/// instead. One that does must not close on `login` as on a packet that it cannot read.
+fn is_well_formed(t: &Testbed, login: (&str, &[u8])) -> Outcome {
+    let answer = |username: &str, password: &[u8]| {
+        let client = t.dial("client")?;
+        client.send(t.connect("client").login(Some(username), Some(password)))?;
+        let denied = refusal(t, BadUserNameOrPassword).or(refusal(t, NotAuthorized));
+        match client.expect(welcome(None).or(denied))?.packet.packet() {
+            Packet::ConnAck(connack) if connack.reason == Success => client.still_served(),
+            _ => Ok(()),
+        }
+    };
+    match answer("nobody in particular", b"sesame") {
+        Err(Stop::Deviation(_)) => Err(Stop::Skip("needs a target that answers a login by CONNACK".into())),
+        usual => {
+            usual?;
+            answer(login.0, login.1)
+        }
+    }
+}
+
+fn login_may_be_empty(t: &Testbed) -> Outcome {
+    is_well_formed(t, ("nobody", b""))?;
+    is_well_formed(t, ("", b"sesame"))?;
+    is_well_formed(t, ("", b""))
+}
+
+fn password_is_binary(t: &Testbed) -> Outcome {
+    is_well_formed(t, ("nobody", b"\x00\xFF\xFE\xC0\x80\xED\xA0\x80"))?;
+    is_well_formed(t, ("nobody", &[0xFF; u16::MAX as usize]))
 }
 
 fn forbidden_topic(t: &Testbed) -> Result<String, Stop> {
@@ -395,6 +456,57 @@ fn scram_out_of_turn(t: &Testbed) -> Outcome {
     client.ping()?;
     client.send(message(ContinueAuthentication, "once more"))?;
     client.refused(WRONG)
+}
+
+/// The first exchange shows how large the challenge is without its ornaments, and that is all the second allows. A server
+/// whose challenge does not fit even so may end the connection.
+fn scram_fits_the_packet_size(t: &Testbed) -> Outcome {
+    let (username, _) = user(t)?;
+    let first = begin(t, &username)?;
+    let came = as_step("authenticating", first.expect(auth_packet(ContinueAuthentication)))?;
+    let Packet::Auth(challenge) = came.packet.packet() else { return Ok(()) };
+    let bare = message(ContinueAuthentication, &data(challenge.properties)).wire(t)?.len();
+    first.vanish()?;
+
+    let second = t.dial("client")?;
+    let first_message = format!("n,,{}", opening(&username));
+    let connect = t.connect("client").login(None, None).with(AuthenticationMethod(METHOD));
+    let limit = u32::try_from(bare).unwrap_or(u32::MAX);
+    second.send(connect.with(AuthenticationData(first_message.as_bytes())).with(MaximumPacketSize(limit)))?;
+    match second.expect(auth_packet(ContinueAuthentication)) {
+        Ok(came) => {
+            let size = came.packet.as_bytes().len();
+            t.judge(size <= bare, format!("an AUTH of at most {bare} bytes"), || format!("one of {size} bytes"))
+        }
+        Err(Stop::Deviation(Deviation { clause: None, .. })) => second.closes_by(t.now() + t.timing().answer).map(drop),
+        Err(other) => Err(other),
+    }
+}
+
+fn scram_abandoned(t: &Testbed) -> Outcome {
+    let (username, _) = user(t)?;
+    let client = begin(t, &username)?;
+    as_step("authenticating", challenge(&client))?;
+    client.send(disconnect())?;
+    client.turned_away(&[])?;
+    let client = t.dial("client")?;
+    client.send(t.connect_persistent("client"))?;
+    client.expect(welcome(Some(false))).map(drop)
+}
+
+/// What is acknowledged must arrive; when is open.
+fn scram_again_amid_traffic(t: &Testbed) -> Outcome {
+    t.needs(QoS1)?;
+    let (username, password) = user(t)?;
+    let (client, challenge) = begin_again(t, &username)?;
+    let writer = t.join("writer")?;
+    writer.subscribe("gate", AtMostOnce)?;
+    client.send(publish("gate", "out").at_least_once(7))?;
+    let (answer, _) = proof(&username, &password, &challenge)?;
+    client.send(message(ContinueAuthentication, &answer))?;
+    client.expect_all([accepted(PubAck, 7), auth_packet(Success)])?;
+    writer.hears(["out"])?;
+    client.still_served()
 }
 
 /// Begins to authenticate again. A server may decline to.

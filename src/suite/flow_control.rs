@@ -35,6 +35,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("flow-control/resumption-keeps-to-the-new-window", resumption_keeps_to_the_new_window)
         .claim("what is sent again on a resumed session keeps to the receive maximum of the new connection")
         .covers(&["mqtt5:ext-196", "mqtt5:ext-194", "mqtt5:3.3.4-9"]),
+    Case::new("flow-control/window-ends-with-its-connection", window_ends_with_its_connection)
+        .claim("a receive maximum of 1 does not outlive its connection: without one, more messages come at once again")
+        .covers(&["mqtt5:ext-077"]),
     Case::new("flow-control/stray-puback-adds-nothing", stray_puback_adds_nothing)
         .claim("acknowledgements repeated or made up do not widen the window beyond the receive maximum")
         .covers(&["mqtt5:ext-193"]),
@@ -84,7 +87,11 @@ fn reader(t: &Testbed, maximum: u16, qos: QoS) -> Result<Peer<'_>, Stop> {
 
 /// Publishes these to "door", each at this quality of service.
 fn publish_all(writer: &Peer<'_>, payloads: &[&str], qos: QoS) -> Result<(), Stop> {
-    payloads.iter().try_for_each(|payload| writer.publish(publish("door", payload).at(qos, 0)))
+    publish_all_to(writer, "door", payloads, qos)
+}
+
+fn publish_all_to(writer: &Peer<'_>, topic: &str, payloads: &[&str], qos: QoS) -> Result<(), Stop> {
+    payloads.iter().try_for_each(|payload| writer.publish(publish(topic, payload).at(qos, 0)))
 }
 
 /// The window holds no more than what has come. A server that never keeps to it breaks that rule, whatever the case is about.
@@ -185,6 +192,29 @@ fn resumption_keeps_to_the_new_window(t: &Testbed) -> Outcome {
         reader.send(puback(delivery.id))?;
     }
     Ok(())
+}
+
+/// How many messages a server sends at once is its own affair, so that it sends two to a client which never limited it is
+/// shown first.
+fn window_ends_with_its_connection(t: &Testbed) -> Outcome {
+    t.needs(Sessions)?;
+    let writer = t.join("writer")?;
+    let two_come = |reader: &Peer<'_>| {
+        reader.delivery("the first of two messages")?;
+        reader.delivery_by("the second message, without PUBACK for the first", t.now() + t.timing().grace)
+    };
+    let other = t.join("other")?;
+    other.subscribe("bell", AtLeastOnce)?;
+    publish_all_to(&writer, "bell", &["one", "two"], AtLeastOnce)?;
+    if two_come(&other).is_err() {
+        return Err(Stop::Skip("needs a server with two messages in flight at one time".into()));
+    }
+    let reader = t.join_with("reader", &t.connect_persistent("reader").with(ReceiveMaximum(1)))?;
+    reader.subscribe("door", AtLeastOnce)?;
+    publish_all(&writer, &["one", "two"], AtLeastOnce)?;
+    reader.delivery("the first of two messages")?;
+    let reader = reader.drop_and_resume()?;
+    two_come(&reader).map(drop)
 }
 
 /// A server may end the connection for an acknowledgement of nothing, which is as good.

@@ -12,7 +12,7 @@ use crate::packet::Property::SubscriptionIdentifier;
 use crate::packet::{
     Packet,
     QoS::{AtMostOnce, ExactlyOnce},
-    ReasonCode, Version,
+    ReasonCode, RetainHandling, SubscriptionOptions, Version,
 };
 
 /// The cases of this chapter.
@@ -44,6 +44,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     })
     .claim("a CONNECT with will retain is turned away where nothing is retained")
     .covers(&["mqtt5:3.2.2-13"]),
+    Case::new("limits/retain-options-without-retain", retain_options_without_retain)
+        .claim("where nothing is retained, no option of a subscription sets RETAIN or brings a stored message")
+        .covers(&["mqtt5:ext-169"]),
     Case::new("limits/subscription-identifier", |t| {
         without(t, SubscriptionIdentifiers)?;
         let subscribe = subscribe(1).to("door", AtMostOnce).with(SubscriptionIdentifier(1));
@@ -110,6 +113,24 @@ fn turned_away(t: &Testbed, will: WillScript, reason: ReasonCode) -> Outcome {
     let client = t.dial("bad")?;
     client.send(t.connect("bad").will(will))?;
     client.turned_away(&[reason])
+}
+
+fn retain_options_without_retain(t: &Testbed) -> Outcome {
+    without(t, Retain)?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "before"))?;
+    writer.ping()?;
+    for retain_handling in [RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend] {
+        let reader = t.join("reader")?;
+        let options =
+            SubscriptionOptions { retain_as_published: true, retain_handling, ..SubscriptionOptions::default() };
+        reader.subscribe_with(subscribe(1).with_options("door", options))?;
+        writer.publish(publish("door", "open"))?;
+        let came = reader.delivery("the message")?;
+        t.judge(came.text() == "open" && !came.retain, "the message without RETAIN", || came.words.clone())?;
+        reader.leave()?;
+    }
+    Ok(())
 }
 
 fn maximum_qos_is_announced(t: &Testbed) -> Outcome {

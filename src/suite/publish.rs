@@ -38,6 +38,13 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("publish/payload-is-opaque", payload_is_opaque)
         .claim("a payload arrives byte for byte, whatever its bytes and whatever its size")
         .covers(&["mqtt5:ext-007", "mqtt311:ext-055", "mqtt311:ext-009"]),
+    Case::new("publish/every-step-of-the-remaining-length", every_step_of_the_remaining_length)
+        .claim("packets whose remaining length is 127, 128, 16,383 and 16,384 are taken and delivered")
+        .covers(&["mqtt5:ext-007", "mqtt311:ext-009"]),
+    Case::new("publish/remaining-length-of-four-bytes", remaining_length_of_four_bytes)
+        .claim("packets whose remaining length is 2,097,151 and 2,097,152 are taken and delivered")
+        .covers(&["mqtt5:ext-007", "mqtt311:ext-010"])
+        .heavy(),
     Case::new("publish/payload-may-be-empty", payload_may_be_empty)
         .claim("a message without payload is delivered without payload")
         .covers(&["mqtt5:ext-121", "mqtt311:ext-054"]),
@@ -102,6 +109,30 @@ fn payload_is_opaque(t: &Testbed) -> Outcome {
         writer.publish(publish("blob", &payload))?;
         let came = reader.delivery("the payload")?;
         t.judge(came.payload == payload, format!("the {size} bytes that were sent"), || came.words.clone())?;
+    }
+    Ok(())
+}
+
+fn every_step_of_the_remaining_length(t: &Testbed) -> Outcome {
+    remaining_lengths(t, &[127, 128, 16_383, 16_384])
+}
+
+fn remaining_length_of_four_bytes(t: &Testbed) -> Outcome {
+    remaining_lengths(t, &[2_097_151, 2_097_152])
+}
+
+/// At QoS 0 and on the same topic a message is as long when it is passed on.
+fn remaining_lengths(t: &Testbed, lengths: &[usize]) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("blob", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    // One byte is the type and one the remaining length of so short a packet.
+    let empty = publish("blob", "").wire(t)?.len() - 2;
+    for length in lengths {
+        let payload = "x".repeat(length - empty);
+        writer.send(publish("blob", &payload))?;
+        let came = reader.delivery(&format!("a message with remaining length {length}"))?;
+        t.judge(came.payload == payload.as_bytes(), format!("{} times x", payload.len()), || came.words.clone())?;
     }
     Ok(())
 }

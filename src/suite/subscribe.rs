@@ -3,7 +3,7 @@
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::{Expected, suback};
+use super::expect::{Expected, accepted, suback};
 use super::peer::Peer;
 use super::script::{Script, SubscribeScript, publish, subscribe};
 use super::supports::Capability;
@@ -11,9 +11,10 @@ use super::testbed::{Testbed, deviates};
 use crate::forge::Forged;
 use crate::packet::{
     Packet,
+    PacketType::PubRec,
     Property::SubscriptionIdentifier,
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
-    ReasonCode, SubscriptionOptions,
+    ReasonCode, SubscriptionOptions, Version,
 };
 
 /// The cases of this chapter.
@@ -47,6 +48,16 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:3.9.3-1",
             "mqtt311:3.9.3-2",
         ]),
+    Case::new("subscribe/many-filters-at-once", many_filters_at_once)
+        .claim("a SUBSCRIBE with a thousand filters gets a thousand codes, and each filter that is granted brings messages")
+        .covers(&["mqtt5:3.8.4-5", "mqtt5:3.9.3-1", "mqtt311:3.8.4-4", "mqtt311:3.9.3-1"]),
+    Case::new("subscribe/forbidden-filter-is-refused", forbidden_filter_is_refused)
+        .claim("a filter its client may not subscribe to is refused in its place among others, and brings no messages")
+        .covers(&["mqtt5:3.8.4-6", "mqtt5:3.9.3-1", "mqtt311:ext-067", "mqtt31:diff-019"])
+        .exact_names(),
+    Case::new("subscribe/identifier-in-use-is-reported-for-each-filter", identifier_in_use)
+        .claim("a SUBACK that refuses because its packet identifier is in use says so for each filter")
+        .covers(&["mqtt5:ext-165"]),
     Case::new("subscribe/last-of-a-repeated-filter-wins", last_of_a_repeated_filter_wins)
         .claim("a filter named three times in one SUBSCRIBE gets three codes, and its last options hold")
         .covers(&["mqtt5:3.8.4-5", "mqtt5:3.8.4-6", "mqtt311:3.8.4-4", "mqtt311:ext-069"]),
@@ -117,6 +128,62 @@ fn holds_from_suback_on(t: &Testbed) -> Outcome {
         writer.publish(publish(&topic, &topic))?;
     }
     reader.hears_all((1..=20).map(|number| format!("door/{number}")))
+}
+
+/// A server may have a limit on subscriptions, and says by the codes how far it went.
+fn many_filters_at_once(t: &Testbed) -> Outcome {
+    const FILTERS: usize = 1000;
+    let reader = t.join("reader")?;
+    let topic = |number: usize| format!("wide/{number}");
+    reader.send((0..FILTERS).fold(subscribe(7), |script, number| script.to(&topic(number), AtMostOnce)))?;
+    let expected = Expected::new(
+        format!("SUBACK for packet identifier 7 with {FILTERS} codes"),
+        |packet| matches!(packet, Packet::SubAck(suback) if suback.packet_id.get() == 7 && suback.reasons.len() == FILTERS),
+    );
+    let came = reader.expect(expected)?;
+    let Packet::SubAck(suback) = came.packet.packet() else { return Ok(()) };
+    let granted: Vec<_> = (0..FILTERS).zip(suback.reasons.iter()).filter(|(_, reason)| !reason.is_error()).collect();
+    let writer = t.join("writer")?;
+    for (number, _) in &granted {
+        writer.publish(publish(&topic(*number), topic(*number)))?;
+    }
+    reader.hears_all(granted.iter().map(|(number, _)| topic(*number)))
+}
+
+/// 3.1 has no code for it: the filter is acknowledged like one that is granted. What is sent to it would come before the
+/// message to the last filter, for that is sent later and by the same client.
+fn forbidden_filter_is_refused(t: &Testbed) -> Outcome {
+    t.needs(Capability::ForbiddenFilter)?;
+    let forbidden = t.supports().forbidden_filter.clone().unwrap_or_default();
+    let reader = t.join("reader")?;
+    reader.hear_everything()?;
+    reader.send(subscribe(7).to("door", AtMostOnce).to_exactly(&forbidden, AtMostOnce).to("bell", AtMostOnce))?;
+    let refused = (t.version() != Version::V31).then_some([Some(0), None, Some(0)]);
+    let answer = suback(7, &refused.unwrap_or([Some(0); 3]));
+    if reader.refused_by(answer, &[ReasonCode::NotAuthorized])?.is_none() {
+        return Ok(());
+    }
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "open"))?;
+    writer.send(publish(&forbidden, "forbidden").exact())?;
+    writer.send(publish("bell", "rings"))?;
+    reader.hears(["open", "rings"])
+}
+
+/// The tester breaks the standard in the identifier. No reaction to that is prescribed but that one error is reported for
+/// each filter; to grant the filters, or to close, is as good.
+fn identifier_in_use(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    let client = t.join("client")?;
+    client.send(publish("door", "open").exactly_once(7))?;
+    client.expect(accepted(PubRec, 7))?;
+    client.send(subscribe(7).to("door", AtMostOnce).to("gate", AtMostOnce).to("bell", AtMostOnce))?;
+    let expected = Expected::new("SUBACK with reason code 0x91 for all filters or for none", |packet| {
+        let Packet::SubAck(suback) = packet else { return false };
+        let in_use = suback.reasons.iter().filter(|reason| *reason == ReasonCode::PacketIdentifierInUse).count();
+        suback.reasons.len() == 3 && (in_use == 0 || in_use == 3)
+    });
+    client.refused_by(expected, &[ReasonCode::PacketIdentifierInUse, ReasonCode::ProtocolError]).map(drop)
 }
 
 /// A server without wildcards must refuse them, by SUBACK or by the end of the connection, and should have them.

@@ -47,6 +47,10 @@ pub struct Supports {
     pub client_identifier_bytes: u32,
     /// A topic that the client of this run may not publish to, where the target has one.
     pub forbidden_topic: Option<String>,
+    /// A topic filter that the client of this run may not subscribe to, where the target has one. It has no wildcards.
+    pub forbidden_filter: Option<String>,
+    /// How long it waits for CONNECT, in seconds, where that is known.
+    pub connect_timeout: Option<u16>,
     /// Enhanced authentication by SCRAM-SHA-256: user name and password that it accepts (5.0).
     pub scram: Option<(String, String)>,
     /// What it promises to keep over a restart. A broker file has a field of its own for that.
@@ -75,6 +79,8 @@ impl Default for Supports {
             passwords: true,
             client_identifier_bytes: 65_535,
             forbidden_topic: None,
+            forbidden_filter: None,
+            connect_timeout: None,
             scram: None,
             keeps: Keeps::Nothing,
         }
@@ -149,6 +155,10 @@ pub enum Capability {
     MaximumPacketSize,
     /// A topic the client may not publish to.
     ForbiddenTopic,
+    /// A topic filter the client may not subscribe to.
+    ForbiddenFilter,
+    /// A known time-out for CONNECT, short enough to be waited out.
+    ConnectTimeout,
     /// SCRAM-SHA-256.
     Scram,
     /// A promise to keep what it stores over such a restart.
@@ -172,8 +182,10 @@ impl Capability {
             Self::Sys => "$SYS topics".into(),
             Self::AssignedIdentifiers => "assigned client identifiers".into(),
             Self::ReceiveMaximum => "a receive maximum of 100 or less".into(),
-            Self::MaximumPacketSize => "a maximum packet size of 1 MiB or less".into(),
+            Self::MaximumPacketSize => "a maximum packet size of 4 MiB or less".into(),
             Self::ForbiddenTopic => "a topic that may not be published to (`forbidden_topic`)".into(),
+            Self::ForbiddenFilter => "a filter that may not be subscribed to (`forbidden_filter`)".into(),
+            Self::ConnectTimeout => "a known time-out for CONNECT of 15 s or less (`connect_timeout`)".into(),
             Self::Scram => "SCRAM-SHA-256 with known credentials (`scram`)".into(),
             Self::Keeps(keeps) => {
                 format!("a promise to keep its state over a restart (`{}`)", keeps.promise().unwrap_or_default())
@@ -211,8 +223,10 @@ impl Supports {
             Capability::Sys => self.sys,
             Capability::AssignedIdentifiers => self.assigned_identifiers,
             Capability::ReceiveMaximum => self.receive_maximum <= 100,
-            Capability::MaximumPacketSize => self.maximum_packet_size.is_some_and(|size| size <= 1 << 20),
+            Capability::MaximumPacketSize => self.maximum_packet_size.is_some_and(|size| size <= 4 << 20),
             Capability::ForbiddenTopic => self.forbidden_topic.is_some(),
+            Capability::ForbiddenFilter => self.forbidden_filter.is_some(),
+            Capability::ConnectTimeout => self.connect_timeout.is_some_and(|seconds| seconds <= 15),
             Capability::Scram => self.scram.is_some(),
             Capability::Keeps(keeps) => self.keeps >= keeps,
         }

@@ -139,6 +139,8 @@ pub struct Testbed {
     setting: Setting,
     state: RefCell<State>,
     next_id: Cell<u16>,
+    /// Whether what passes is kept as evidence.
+    recording: Cell<bool>,
 }
 
 /// A deviation from all that the case claims.
@@ -165,6 +167,14 @@ pub(super) fn as_step<T>(step: &str, result: Result<T, Stop>) -> Result<T, Stop>
     })
 }
 
+/// A deviation is about this requirement, unless it names another.
+pub(super) fn about<T>(clause: Option<&'static str>, result: Result<T, Stop>) -> Result<T, Stop> {
+    result.map_err(|stop| match stop {
+        Stop::Deviation(deviation) => Stop::Deviation(Deviation { clause: deviation.clause.or(clause), ..deviation }),
+        other => other,
+    })
+}
+
 impl Testbed {
     /// A seat in this world.
     pub fn new(setting: Setting, world: Box<dyn World>) -> Self {
@@ -177,7 +187,7 @@ impl Testbed {
             retained: BTreeSet::new(),
         };
         // High identifiers, so that those a case writes by hand stay free.
-        Self { setting, state: RefCell::new(state), next_id: Cell::new(30_000) }
+        Self { setting, state: RefCell::new(state), next_id: Cell::new(30_000), recording: Cell::new(true) }
     }
 
     // What is given.
@@ -418,6 +428,19 @@ impl Testbed {
         Ok(())
     }
 
+    /// Does this without keeping as evidence what passes: a trace of a hundred thousand packets is none. A remark stands
+    /// for them.
+    ///
+    /// # Errors
+    /// Those of `play`.
+    pub fn in_bulk<T>(&self, peer: &Peer<'_>, words: &str, play: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        peer.note(words);
+        self.recording.set(false);
+        let result = play();
+        self.recording.set(true);
+        result
+    }
+
     // Findings.
 
     /// Notes that something recommended was not done, and goes on.
@@ -484,6 +507,9 @@ impl Testbed {
     }
 
     pub(super) fn record(&self, conn: ConnId, what: Passed) {
+        if !self.recording.get() {
+            return;
+        }
         let mut state = self.state.borrow_mut();
         let at = state.world.now();
         state.trace.events.push(Event { at, conn, what });
@@ -574,7 +600,11 @@ impl Testbed {
         let State { world, conns, trace, .. } = &mut *state;
         let Some(arrival) = world.wait(deadline) else { return false };
         let Some(conn) = conns.iter_mut().rfind(|conn| conn.id == arrival.conn) else { return true };
-        let mut seen = |what| trace.events.push(Event { at: arrival.at, conn: arrival.conn, what });
+        let mut seen = |what| {
+            if self.recording.get() {
+                trace.events.push(Event { at: arrival.at, conn: arrival.conn, what });
+            }
+        };
         match arrival.what {
             Arrived::Closed(how) => {
                 if !conn.partial.is_empty() {

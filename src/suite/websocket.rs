@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.1.2-8", "mqtt5:ext-234", "mqtt311:ext-113", "mqtt311:3.1.2-8"]),
     Case::new("websocket/messages-cross-transports", messages_cross_transports)
         .claim("a message from a WebSocket client reaches a TCP client, and the other way round")
-        .covers(&["mqtt5:4.5.0-1", "mqtt311:4.5.0-1"]),
+        .covers(&["mqtt5:4.5.0-1", "mqtt311:4.5.0-1", "mqtt311:ext-114"]),
 ];
 
 /// Connects over WebSocket: a step.

@@ -257,10 +257,17 @@ mod command_line {
         let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((code, &rows[0]["versions"]), (Some(0), &serde_json::json!(["3.1", "3.1.1", "5.0"])), "{text}");
 
-        let (code, text, _) = testament(&["list", "brokers", "--json"]);
+        let (code, text, _) = testament(&["list", "brokers", "--json", "--filter", "mosquitto"]);
         let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let ids: Vec<_> = rows.as_array().into_iter().flatten().map(|row| &row["id"]).collect();
         assert_eq!((code, ids.contains(&&serde_json::json!("mosquitto"))), (Some(0), true), "{text}");
+
+        let (code, text, _) = testament(&["list", "requirements", "--json", "--coverage", "exception"]);
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+        let excepted = rows.iter().filter(|row| row["coverage"] == "exception").count();
+        assert!(code == Some(0) && excepted > 0 && excepted == rows.len(), "{text}");
+        let (code, _, errors) = testament(&["list", "cases", "--coverage", "owed"]);
+        assert_eq!(code, Some(2), "{errors}");
 
         let (code, _, errors) = testament(&["list", "verdicts"]);
         assert_eq!(code, Some(2), "{errors}");

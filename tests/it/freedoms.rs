@@ -9,8 +9,10 @@ use testament::reference::Setup;
 
 /// No case finds that a broker that behaves like this breaks a MUST, and none is at a loss.
 fn check(behaviour: Behaviour) {
+    // What moves a hundred thousand packets is played where it matters how many are under way.
+    let heavy = behaviour.send_maximum == 1;
     let setup = Setup::of("that uses its freedoms", behaviour);
-    for (case, version) in trials() {
+    for (case, version) in trials().filter(|(case, _)| heavy || !case.isolation.heavy) {
         let clauses = catalogue().clauses(case.covers, version);
         if clauses.iter().all(|clause| catalogue().level(clause) != Some(Level::Must)) {
             continue;

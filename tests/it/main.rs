@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod codec;
 mod conformance;
+mod coverage;
 #[cfg(feature = "net")]
 mod foreign;
 mod freedoms;
