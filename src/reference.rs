@@ -24,8 +24,12 @@ use crate::suite::supports::{Keeps, SESSION_SECONDS, Supports};
 use crate::suite::testbed::{Login, Route, Setting, Testbed, Timing};
 use crate::ws::WebSocket;
 
-/// Its listeners, each with the number by which the node knows it.
-pub const LISTENERS: [(Endpoint, u16); 2] = [(Endpoint::Tcp, 0), (Endpoint::Ws, 1)];
+/// Its listeners, each with the number by which the node knows it; those inside TLS come last. A simulated world that
+/// offers these, too, passes their bytes on as they are.
+pub const LISTENERS: [(Endpoint, u16); 4] =
+    [(Endpoint::Tcp, 0), (Endpoint::Ws, 1), (Endpoint::Tls, 2), (Endpoint::Wss, 3)];
+/// Those without TLS.
+pub const PLAIN: &[(Endpoint, u16)] = LISTENERS.split_at(2).0;
 
 /// A topic that nobody may publish to, and a filter that nobody may subscribe to.
 const FORBIDDEN: (&str, &str) = ("testament/forbidden", "testament/unheard");
@@ -170,7 +174,11 @@ impl Setup {
 
 /// The numbers of those listeners whose connections are WebSockets.
 pub fn websockets() -> Vec<u16> {
-    LISTENERS.iter().filter(|(endpoint, _)| *endpoint == Endpoint::Ws).map(|(_, index)| *index).collect()
+    LISTENERS
+        .iter()
+        .filter(|(endpoint, _)| matches!(endpoint, Endpoint::Ws | Endpoint::Wss))
+        .map(|(_, index)| *index)
+        .collect()
 }
 
 /// Makes a broker listen as [`LISTENERS`] says.

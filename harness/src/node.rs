@@ -138,6 +138,8 @@ pub enum Closed {
 pub enum Close {
     /// Send what is buffered, then FIN both ways.
     Gracefully,
+    /// Send what is buffered, then FIN both ways, without the goodbye of a layer below such as the close_notify of TLS.
+    Bluntly,
     /// Send what is buffered, then FIN, but go on reading.
     HalfWay,
     /// RST; what is buffered is lost.

@@ -337,7 +337,7 @@ impl Net {
     fn close_case(&mut self, number: u32, how: Close) {
         let conn = &mut self.conns[number as usize];
         let end = match how {
-            Close::Gracefully | Close::HalfWay => Some(Closed::Finished),
+            Close::Gracefully | Close::Bluntly | Close::HalfWay => Some(Closed::Finished),
             Close::Abruptly => Some(Closed::Reset),
             Close::Silently => None,
         };
@@ -438,7 +438,7 @@ impl Net {
             Output::Close { conn, how } => {
                 let Some(number) = self.number(conn) else { return };
                 let end = match how {
-                    Close::Gracefully | Close::HalfWay => Some(Closed::Finished),
+                    Close::Gracefully | Close::Bluntly | Close::HalfWay => Some(Closed::Finished),
                     Close::Abruptly => Some(Closed::Reset),
                     Close::Silently => None,
                 };
@@ -669,7 +669,7 @@ mod tests {
         };
         // Only who closes half-way goes on hearing.
         check(say_and_close(Close::HalfWay), "0@2:10 0@4:last 0@4:Finished");
-        for how in [Close::Gracefully, Close::Abruptly, Close::Silently] {
+        for how in [Close::Gracefully, Close::Bluntly, Close::Abruptly, Close::Silently] {
             check(say_and_close(how), "");
         }
     }

@@ -145,6 +145,7 @@ impl Trace {
 const fn close_in_words(how: Close) -> &'static str {
     match how {
         Close::Gracefully => "closes (FIN)",
+        Close::Bluntly => "closes without goodbye (FIN)",
         Close::HalfWay => "closes its half (FIN)",
         Close::Abruptly => "resets (RST)",
         Close::Silently => "falls silent",

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time;
@@ -177,8 +178,14 @@ impl Link {
         loop {
             if let (Some(how), true, false) = (closing, pending.is_empty(), unflushed) {
                 // The peer may have ended the stream already; then there is nothing to shut down.
-                let _ = writer.shutdown().await;
-                if how == Close::Gracefully {
+                if how == Close::Bluntly {
+                    let stream = reader.unsplit(writer);
+                    let _ = SockRef::from(stream.socket()).shutdown(Shutdown::Write);
+                    (reader, writer) = split(stream);
+                } else {
+                    let _ = writer.shutdown().await;
+                }
+                if how != Close::HalfWay {
                     // A socket closed with unread bytes would send RST, which takes the last packet back out of the
                     // peer's hands.
                     let rest = async { while matches!(reader.read(&mut chunk).await, Ok(1..)) {} };
@@ -188,7 +195,7 @@ impl Link {
                 closing = None;
             }
             tokio::select! {
-                order = orders.recv(), if closing != Some(Close::Gracefully) => match order {
+                order = orders.recv(), if !matches!(closing, Some(Close::Gracefully | Close::Bluntly)) => match order {
                     Some(Order::Send(bytes)) if speaking => pending.extend(bytes),
                     // What is said after the goodbye is not sent.
                     Some(Order::Send(_)) => {}
@@ -299,6 +306,7 @@ mod tests {
             assert_eq!(read(&mut peer), (bytes.to_vec(), end), "{how:?}");
         }
         check(Close::Gracefully, b"last", Ok(4));
+        check(Close::Bluntly, b"last", Ok(4));
         check(Close::HalfWay, b"last", Ok(4));
         // A reset may overtake what was sent before it.
         let (_runtime, mut world, conn, mut peer) = connected();

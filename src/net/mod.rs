@@ -1,6 +1,7 @@
-//! Sockets: what the cores never see. [`url`] names a listener, [`tls`] makes configurations from files, [`stream`] is
+//! Sockets: what the cores never see. [`url`] names a listener, [`tls`] makes configurations from PEM, [`certificate`] a certificate to try them with, [`stream`] is
 //! one connection of any kind, and [`host`] runs a node on them.
 
+pub mod certificate;
 pub mod host;
 pub mod live;
 pub mod stream;

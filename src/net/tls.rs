@@ -4,13 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::certificate::SelfSigned;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{
-    self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, server,
+    self, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme, WantsVerifier, server,
 };
 
 /// Where the systems we know keep the certificate authorities they trust.
@@ -89,9 +91,7 @@ impl Identity {
 /// [`BadTls`].
 pub fn server(identity: &Identity, client_authorities: Option<&Path>) -> Result<Arc<ServerConfig>, BadTls> {
     let (chain, key) = identity.read()?;
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(unfit(&identity.certificate))?;
+    let builder = offer(&identity.certificate)?;
     let builder = match client_authorities {
         None => builder.with_no_client_auth(),
         Some(file) => {
@@ -100,6 +100,25 @@ pub fn server(identity: &Identity, client_authorities: Option<&Path>) -> Result<
         }
     };
     Ok(Arc::new(builder.with_single_cert(chain, key).map_err(unfit(&identity.certificate))?))
+}
+
+/// The configuration of a listener that vouches for itself.
+///
+/// # Errors
+/// [`BadTls`].
+pub fn server_itself(identity: &SelfSigned) -> Result<Arc<ServerConfig>, BadTls> {
+    let file = Path::new("the certificate of our own");
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes());
+    let certificate = certificate.map_err(bad_file(file, "certificates"))?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(bad_file(file, "a private key"))?;
+    let config = offer(file)?.with_no_client_auth().with_single_cert(vec![certificate], key);
+    Ok(Arc::new(config.map_err(unfit(file))?))
+}
+
+/// What every listener offers; `file` is what to name where that does not work.
+fn offer(file: &Path) -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, BadTls> {
+    let builder = ServerConfig::builder_with_provider(provider());
+    builder.with_safe_default_protocol_versions().map_err(unfit(file))
 }
 
 /// Whose certificates a dialer trusts.

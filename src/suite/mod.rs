@@ -31,6 +31,7 @@ mod shared;
 mod subscribe;
 pub mod supports;
 pub mod testbed;
+mod tls;
 mod topic_name;
 mod unsubscribe;
 mod websocket;
@@ -71,6 +72,7 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     auth::CASES,
     malformed::CASES,
     websocket::CASES,
+    tls::CASES,
 ];
 
 /// Every case: those written as code in the order of the standard, then those that are rows of bytes.

@@ -469,6 +469,12 @@ impl<'t> Peer<'t> {
         self.testbed.close(self.conn, Close::Abruptly);
     }
 
+    /// Ends the stream (FIN) without the goodbye of what lies between TCP and MQTT, such as the close_notify of TLS: what
+    /// is left of a program that died.
+    pub fn end_bluntly(self) {
+        self.testbed.close(self.conn, Close::Bluntly);
+    }
+
     /// The cable is cut: nothing is said, nothing is read.
     pub fn fall_silent(&self) {
         self.testbed.close(self.conn, Close::Silently);

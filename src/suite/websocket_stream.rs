@@ -122,8 +122,17 @@ impl Stream {
 /// # Errors
 /// [`Stop::Skip`] where there is no WebSocket listener, [`Stop::Deviation`] if no answer comes.
 pub fn upgrade<'t>(testbed: &'t Testbed, role: &str, protocols: &str) -> Result<(Peer<'t>, String), Stop> {
-    let Route { endpoint, authority, path } = testbed.route();
-    let endpoint = if *endpoint == Endpoint::Wss { Endpoint::Wss } else { Endpoint::Ws };
+    let endpoint = if testbed.route().endpoint == Endpoint::Wss { Endpoint::Wss } else { Endpoint::Ws };
+    upgrade_at(testbed, role, protocols, endpoint)
+}
+
+fn upgrade_at<'t>(
+    testbed: &'t Testbed,
+    role: &str,
+    protocols: &str,
+    endpoint: Endpoint,
+) -> Result<(Peer<'t>, String), Stop> {
+    let Route { authority, path, .. } = testbed.route();
     let peer = testbed.dial_at(role, endpoint)?;
     testbed.upgrade(peer.conn(), Stream::upgrading())?;
     let request = format!(
@@ -149,7 +158,15 @@ pub fn upgrade<'t>(testbed: &'t Testbed, role: &str, protocols: &str) -> Result<
 /// # Errors
 /// [`Stop::Skip`] where there is no WebSocket listener, [`Stop::Inconclusive`] if the upgrade is refused.
 pub fn dial<'t>(testbed: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
-    let (peer, head) = upgrade(testbed, role, "mqtt")?;
+    accepted(upgrade(testbed, role, "mqtt")?)
+}
+
+/// As [`dial`], on this of the two kinds of WebSocket listeners.
+pub(super) fn dial_at<'t>(testbed: &'t Testbed, role: &str, endpoint: Endpoint) -> Result<Peer<'t>, Stop> {
+    accepted(upgrade_at(testbed, role, "mqtt", endpoint)?)
+}
+
+fn accepted((peer, head): (Peer<'_>, String)) -> Result<Peer<'_>, Stop> {
     if head.starts_with("HTTP/1.1 101") && header(&head, "sec-websocket-accept") == Some(ACCEPT) {
         Ok(peer)
     } else {

@@ -31,7 +31,8 @@ pub const EMBEDDED: &[(&str, &str)] = &[
 ];
 
 /// What a broker file says. In `start` and in the values of `files` and `env`, `{dir}` stands for a folder that exists as
-/// long as the run, and each placeholder of [`ports`](super::ports) for a free port. There and in `version`, `{home}` stands
+/// long as the run, and each placeholder of [`ports`](super::ports) for a free port; `{certificate}` and `{key}` for PEM files that a TLS
+/// listener can use. There and in `version`, `{home}` stands
 /// for the folder that it is installed in ([`install::home`]).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Broker")]

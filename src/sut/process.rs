@@ -28,8 +28,13 @@ use nix::unistd::Pid;
 use super::broker_file::{BrokerFile, StopSignal};
 use super::install;
 use super::ports::Ports;
+use crate::net::certificate::SelfSigned;
 use crate::net::live::Restart;
 
+/// Stands for the PEM file of the certificate of TLS listeners.
+const CERTIFICATE: &str = "{certificate}";
+/// Stands for the PEM file of its private key.
+const KEY: &str = "{key}";
 /// How often the state of a process is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long a broker may take to stop cleanly before it is killed.
@@ -125,6 +130,13 @@ impl Process {
         let guard = Guard::new(&dir).map_err(refused)?;
         let ports = Ports::free(|placeholder| file.mentions(placeholder)).map_err(refused)?;
         let process = Self { file, dir, ports, state: Mutex::new(State { broker: None, guard }) };
+        if process.file.mentions(CERTIFICATE) {
+            let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
+            let SelfSigned { certificate, key } = SelfSigned::fresh().map_err(refused)?;
+            for (placeholder, text) in [(CERTIFICATE, certificate), (KEY, key)] {
+                std::fs::write(process.filled(placeholder), text).map_err(refused)?;
+            }
+        }
         for (name, text) in &process.file.files {
             let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
             std::fs::write(process.dir.join(name), process.filled(text)).map_err(refused)?;
@@ -145,7 +157,9 @@ impl Process {
 
     /// Replaces the placeholders in `text`.
     fn filled(&self, text: &str) -> String {
-        self.file.at_home(&self.ports.filled(text)).replace("{dir}", &self.dir.to_string_lossy())
+        let dir = self.dir.to_string_lossy();
+        let text = self.file.at_home(&self.ports.filled(text)).replace("{dir}", &dir);
+        text.replace(CERTIFICATE, &format!("{dir}/certificate.pem")).replace(KEY, &format!("{dir}/key.pem"))
     }
 
     /// Starts it and waits until every port accepts connections.

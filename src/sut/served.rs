@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -9,10 +10,13 @@ use harness::node::{Close, Node};
 use harness::rng::Rng;
 use harness::world::{Broken, Endpoint, Sut};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_rustls::rustls::ServerConfig;
 
+use crate::net::certificate::SelfSigned;
 use crate::net::host::{self, Host, Listener};
 use crate::net::live::Restart;
 use crate::net::stream::Dialer;
+use crate::net::tls::{self, Trust};
 use crate::net::url::Url;
 use crate::reference::{LISTENERS, Setup};
 
@@ -37,14 +41,21 @@ impl Served {
     pub fn start(seed: u64) -> io::Result<Self> {
         let runtime = host::runtime()?;
         let anywhere = LISTENERS.map(|(endpoint, _)| Url { port: 0, ..Url::loopback(endpoint) });
-        let bound = runtime.block_on(bind(&anywhere))?;
+        let identity = SelfSigned::fresh()?;
+        let config = tls::server_itself(&identity).map_err(io::Error::other)?;
+        let believing = tls::client(&Trust::Anyone, None).map_err(io::Error::other)?;
+        let bound = runtime.block_on(bind(&anywhere, &config))?;
         let doors: Vec<_> = bound.iter().map(|listener| listener.url().clone()).collect();
-        let dialer = |url: &Url| (url.endpoint, Dialer { url: url.clone(), tls: None });
+        let dialer = |url: &Url| {
+            let tls = url.is_secure().then(|| Arc::clone(&believing));
+            (url.endpoint, Dialer { url: url.clone(), tls })
+        };
         let listeners = doors.iter().map(dialer).collect();
         let (orders, taken) = unbounded_channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
-                serve(Host::new(Setup::full().node(Rng::stream(seed, "broker")), bound, None), &doors, taken).await;
+                let host = Host::new(Setup::full().node(Rng::stream(seed, "broker")), bound, None);
+                serve(host, &doors, &config, taken).await;
             });
         });
         Ok(Self { thread: Some(thread), orders: Some(orders), listeners })
@@ -56,16 +67,21 @@ impl Served {
     }
 }
 
-async fn bind(doors: &[Url]) -> io::Result<Vec<Listener>> {
+async fn bind(doors: &[Url], config: &Arc<ServerConfig>) -> io::Result<Vec<Listener>> {
     let mut bound = Vec::new();
     for url in doors {
-        bound.push(Listener::bind(url, None).await?);
+        bound.push(Listener::bind(url, url.is_secure().then(|| Arc::clone(config))).await?);
     }
     Ok(bound)
 }
 
 /// Serves, and obeys until there is nobody left to give orders.
-async fn serve<N: Node>(mut host: Host<N>, doors: &[Url], mut orders: UnboundedReceiver<Order>) {
+async fn serve<N: Node>(
+    mut host: Host<N>,
+    doors: &[Url],
+    config: &Arc<ServerConfig>,
+    mut orders: UnboundedReceiver<Order>,
+) {
     let mut runs = true;
     loop {
         let (what, done) = tokio::select! {
@@ -77,7 +93,7 @@ async fn serve<N: Node>(mut host: Host<N>, doors: &[Url], mut orders: UnboundedR
         };
         let result = match what {
             Sut::Start if runs => Ok(()),
-            Sut::Start => bind(doors).await.map(|bound| host.listen(bound)),
+            Sut::Start => bind(doors, config).await.map(|bound| host.listen(bound)),
             Sut::Stop | Sut::Kill => {
                 host.close_listeners();
                 host.cut(if what == Sut::Kill { Close::Abruptly } else { Close::Gracefully });

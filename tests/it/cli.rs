@@ -15,7 +15,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use testament::hollow::{Emptiness, Hollow};
+use testament::net::certificate::SelfSigned;
 use testament::net::host::{self, Host, Listener};
+use testament::net::tls;
 use testament::net::url::Url;
 
 use crate::served::Served;
@@ -40,9 +42,15 @@ fn check(arguments: &[&str], code: i32, texts: &[&str]) {
 
 /// A hollow broker on a socket, as long as the test process lives.
 pub(crate) fn serve(emptiness: Emptiness) -> String {
+    serve_at(Endpoint::Tcp, emptiness)
+}
+
+/// The same on this kind of listener.
+pub(crate) fn serve_at(endpoint: Endpoint, emptiness: Emptiness) -> String {
     let runtime = host::runtime().unwrap();
-    let url = Url { port: 0, ..Url::loopback(Endpoint::Tcp) };
-    let listener = runtime.block_on(Listener::bind(&url, None)).unwrap();
+    let url = Url { port: 0, ..Url::loopback(endpoint) };
+    let secure = url.is_secure().then(|| tls::server_itself(&SelfSigned::fresh().unwrap()).unwrap());
+    let listener = runtime.block_on(Listener::bind(&url, secure)).unwrap();
     let url = listener.url().to_string();
     std::thread::spawn(move || {
         runtime.block_on(async {

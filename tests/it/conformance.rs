@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use harness::world::Endpoint;
 use serde_json::Value;
+use testament::hollow::Emptiness;
 
+use crate::cli::serve_at;
 use crate::served::Served;
 use crate::tools;
 
@@ -59,7 +62,11 @@ fn the_reference_broker_conforms_in_virtual_time_and_over_loopback() {
     check(&virtually);
     let (live, _) = conform("reference", &["--live"]);
     check(&live);
-    assert_eq!(runs(&virtually, "skip"), runs(&live, "skip"));
+    // In virtual time there is no TLS.
+    let (secure, others): (BTreeSet<_>, BTreeSet<_>) =
+        runs(&virtually, "skip").into_iter().partition(|(id, _)| id.starts_with("tls/"));
+    assert!(secure.is_subset(&runs(&live, "pass")) && !secure.is_empty(), "{secure:?}");
+    assert_eq!(others, runs(&live, "skip"));
 }
 
 /// A case that needs a broker which lacks something, or asks for a login, is skipped on the reference broker as it is set
@@ -97,9 +104,28 @@ fn what_one_setup_skips_another_passes() {
     let supports = ["--capabilities", &file("guarded", "(anonymous: false)")];
     let (with_login, _) = conform(&guarded.url, &[&cases[..], &login, &supports].concat());
 
-    let passed: BTreeSet<_> = runs(&with_less, "pass").union(&runs(&with_login, "pass")).copied().collect();
+    let (over_sockets, _) = conform("reference", &["--live", "--filter", "tls/"]);
+
+    let setups = [&with_less, &with_login, &over_sockets];
+    let passed: BTreeSet<_> = setups.into_iter().flat_map(|report| runs(report, "pass")).collect();
     let nowhere: Vec<_> = skipped.difference(&passed).collect();
     assert!(nowhere.is_empty(), "{nowhere:?}");
+}
+
+/// No case about TLS takes an acknowledgement for the deed.
+#[test]
+fn over_tls_too_a_broker_that_only_acknowledges_passes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("report.json");
+    let url = serve_at(Endpoint::Tls, Emptiness::Acknowledges);
+    let options = ["--insecure", "--protocol", "5.0", "--filter", "tls/", "--timeout", "500ms", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
+    let output = command.args(["conform", &url]).args(options).arg(&json).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let report = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(runs(&report, "pass"), BTreeSet::new(), "{said}");
+    assert_eq!(runs(&report, "skip"), BTreeSet::from([("tls/websocket-inside", "5.0")]));
 }
 
 #[test]

@@ -97,7 +97,9 @@ fn run(out: &mut dyn io::Write, trace: &Trace, run: &Run, leave_out: &dyn Fn(&[u
             Passed::Sent(bytes) | Passed::Came(bytes) if leave_out(bytes) => {}
             Passed::Sent(bytes) => stream.data(out, run, at, Side::Tester, bytes)?,
             Passed::Came(bytes) => stream.data(out, run, at, Side::Target, bytes)?,
-            Passed::CloseSent(Close::Gracefully | Close::HalfWay) => stream.finish(out, run, at, Side::Tester)?,
+            Passed::CloseSent(Close::Gracefully | Close::Bluntly | Close::HalfWay) => {
+                stream.finish(out, run, at, Side::Tester)?
+            }
             Passed::CloseCame(Closed::Finished) => stream.finish(out, run, at, Side::Target)?,
             Passed::CloseSent(Close::Abruptly) => stream.reset(out, run, at, Side::Tester)?,
             Passed::CloseCame(Closed::Reset) => stream.reset(out, run, at, Side::Target)?,

@@ -17,9 +17,10 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::net::live::{self, LiveWorld, Restart};
 use crate::net::stream::Dialer;
+use crate::net::tls::{self, Trust};
 use crate::net::url::Url;
 use crate::packet::Version;
-use crate::reference::{LISTENERS, Setup};
+use crate::reference::{PLAIN, Setup};
 use crate::suite::supports::Supports;
 use crate::suite::testbed::{Login, Route};
 use crate::sut::Target;
@@ -111,9 +112,14 @@ impl Venue {
         let jobs = file.jobs.map_or(LIVE_JOBS, |jobs| usize::from(jobs.get()));
         let process = Arc::new(Process::start(file)?);
         let ports = process.ports();
-        let dialer = |endpoint, port| Dialer { url: Url { port, ..Url::loopback(endpoint) }, tls: None };
+        let believing = tls::client(&Trust::Anyone, None)?;
+        let dialer = |endpoint, port| {
+            let url = Url { port, ..Url::loopback(endpoint) };
+            let tls = url.is_secure().then(|| Arc::clone(&believing));
+            Dialer { url, tls }
+        };
         let mut listeners = BTreeMap::from([(Endpoint::Tcp, dialer(Endpoint::Tcp, ports.tcp(protocols[0])))]);
-        listeners.extend(ports.ws().map(|port| (Endpoint::Ws, dialer(Endpoint::Ws, port))));
+        listeners.extend(ports.others().map(|(endpoint, port)| (endpoint, dialer(endpoint, port))));
         let own = protocols.iter().map(|&version| (version, dialer(Endpoint::Tcp, ports.tcp(version)))).collect();
         Ok(Self {
             name,
@@ -174,7 +180,7 @@ impl Venue {
                 let broker = format!("broker {play}");
                 let fresh = move || -> Box<dyn Node> { Setup::full().node(Rng::stream(seed, &broker)) };
                 let start = move |stopped: Option<_>| stopped.unwrap_or_else(&fresh);
-                Box::new(SimWorld::new(rng, Link::default(), &LISTENERS, Box::new(start)))
+                Box::new(SimWorld::new(rng, Link::default(), PLAIN, Box::new(start)))
             }
         }
     }

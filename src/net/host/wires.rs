@@ -206,7 +206,7 @@ impl Wires {
         };
         self.closed.push(id);
         match how {
-            Close::Gracefully | Close::HalfWay => self.linger(conn),
+            Close::Gracefully | Close::HalfWay | Close::Bluntly => self.linger(conn),
             // If the option cannot be set, the peer has reset it first.
             Close::Abruptly => drop(conn.stream.socket().set_zero_linger()),
             Close::Silently => self.silenced.push(conn.stream),
