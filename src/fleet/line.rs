@@ -90,7 +90,7 @@ impl Line {
         let Self { link, strands } = self;
         let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
         match how {
-            Close::Gracefully | Close::HalfWay => strand.stream.finish(now, link, end),
+            Close::Gracefully | Close::Bluntly | Close::HalfWay => strand.stream.finish(now, link, end),
             Close::Abruptly => strand.stream.abort(now, link, end),
             Close::Silently => strand.stream.vanish(now, link, end),
         }
