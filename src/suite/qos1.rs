@@ -1,5 +1,7 @@
 //! QoS 1, at least once: 4.3.2 of both standards, and what survives a reconnect (4.4).
 
+use std::time::Duration;
+
 use harness::case::{Case, Outcome, Stop};
 
 use super::expect::accepted;
@@ -211,6 +213,7 @@ fn duplicates_stand_beside_their_original(t: &Testbed) -> Outcome {
 /// identifier is in use all the time; a server that then sends nothing more gets its PUBACK.
 fn identifiers_come_round(t: &Testbed) -> Outcome {
     const AT_ONCE: u16 = 50;
+    const LONGEST: Duration = Duration::from_secs(60);
     let reader = t.join("reader")?;
     reader.subscribe("door", AtLeastOnce)?;
     let writer = t.join("writer")?;
@@ -230,9 +233,13 @@ fn identifiers_come_round(t: &Testbed) -> Outcome {
         }
     };
     let at_once = t.supports().receive_maximum.min(AT_ONCE);
+    let deadline = t.now() + LONGEST;
     t.in_bulk(&reader, "65,535 messages and a few more, not kept", || {
         let ids = (1..=u16::MAX).chain(1..=AT_ONCE).collect::<Vec<_>>();
         for ids in ids.chunks(at_once.into()) {
+            if t.now() > deadline {
+                return Err(Stop::Skip("needs a server that passes on 65,535 messages in a minute".into()));
+            }
             let mut batch = Vec::new();
             for id in ids {
                 batch.extend(publish("door", id.to_string()).at_least_once(*id).wire(t)?);
