@@ -153,6 +153,8 @@ pub struct Played {
     /// What it found on the way that does not end a play: recommendations not followed. Their level comes from the
     /// catalogue, as that of any deviation.
     pub remarks: Vec<Deviation>,
+    /// How the target that this play alone had died of it, in words; `None` where it lives, or was shared.
+    pub died: Option<String>,
     /// What passed.
     pub trace: Trace,
 }

@@ -149,7 +149,7 @@ mod tests {
         #[track_caller]
         fn check(outcome: Outcome, remarks: &[&'static str], cited: &[&'static str], expect: &str) {
             let remarks = remarks.iter().map(|clause| deviation(Some(clause))).collect();
-            let played = Played { outcome, remarks, trace: Trace::default() };
+            let played = Played { outcome, remarks, died: None, trace: Trace::default() };
             let words = |strict| {
                 let verdict =
                     Judge { level: &level, dissect: &|_| Box::new(Silent), strict }.verdict("5.0", cited, &played);

@@ -7,7 +7,7 @@
 //! and `guard`, `judge` and `run`, which play and judge; `report`, which only consumes what the runner emits, and [`baseline`], which
 //! compares it with what is known.
 //!
-//! Layers, each using only those before it: `time rng index | node world | link | fault  trace wheel ledger metrics | sim case | catalogue guard | judge |
+//! Layers, each using only those before it: `time rng index | node world | link | fault  trace wheel ledger metrics | case | guard | sim  catalogue | judge |
 //! run | baseline  rounds | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
 
 pub mod baseline;

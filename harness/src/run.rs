@@ -213,13 +213,20 @@ impl Runner<'_> {
             // Nobody listens any more only if the runner itself has panicked.
             let _ = tell.send(Message::Started(at));
             let (played, duration) = self.time(run);
-            let mut verdict = self.judge.verdict(run.protocol, &run.clauses, &played);
+            // A death is never just advice, whatever the clauses are.
+            let killed = |how: &str| {
+                let clauses = run.clauses.clone();
+                Verdict::Fail(self.judge.evidence(run.protocol, &played.trace, clauses, run.claim, how))
+            };
+            let mut verdict = match &played.died {
+                Some(how) => killed(how),
+                None => self.judge.verdict(run.protocol, &run.clauses, &played),
+            };
             let health = self.check(&verdict);
             let mut round = lock(round);
             if let Err(how) = health {
                 if party.is_one_suspect() {
-                    let clauses = run.clauses.clone();
-                    verdict = Verdict::Fail(self.judge.evidence(run.protocol, &played.trace, clauses, run.claim, &how));
+                    verdict = killed(&how);
                 }
                 round.died.get_or_insert(how);
             }
@@ -242,7 +249,7 @@ impl Runner<'_> {
         let began = (self.clock)();
         let played = catch(|| (run.play)()).unwrap_or_else(|panic| {
             let outcome = Err(Stop::Broken(format!("the run panicked, which is a defect of the tester: {panic}")));
-            Played { outcome, remarks: Vec::new(), trace: Trace::default() }
+            Played { outcome, remarks: Vec::new(), died: None, trace: Trace::default() }
         });
         (played, (self.clock)().saturating_sub(began))
     }
@@ -361,7 +368,8 @@ mod tests {
     }
 
     fn run<'a>(id: &'static str, play: impl Fn() -> Outcome + Send + Sync + 'a) -> Run<'a> {
-        let played = move || Played { outcome: guarded(&play), remarks: Vec::new(), trace: Trace::default() };
+        let played =
+            move || Played { outcome: guarded(&play), remarks: Vec::new(), died: None, trace: Trace::default() };
         let (clauses, isolation) = (vec!["must"], Isolation::default());
         Run { id, claim: "it works", protocol: "5.0", clauses, isolation, play: Box::new(played) }
     }
@@ -473,6 +481,24 @@ mod tests {
             assert_eq!(report.results[3].verdict.why(), Some("it exited"));
             // Once in company and once alone.
             assert_eq!((deaths, report.cut_short), (2, None));
+        }
+    }
+
+    #[test]
+    fn who_kills_a_target_of_its_own_has_failed_alone() {
+        let mut runs = [run("a/lives", || Ok(())), run("b/kills", || Ok(())), run("c/lives", || Ok(()))];
+        let died = Some("it panicked".to_owned());
+        runs[1].play = Box::new(move || Played {
+            outcome: Ok(()),
+            remarks: Vec::new(),
+            died: died.clone(),
+            trace: Trace::default(),
+        });
+        for level in [Level::Must, Level::Should, Level::May] {
+            let judge = Judge { level: &move |_| level, ..judge() };
+            let report = Runner { judge, ..runner(2, None) }.play(&runs, &mut |_| {});
+            assert_eq!(verdicts(&report), "a/lives pass, b/kills fail, c/lives pass");
+            assert_eq!(report.results[1].verdict.why(), Some("it panicked"));
         }
     }
 

@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
+use crate::guard::catch;
 use crate::node::{Close, Closed, ConnId, Input, Node, Output, Peer, Shared, Ticket, Via};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -49,6 +50,8 @@ pub struct SimWorld<'a> {
     net: Net,
     rng: Rng,
     listeners: Vec<(Endpoint, u16)>,
+    /// How the node panicked.
+    death: Option<String>,
     /// How many events may still happen before the case counts as one that never ends.
     budget: u32,
 }
@@ -63,7 +66,16 @@ impl<'a> SimWorld<'a> {
     /// the node knows it. Whatever the case draws comes from `rng`.
     pub fn new(rng: Rng, link: Link, listeners: &[(Endpoint, u16)], start: Start<'a>) -> Self {
         let node = Some(start(None));
-        Self { start, node, stopped: None, net: Net::new(link), rng, listeners: listeners.to_vec(), budget: BUDGET }
+        Self {
+            start,
+            node,
+            stopped: None,
+            net: Net::new(link),
+            rng,
+            listeners: listeners.to_vec(),
+            death: None,
+            budget: BUDGET,
+        }
     }
 
     /// Plays what is due first, if it is due at `limit` at the latest. Tells whether there was anything.
@@ -99,11 +111,21 @@ impl<'a> SimWorld<'a> {
             self.net.inbox.clear();
             return;
         };
-        while let Some(told) = self.net.inbox.pop_front() {
-            self.net.hand_over(told, node.as_mut());
-            while let Some(output) = node.poll() {
-                self.net.carry_out(output);
+        let net = &mut self.net;
+        let lived = catch(|| {
+            while let Some(told) = net.inbox.pop_front() {
+                net.hand_over(told, node.as_mut());
+                while let Some(output) = node.poll() {
+                    net.carry_out(output);
+                }
             }
+        });
+        if let Err(panic) = lived {
+            // What is left of it is in no state to be handed on.
+            self.node = None;
+            self.net.inbox.clear();
+            self.net.lose_node(Closed::Reset);
+            self.death = Some(format!("the target panicked: {panic}"));
         }
     }
 
@@ -176,6 +198,10 @@ impl World for SimWorld<'_> {
         }
         self.net.now = self.net.now.max(deadline);
         None
+    }
+
+    fn death(&self) -> Option<&str> {
+        self.death.as_deref()
     }
 
     fn draw(&mut self) -> u64 {
@@ -769,6 +795,37 @@ mod tests {
         assert_eq!(world.wait(Instant::from_nanos(1_999_999)), None);
         assert_eq!(world.wait(Instant::from_nanos(2_000_000)).map(|arrival| arrival.conn), Some(conn));
         assert_eq!(hear(&mut world), "0@4:late 1@4:20");
+    }
+
+    #[test]
+    fn a_node_that_panics_has_died_and_its_connections_end() {
+        let start: Start<'static> = Box::new(|_| Box::new(Mortal));
+        let mut world = SimWorld { node: Some(Box::new(Mortal)), start, ..world() };
+        let conn = world.open(Endpoint::Tcp).unwrap();
+        world.send(conn, b"live");
+        assert_eq!((hear(&mut world).as_str(), world.death()), ("", None));
+        world.send(conn, b"die");
+        assert_eq!(hear(&mut world).split(':').next_back(), Some("Reset"));
+        let death = world.death().unwrap_or_default();
+        assert!(death.starts_with("the target panicked: as I was told (harness/src/sim.rs:"), "{death}");
+        assert!(world.open(Endpoint::Tcp).is_err());
+    }
+
+    /// Panics when it is told to.
+    struct Mortal;
+
+    impl Node for Mortal {
+        fn handle(&mut self, _: Instant, input: Input<'_>) {
+            assert!(!matches!(input, Input::Bytes { bytes: b"die", .. }), "as I was told");
+        }
+
+        fn poll(&mut self) -> Option<Output<'_>> {
+            None
+        }
+
+        fn deadline(&self) -> Option<Instant> {
+            None
+        }
     }
 
     #[test]

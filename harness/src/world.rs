@@ -126,6 +126,12 @@ pub trait World {
     /// the deadline came first; `now` is then at least the deadline.
     fn wait(&mut self, deadline: Instant) -> Option<Arrival>;
 
+    /// How the system under test died by itself in this world, in words; `None` where it has not, or where whoever runs the
+    /// plays watches over it.
+    fn death(&self) -> Option<&str> {
+        None
+    }
+
     /// Lets a random number be drawn from the world's own generator (seeded in simulation, the system's live).
     fn draw(&mut self) -> u64;
 }

@@ -219,7 +219,7 @@ impl Conform {
         let play = move || {
             if disturbs {
                 let outcome = Err(Stop::Skip("needs the target for itself (--exclusive)".to_owned()));
-                return Played { outcome, remarks: Vec::new(), trace: Default::default() };
+                return Played { outcome, remarks: Vec::new(), died: None, trace: Default::default() };
             }
             let mut setting = setting.clone();
             if plays.fetch_add(1, Ordering::Relaxed) > 0 {

@@ -16,10 +16,13 @@ use super::malformed::REASONS;
 use super::peer::{Delivery, Peer};
 use super::script::{publish, pubrec, will};
 use super::supports::Capability::{self, QoS2, Wills};
-use super::testbed::{Testbed, as_step};
-use crate::packet::PacketType::{PubAck, PubRec, PubRel};
+use super::testbed::{Login, Testbed, as_step};
+use crate::codec;
+use crate::forge::{Forged, field};
+use crate::packet::PacketType::{self, PubAck, PubRec, PubRel};
 use crate::packet::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
-use crate::packet::{ReasonCode, Version};
+use crate::packet::{ReasonCode, Side, Version};
+use crate::violation::Refusal;
 
 /// The files, in the order of the standard.
 const FILES: [(&str, &str); 11] = [
@@ -163,19 +166,36 @@ impl Row {
         usual.iter().copied().chain(self.reasons.iter().filter_map(|&code| ReasonCode::from_u8(code))).collect()
     }
 
+    /// What the broker may do under this version. 3.1 states no duty to close for violations in general
+    /// (mqtt31:diff-028), only for those of CONNECT.
+    fn legal(&self, version: Version) -> Legal {
+        match self.legal {
+            Legal::Anything => Legal::Anything,
+            _ if version == Version::V31 && !self.id.starts_with("connect/") => Legal::Unstated,
+            legal => legal,
+        }
+    }
+
     /// What came of the offender.
     fn judge(&self, t: &Testbed, offender: &Peer<'_>) -> Outcome {
         let closed = || match self.before {
-            Before::Opened => offender.turned_away(&self.reasons(format_error(t))),
+            Before::Opened => {
+                let mut reasons = self.reasons(format_error(t));
+                if t.login().is_some() {
+                    // Bytes that have no place for the credentials of the run may be refused for that.
+                    reasons.extend([ReasonCode::BadUserNameOrPassword, ReasonCode::NotAuthorized]);
+                }
+                offender.turned_away(&reasons)
+            }
             _ => offender.refused(&self.reasons(REASONS)),
         };
         let or = |answer| offender.refused_by(answer, &self.reasons(REASONS)).map(drop);
-        match self.legal {
+        match self.legal(t.version()) {
             Legal::Closed => closed(),
             Legal::ClosedOrPubAck => or(rejected(PubAck, 1)),
             Legal::ClosedOrPubRec => or(rejected(PubRec, 1)),
             Legal::Unstated => match closed() {
-                Err(Stop::Deviation(Deviation { clause: None, expected, came })) => {
+                Err(Stop::Deviation(Deviation { expected, came, .. })) => {
                     t.remark(None, expected, came);
                     Ok(())
                 }
@@ -194,7 +214,10 @@ impl Playable<Testbed> for Row {
         let Offender { peer, id, watcher } = self.before.bring_about(t, &client, &canary)?;
         let bytes = self.bytes(t.version(), &Names { client, id });
         let bytes = bytes.unwrap_or_else(|| Err("the row has none under this version".into()));
-        let bytes = bytes.map_err(|why| Stop::Broken(format!("the bytes of {}: {why}", self.id)))?;
+        let mut bytes = bytes.map_err(|why| Stop::Broken(format!("the bytes of {}: {why}", self.id)))?;
+        if let (Before::Opened, Some(login)) = (self.before, t.login()) {
+            bytes = logged_in(bytes, t.version(), login);
+        }
         canary.told("before")?;
         peer.send_raw(&bytes)?;
         let judged = self.judge(t, &peer);
@@ -216,7 +239,7 @@ impl<'t> Canary<'t> {
     /// Connects, subscribes, and has got a message: whoever serves it serves somebody.
     fn new(t: &'t Testbed) -> Result<Self, Stop> {
         let qos = if t.supports().carries(AtLeastOnce) { AtLeastOnce } else { AtMostOnce };
-        let canary = Self { peer: t.join("canary")?, qos };
+        let canary = Self { peer: t.join("canary")?.patient(), qos };
         canary.peer.subscribe("canary", qos)?;
         canary.peer.publish(publish("canary", "sings").at(qos, 0))?;
         as_step("the canary's own message", canary.peer.hears(["sings"]))?;
@@ -298,6 +321,26 @@ impl Before {
     }
 }
 
+/// This CONNECT with these credentials at its end, where that leaves wrong what is wrong; anything else as it is.
+fn logged_in(bytes: Vec<u8>, version: Version, login: &Login) -> Vec<u8> {
+    const BOTH: u8 = 0xC0;
+    let flaw = |bytes: &[u8]| codec::decode(bytes, version, Side::Client).err().map(Refusal::rule);
+    // The flags stand behind the protocol name, with its length, and the level.
+    let flags_at = 2 + version.protocol_name().len() + 1;
+    let is_connect = bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8);
+    let Some(flags) = bytes.get(2 + flags_at).copied().filter(|flags| is_connect && flags & BOTH == 0) else {
+        return bytes;
+    };
+    // What cannot be cut into a frame has no end to put them to.
+    let Ok(Some(length)) = codec::frame::frame_len(&bytes, codec::frame::MAX_FRAME) else { return bytes };
+    if length != bytes.len() {
+        return bytes;
+    }
+    let more = [field(login.username.as_bytes()), field(&login.password)].concat();
+    let logged_in = Forged::from_frame(&bytes).patch(flags_at, &[flags | BOTH]).append(&more).bytes();
+    if flaw(&logged_in) == flaw(&bytes) { logged_in } else { bytes }
+}
+
 /// The bytes that `text` writes down.
 fn read(text: &str, names: &Names) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
@@ -331,6 +374,28 @@ fn read(text: &str, names: &Names) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_go_where_they_mend_nothing() {
+        fn check(id: &str, expect: bool) {
+            let row = rows().iter().find(|row| row.id == id).unwrap();
+            let names = Names { client: "c".repeat(CLIENT_BYTES), id: 1 };
+            let bytes = row.bytes(Version::V5, &names).unwrap().unwrap();
+            let login = Login { username: "u".into(), password: b"p".into() };
+            let logged_in = logged_in(bytes.clone(), Version::V5, &login);
+            assert_eq!(logged_in.ends_with(b"\0\x01u\0\x01p"), expect, "{id}");
+            assert_eq!(logged_in == bytes, !expect, "{id}");
+        }
+        check("connect/reserved-flag", true);
+        check("connect/with-topic-alias", true);
+        check("connect/will-qos-3", true);
+        check("connect/user-name-missing", false);
+        check("connect/client-identifier-missing", false);
+        check("connect/of-no-bytes", false);
+        check("connect/pingreq-must-not-come-first", false);
+        check("malformed/connect-of-half-a-length", false);
+        check("malformed/connect-one-byte-short", false);
+    }
 
     #[test]
     fn bytes_are_written_as_digits_text_and_names() {

@@ -20,6 +20,8 @@ pub struct Peer<'t> {
     testbed: &'t Testbed,
     conn: ConnId,
     role: String,
+    /// How many times as long as usual it waits for what must come.
+    patience: u32,
 }
 
 /// A message that came.
@@ -56,7 +58,7 @@ impl Delivery {
 
 impl<'t> Peer<'t> {
     pub(super) fn new(testbed: &'t Testbed, conn: ConnId, role: &str) -> Self {
-        Self { testbed, conn, role: role.into() }
+        Self { testbed, conn, role: role.into(), patience: 1 }
     }
 
     /// The testbed it belongs to.
@@ -71,6 +73,14 @@ impl<'t> Peer<'t> {
 
     pub(super) fn conn(&self) -> ConnId {
         self.conn
+    }
+
+    /// From here on it waits four times as long for what must come: where others keep the target busy on purpose, late is
+    /// not lost.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patience = 4;
+        self
     }
 
     // Sending.
@@ -506,7 +516,7 @@ impl<'t> Peer<'t> {
     }
 
     fn patience(&self) -> Instant {
-        self.testbed.now() + self.testbed.timing().answer
+        self.testbed.now() + self.testbed.timing().answer * self.patience
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Conn) -> R) -> Result<R, Stop> {

@@ -459,14 +459,15 @@ impl Testbed {
 
     /// Ends the play: throws away what it left on the target, and hands over what it found.
     pub fn finish(self, outcome: Outcome) -> Played {
-        let (trace, remarks) = {
+        let (trace, remarks, died) = {
             let mut state = self.state.borrow_mut();
-            (std::mem::take(&mut state.trace), std::mem::take(&mut state.remarks))
+            let died = state.world.death().map(str::to_owned);
+            (std::mem::take(&mut state.trace), std::mem::take(&mut state.remarks), died)
         };
         if !self.setting.disposable {
             self.clean_up();
         }
-        Played { outcome, remarks, trace }
+        Played { outcome, remarks, died, trace }
     }
 
     /// Best effort: a target that does not answer now has been judged already.

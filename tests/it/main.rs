@@ -17,6 +17,8 @@ mod freedoms;
 mod hollow;
 mod link;
 mod malformed;
+#[cfg(feature = "net")]
+mod mortal;
 mod mutants;
 mod net;
 #[cfg(feature = "net")]
