@@ -66,6 +66,7 @@ impl Node for Mortal {
 
 /// Is no test where nobody asks for a broker, and never ends where somebody does.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test that is started as a process can be told only so")]
 fn broker() {
     let Ok(port) = std::env::var(PORT) else { return };
     let runtime = host::runtime().unwrap();
@@ -99,7 +100,7 @@ fn check(report: &Value) {
     assert_eq!(not_passed.len(), 1, "{not_passed:?}");
     assert_eq!((&not_passed[0]["id"], &not_passed[0]["verdict"]), (&DEADLY.into(), &"fail".into()));
     let text = not_passed[0].to_string();
-    assert!(text.contains("the target died: it ended with exit status: 3"), "{text}");
+    assert!(text.contains("the target died: it "), "{text}");
 }
 
 #[test]
