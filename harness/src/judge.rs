@@ -134,7 +134,8 @@ mod tests {
     #[test]
     fn a_remark_that_no_clause_obliges_to_says_so() {
         fn check(cited: &[&'static str], expect: &str) {
-            let played = Played { outcome: Ok(()), remarks: vec![deviation(None)], trace: Trace::default() };
+            let played =
+                Played { outcome: Ok(()), remarks: vec![deviation(None)], died: None, trace: Trace::default() };
             let judge = Judge { level: &level, dissect: &|_| Box::new(Silent), strict: false };
             let verdict = judge.verdict("5.0", cited, &played);
             let expected = verdict.evidence().map(|evidence| evidence.expected.as_str());
