@@ -253,6 +253,12 @@ fn identifiers() -> impl Iterator<Item = Mutant> {
         Mutant::seam("never-answers-pubrec", &["mqtt5:ext-137", "mqtt311:ext-083"], || {
             unheard(|packet| matches!(packet, Packet::PubRec(_)))
         }),
+        Mutant::seam("closes-for-a-pubrel-of-nothing", &["mqtt311:ext-082", "mqtt5:ext-137"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubRel(ack) if ack.packet_id.get() == 999 => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("closes-for-an-acknowledgement-of-nothing", &["mqtt311:ext-084"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::PubAck(ack) | Packet::PubComp(ack) if ack.packet_id.get() == 999 => fate.cut(),

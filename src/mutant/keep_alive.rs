@@ -24,6 +24,17 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
             },
         ),
         Mutant::seam(
+            "waits-four-times-the-keep-alive",
+            &["mqtt5:3.1.2-22", "mqtt311:3.1.2-24", "mqtt31:diff-014"],
+            || {
+                heard(|packet| {
+                    if let Packet::Connect(connect) = packet {
+                        connect.keep_alive = connect.keep_alive.saturating_mul(4);
+                    }
+                })
+            },
+        ),
+        Mutant::seam(
             "publishes-nothing-when-a-timer-runs-out",
             &["mqtt5:ext-097", "mqtt311:ext-047", "mqtt31:diff-014"],
             || {

@@ -76,6 +76,7 @@ fn limits_of_its_own() {
         session_expiry_maximum: Some(100),
         assigns_client_ids: false,
         client_id_maximum: 23,
+        client_id_characters: Some(String::new()),
         ..Behaviour::default()
     });
 }
