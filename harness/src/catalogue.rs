@@ -153,7 +153,7 @@ impl Serialize for Coverage {
 }
 
 /// What a run showed of a requirement; reports use these names, such as `not-judged`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// No case of the run judges it.

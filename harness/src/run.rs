@@ -82,7 +82,7 @@ pub struct Report {
 }
 
 /// How many runs got which verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[expect(missing_docs, reason = "each field is the verdict it is named after")]
 pub struct Summary {
     pub pass: usize,

@@ -1,7 +1,7 @@
 //! `testament conform`: judges a broker.
 
 mod first_look;
-mod known;
+pub(super) mod known;
 mod outputs;
 mod playing;
 mod selection;
@@ -350,7 +350,7 @@ fn clock() -> impl Fn() -> Duration + Sync {
 
 /// The present moment as JUnit writes it, in universal time.
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a report says when it was made")]
-fn timestamp() -> String {
+pub(super) fn timestamp() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().trim_end_matches('Z').to_owned()
 }
 

@@ -9,6 +9,7 @@ mod format;
 mod line;
 mod link;
 mod list;
+mod matrix;
 mod mutants;
 mod property;
 mod publish;
@@ -46,6 +47,8 @@ enum Verb {
     Compare(compare::Compare),
     /// Say which brokers are installed, or install them
     Brokers(brokers::Brokers),
+    /// Judge many brokers, and put what they do beside each other
+    Matrix(matrix::Run),
     /// List cases, requirements or brokers
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Verb::Conform(verb) => verb.run(),
         Verb::Compare(verb) => verb.run(),
         Verb::Brokers(verb) => verb.run(),
+        Verb::Matrix(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::Mutants(verb) => verb.run(),

@@ -160,7 +160,7 @@ fn messages(t: &Testbed, how: Sut) -> Outcome {
     may_end(t, how)?;
     t.needs(Capability::QoS1)?;
     let levels = [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| t.supports().carries(*qos));
-    let readers = levels.zip(["once or more", "once"]);
+    let readers = levels.zip(["often", "once"]);
     let numbers = ["1", "2", "3", "fence"];
     let writer = t.join("writer")?;
     for (qos, role) in readers.clone() {

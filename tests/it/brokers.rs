@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use harness::report::matrix::Matrix;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Runs testament with these words, for a user whose home is `home` and who has only a shell and what it needs.
@@ -87,4 +89,91 @@ fn the_list_has_the_documented_fields() {
     ids.dedup();
     assert_eq!(ids.len(), rows.len());
     check(&["brokers", "list"], 0, &["mosquitto ", "3.1 3.1.1 5.0", "testament brokers install NAME"]);
+}
+
+/// What is known of one version of a broker apart from the suite.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Truth {
+    /// What a run must find.
+    broken: Vec<Broken>,
+    /// What it must not fail.
+    legal: Vec<Legal>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Broken {
+    protocol: String,
+    clause: String,
+    verdict: String,
+    case: String,
+    about: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Legal {
+    protocol: String,
+    case: String,
+    about: String,
+}
+
+impl Truth {
+    #[track_caller]
+    fn check(&self, report: &Value) {
+        let run = |case: &str, protocol: &str| {
+            let mut runs = report["cases"].as_array().unwrap().iter();
+            runs.find(|run| run["id"] == case && run["protocol"] == protocol).unwrap_or_else(|| panic!("no {case}"))
+        };
+        for Broken { protocol, clause, verdict, case, about } in &self.broken {
+            let run = run(case, protocol);
+            let clauses = run["evidence"]["clauses"].as_array().unwrap_or_else(|| panic!("not found: {about}"));
+            assert!(run["verdict"] == **verdict && clauses.iter().any(|each| each == clause), "not found: {about}");
+        }
+        for Legal { protocol, case, about } in &self.legal {
+            let verdict = &run(case, protocol)["verdict"];
+            assert!(["pass", "advise", "skip"].iter().any(|fine| verdict == fine), "{about}, and it is {verdict}");
+        }
+    }
+}
+
+/// Those that start at once are judged everywhere; `TESTAMENT_BROKERS=all` judges all that are installed, which takes minutes.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the environment says how long a test may take")]
+fn installed_brokers_do_what_is_known_of_them() {
+    let all = std::env::var("TESTAMENT_BROKERS").is_ok_and(|which| which == "all");
+    let output = Command::new(env!("CARGO_BIN_EXE_testament")).args(["brokers", "list", "--json"]).output().unwrap();
+    let installed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (report, folder) = (dir.path().join("report.json"), Path::new("fixtures/brokers"));
+    for (id, version) in installed.iter().filter_map(|row| Some((row["id"].as_str()?, row["installed"].as_str()?))) {
+        let baseline = folder.join(format!("{id}-{version}.baseline.ron"));
+        if !baseline.exists() || !(all || ["mosquitto", "nats"].contains(&id)) {
+            println!("skipped: {id} {version}");
+            continue;
+        }
+        let mut conform = Command::new(env!("CARGO_BIN_EXE_testament"));
+        conform.args(["conform", id, "--json"]).arg(&report).arg("--baseline").arg(&baseline);
+        let output = conform.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let beside: Vec<_> = said.lines().filter(|line| line.starts_with("NEW") || line.starts_with("FIXED")).collect();
+        assert!(output.status.success(), "{id} {version}: {beside:#?} {}", String::from_utf8_lossy(&output.stderr));
+        if let Ok(truth) = std::fs::read_to_string(folder.join(format!("{id}-{version}.truth.ron"))) {
+            let truth: Truth = ron::from_str(&truth).unwrap();
+            truth.check(&serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_page_of_the_matrix_is_made_of_its_json() {
+    let json = std::fs::read_to_string("reports/matrix.json").unwrap();
+    let page = std::fs::read_to_string("reports/matrix.md").unwrap();
+    let matrix = Matrix::parse(&json).unwrap();
+    assert!(matrix.to_markdown() == page, "reports/matrix.md is stale; write it anew: testament matrix --render");
+    // Every deviation in it was looked into, and says what was found.
+    let open = matrix.brokers.iter().flat_map(|column| column.findings.iter().map(move |found| (&column.id, found)));
+    let open: Vec<_> = open.filter(|(_, found)| found.reason.is_empty()).map(|(id, found)| (id, &found.case)).collect();
+    assert!(open.is_empty(), "without a reason: {open:?}");
 }

@@ -146,7 +146,7 @@ fn tagged(text: &str) -> String {
 }
 
 /// `text` in one line, in which no character has a meaning of its own.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in tagged(text).chars() {
         match c {

@@ -45,7 +45,7 @@ impl Asked<'_> {
                 route: venue.route.clone(),
                 token: venue.token.clone(),
                 number: u16::MAX,
-                timing: self.timing(Timing::for_round_trip(Duration::from_millis(50))),
+                timing: self.timing(Timing::for_round_trip(Duration::from_millis(50)), venue.patience),
                 supports: venue.supports.clone(),
                 login: self.login.clone(),
                 disposable: venue.private,
@@ -80,12 +80,15 @@ impl Asked<'_> {
         let jobs = looks.iter().map(|probed| probed.side_by_side(venue.jobs)).max().unwrap_or(venue.jobs);
         let jobs = self.jobs.map_or(jobs, usize::from);
         for (setting, probed) in settings.iter_mut().zip(looks) {
-            setting.timing = self.timing(Timing::for_round_trip(probed.round_trip).with_logins(probed.login, jobs));
+            let measured = Timing::for_round_trip(probed.round_trip).with_logins(probed.login, jobs);
+            setting.timing = self.timing(measured, venue.patience);
         }
         Ok((settings, jobs))
     }
 
-    fn timing(&self, measured: Timing) -> Timing {
+    /// What was measured of one client need not hold for many; its broker file knows.
+    fn timing(&self, measured: Timing, patience: Duration) -> Timing {
+        let measured = Timing { answer: measured.answer.max(patience), ..measured };
         self.timeout.map_or(measured, |answer| Timing { answer, grace: measured.grace.min(answer) })
     }
 }

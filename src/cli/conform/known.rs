@@ -14,11 +14,11 @@ use ron::extensions::Extensions;
 const HEAD: &str = "// Deviations that are known, each with the reason why it may stay: docs/command-line.md.\n";
 
 /// A baseline and where it stands.
-pub(super) struct File {
+pub(in crate::cli) struct File {
     path: PathBuf,
     /// The lines before the list.
     head: String,
-    pub(super) baseline: Baseline,
+    pub(in crate::cli) baseline: Baseline,
 }
 
 impl File {
@@ -26,7 +26,7 @@ impl File {
     ///
     /// # Errors
     /// If it cannot be read or is no baseline, with the place.
-    pub(super) fn read(path: &Path, may_be_new: bool) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn read(path: &Path, may_be_new: bool) -> anyhow::Result<Self> {
         let shown = path.display();
         let text = match fs::read_to_string(path) {
             Err(why) if why.kind() == io::ErrorKind::NotFound && may_be_new => format!("{HEAD}[]"),

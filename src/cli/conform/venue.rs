@@ -46,6 +46,8 @@ pub(super) struct Venue {
     pub(super) route: Route,
     /// The credentials that its URL carries.
     pub(super) login: Option<Login>,
+    /// How long it may take to answer at least, whatever was measured.
+    pub(super) patience: Duration,
     pub(super) jobs: usize,
     pub(super) seed: u64,
     /// Tells this run's names from those of any other on the same target.
@@ -77,6 +79,7 @@ impl Venue {
             supports: Setup::full().supports.clone(),
             route: Route::default(),
             login: None,
+            patience: Duration::ZERO,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             seed,
             token: "sim".to_owned(),
@@ -110,6 +113,7 @@ impl Venue {
         let (name, supports) = (file.name.clone(), Supports { keeps: file.keeps, ..file.supports.clone() });
         let (protocols, login) = (file.versions(), file.login.clone());
         let jobs = file.jobs.map_or(LIVE_JOBS, |jobs| usize::from(jobs.get()));
+        let patience = Duration::from_secs(file.answers_within);
         let process = Arc::new(Process::start(file)?);
         let ports = process.ports();
         let believing = tls::client(&Trust::Anyone, None)?;
@@ -128,6 +132,7 @@ impl Venue {
             protocols,
             supports,
             login: login.map(|(username, password)| Login { username, password: password.into_bytes() }),
+            patience,
             jobs,
             token: fresh_token(),
             private: false,
