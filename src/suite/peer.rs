@@ -285,10 +285,13 @@ impl<'t> Peer<'t> {
                 any_of(reasons, PacketType::ConnAck, self.testbed.version())
             )
         };
+        // A CONNECT that is wrong in several ways may be turned away for any of them, and few cases log in.
+        let login = |reason| reason == ReasonCode::NotAuthorized && !self.testbed.supports().anonymous;
+        let fits = |reason| reasons.contains(&reason) || login(reason);
         // No fence: before CONNECT a PINGREQ is one more reason to close.
         self.ends(&expected, false, |packet| match packet {
             Packet::ConnAck(connack) if connack.reason.is_error() && !reasons.is_empty() => {
-                Some((connack.reason, reasons.contains(&connack.reason)))
+                Some((connack.reason, fits(connack.reason)))
             }
             _ => None,
         })

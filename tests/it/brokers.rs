@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use harness::case::VerdictKind;
 use harness::report::matrix::Matrix;
 use serde::Deserialize;
 use serde_json::Value;
@@ -106,7 +107,7 @@ struct Truth {
 struct Broken {
     protocol: String,
     clause: String,
-    verdict: String,
+    verdict: VerdictKind,
     case: String,
     about: String,
 }
@@ -129,7 +130,10 @@ impl Truth {
         for Broken { protocol, clause, verdict, case, about } in &self.broken {
             let run = run(case, protocol);
             let clauses = run["evidence"]["clauses"].as_array().unwrap_or_else(|| panic!("not found: {about}"));
-            assert!(run["verdict"] == **verdict && clauses.iter().any(|each| each == clause), "not found: {about}");
+            assert!(
+                run["verdict"] == verdict.as_str() && clauses.iter().any(|each| each == clause),
+                "not found: {about}"
+            );
         }
         for Legal { protocol, case, about } in &self.legal {
             let verdict = &run(case, protocol)["verdict"];
