@@ -164,13 +164,18 @@ fn kept_by_disconnect_with_an_error(t: &Testbed) -> Outcome {
     kept_by(t, ReasonCode::AdministrativeAction)
 }
 
+/// Without properties and with one: the two forms that DISCONNECT has are read by different ways through a server.
 fn kept_by(t: &Testbed, reason: ReasonCode) -> Outcome {
-    let watcher = watch(t)?;
-    let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
-    mortal.send(disconnect().because(reason))?;
-    mortal.vanish()?;
-    watcher.hears(["gone"])?;
-    watcher.leave()
+    let short = disconnect().because(reason);
+    for script in [short.clone(), short.with(UserProperty("why", "tired"))] {
+        let watcher = watch(t)?;
+        let mortal = mortal(t, t.connect("mortal"), will("grave", "gone"))?;
+        mortal.send(script)?;
+        mortal.vanish()?;
+        watcher.hears(["gone"])?;
+        watcher.leave()?;
+    }
+    Ok(())
 }
 
 /// One that only servers send, and one that nobody has defined.
