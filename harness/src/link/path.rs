@@ -151,6 +151,12 @@ impl Link {
         }
     }
 
+    /// What waited for the device to wake arrives at `at`; what is sent from now on need not wait for longer.
+    pub(super) fn woken(&mut self, at: Instant) {
+        let down = &mut self.lanes[Way::Down as usize];
+        (down.last, down.busy) = (down.last.min(at), down.busy.min(at));
+    }
+
     /// A number of this device, for phases.
     pub(super) fn phase(&self) -> u64 {
         self.root.branch(8).u64()

@@ -319,6 +319,10 @@ fn a_sleeping_device_is_reached_when_it_wakes() {
     bench.send(End::Device, 7);
     bench.until(began + Duration::from_secs(31));
     assert_eq!(bench.bytes, [5, 7]);
+    // And as long as it is awake there is nothing to wait for.
+    bench.send(End::Server, 5);
+    bench.until(began + Duration::from_secs(32));
+    assert_eq!(bench.bytes, [10, 7]);
 }
 
 #[test]

@@ -15,12 +15,13 @@ mod sender;
 mod stack;
 mod window;
 
-use std::collections::VecDeque;
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 pub use stack::Stack;
 
-use self::receiver::Receiver;
+use self::receiver::{Held, Receiver};
 use self::sender::{Outstanding, Push, Sender, Side};
 use self::stack::Ticks;
 use super::path::{Fate, Link, Way};
@@ -149,9 +150,8 @@ struct Half {
     stage: Stage,
     sender: Sender,
     receiver: Receiver,
-    reading: Reading,
-    /// When a paced reader reads next.
-    reads_at: Instant,
+    /// How it reads, if not at once, and when it does so next.
+    slow: Option<Box<(Reading, Instant)>>,
 }
 
 /// How far a connection is, as one end knows it.
@@ -180,11 +180,13 @@ impl Stage {
 #[derive(Debug, Default)]
 struct Busy {
     ends: [Outstanding; 2],
+    held: [Held; 2],
     /// By the sending end. First to arrive first.
-    wire: [VecDeque<Flying>; 2],
+    wire: [SmallVec<[Flying; 1]>; 2],
     /// When the opening segment is to be repeated, per end.
     opening: [Option<Instant>; 2],
-    scratch: Vec<Segment>,
+    /// What was worked out and not yet taken.
+    ready: SmallVec<[Arrival; 2]>,
 }
 
 #[derive(Debug)]
@@ -207,8 +209,6 @@ pub struct Stream {
     severed: bool,
     /// How far the stream was worked out.
     done: Instant,
-    /// What was worked out and not yet taken.
-    ready: VecDeque<Arrival>,
     mss: u16,
     modern: bool,
     ideal: bool,
@@ -224,8 +224,7 @@ impl Stream {
             stage: Stage::Idle,
             sender: Sender::new(stack),
             receiver: Receiver::new(),
-            reading: Reading::Prompt,
-            reads_at: Instant::ZERO,
+            slow: None,
         };
         // Hosts count their ticks from some moment: 2^35 ns hold all slots of the wheel that matter.
         let mut draws = Draws::stream(link.phase(), "ticks");
@@ -237,7 +236,6 @@ impl Stream {
             spoke: now,
             severed: false,
             done: now,
-            ready: VecDeque::new(),
             mss,
             modern: stack.habits().modern,
             ideal: stack == Stack::Ideal,
@@ -339,8 +337,7 @@ impl Stream {
     /// How `end` reads from now on.
     pub fn read(&mut self, now: Instant, link: &mut Link, end: End, reading: Reading) {
         self.catch_up(now, link);
-        self.ends[end as usize].reading = reading;
-        self.ends[end as usize].reads_at = now;
+        self.ends[end as usize].slow = (reading != Reading::Prompt).then(|| Box::new((reading, now)));
         self.release(now, link, end);
     }
 
@@ -359,13 +356,13 @@ impl Stream {
     /// Whether nothing will happen any more, whatever the driver does.
     pub fn is_over(&self) -> bool {
         let over = |half: &Half| matches!(half.stage, Stage::Over | Stage::Gone);
-        self.busy.is_none() && self.ready.is_empty() && self.ends.iter().all(over)
+        self.busy.is_none() && self.ends.iter().all(over)
     }
 
     /// When to [`Self::poll`] next. While bytes are on their way that is when something may move on; afterwards it is
     /// once more, to let go of memory.
     pub fn deadline(&self) -> Option<Instant> {
-        if let Some(arrival) = self.ready.front() {
+        if let Some(arrival) = self.busy.as_deref().and_then(|busy| busy.ready.first()) {
             return Some(arrival.at);
         }
         let next = self.next()?;
@@ -379,23 +376,21 @@ impl Stream {
 
     /// The next arrival up to `now`, if there is one.
     pub fn poll(&mut self, now: Instant, link: &mut Link) -> Option<Arrival> {
-        if self.ready.is_empty() {
+        if self.busy.as_deref()?.ready.is_empty() {
             self.catch_up(now, link);
         }
-        if self.ready.front()?.at > now {
-            return None;
-        }
-        self.ready.pop_front()
+        let ready = &mut self.busy.as_deref_mut()?.ready;
+        (ready.first()?.at <= now).then(|| ready.remove(0))
     }
 
     /// The earliest thing to happen inside.
     fn next(&self) -> Option<Instant> {
         let busy = self.busy.as_deref()?;
-        let wires = busy.wire.iter().filter_map(|wire| wire.front().map(|flying| flying.at));
+        let wires = busy.wire.iter().filter_map(|wire| wire.first().map(|flying| flying.at));
         let timers = busy.ends.iter().filter_map(|end| end.timer.map(|timer| timer.1));
         let openings = busy.opening.iter().filter_map(|at| *at);
-        let owed = self.ends.iter().filter_map(|half| half.receiver.owed);
-        let reads = self.ends.iter().filter(|half| half.waits_to_read()).map(|half| half.reads_at);
+        let owed = busy.held.iter().filter_map(|held| held.owed);
+        let reads = self.ends.iter().filter_map(Half::reads_at);
         wires.chain(timers).chain(openings).chain(owed).chain(reads).min()
     }
 
@@ -413,7 +408,8 @@ impl Stream {
         if let Some(busy) = &self.busy
             && self.next().is_none()
             && busy.ends.iter().all(|end| end.sent.is_empty())
-            && self.ends.iter().all(|half| half.receiver.is_quiet())
+            && busy.held.iter().all(Held::is_empty)
+            && busy.ready.is_empty()
         {
             self.busy = None;
         }
@@ -424,9 +420,8 @@ impl Stream {
         let Some(busy) = self.busy.as_deref_mut() else { return };
         for end in End::BOTH {
             let wire = &mut busy.wire[end as usize];
-            if wire.front().is_some_and(|flying| flying.at <= at)
-                && let Some(flying) = wire.pop_front()
-            {
+            if wire.first().is_some_and(|flying| flying.at <= at) {
+                let flying = wire.remove(0);
                 return self.arrive(at, link, end.peer(), &flying.segment);
             }
         }
@@ -445,11 +440,10 @@ impl Stream {
                 }
                 return;
             }
-            let half = &mut self.ends[end as usize];
-            if half.receiver.owed.is_some_and(|due| due <= at) {
+            if busy.held[end as usize].owed.is_some_and(|due| due <= at) {
                 return self.with(at, link, end, |side| side.delayed_ack());
             }
-            if half.waits_to_read() && half.reads_at <= at {
+            if self.ends[end as usize].reads_at().is_some_and(|due| due <= at) {
                 return self.release(at, link, end);
             }
         }
@@ -505,7 +499,7 @@ impl Stream {
             }
             (Stage::Open | Stage::Heard, Body::Answer) => self.with(at, link, end, |side| side.emit(Body::Plain)),
             (Stage::Open | Stage::Heard, Body::Data { range, pushed, finishes }) => {
-                let reading = self.ends[end as usize].reading == Reading::Prompt;
+                let reading = self.ends[end as usize].slow.is_none();
                 if self.ideal {
                     let receiver = &mut self.ends[end as usize].receiver;
                     receiver.next = range.end;
@@ -560,7 +554,7 @@ impl Stream {
         if let Some(busy) = self.busy.as_deref_mut() {
             busy.opening[end as usize] = None;
         }
-        self.ready.push_back(Arrival { at, end, what: Arrived::Opened });
+        self.busy.get_or_insert_default().ready.push(Arrival { at, end, what: Arrived::Opened });
     }
 
     /// Gives the application of `end` what it reads.
@@ -569,32 +563,33 @@ impl Stream {
         let receiver = &mut half.receiver;
         let stream = receiver.end.filter(|&end| end <= receiver.next).map_or(receiver.next, |end| end - 1);
         let mut bytes = stream - receiver.read.min(stream);
-        match half.reading {
-            Reading::Prompt => {}
-            Reading::Stopped => return,
-            Reading::Paced(most, pause) => {
-                if at < half.reads_at {
-                    return;
-                }
-                bytes = bytes.min(u64::from(most));
-                if bytes > 0 {
-                    half.reads_at = at + pause;
-                }
+        if let Some((reading, reads_at)) = half.slow.as_deref_mut() {
+            let Reading::Paced(most, pause) = *reading else { return };
+            if at < *reads_at {
+                return;
+            }
+            bytes = bytes.min(u64::from(most));
+            if bytes > 0 {
+                *reads_at = at + pause;
             }
         }
         receiver.read += bytes;
         if bytes > 0 && half.stage.stands() {
-            self.ready.push_back(Arrival { at, end, what: Arrived::Bytes(bytes) });
+            self.busy.get_or_insert_default().ready.push(Arrival { at, end, what: Arrived::Bytes(bytes) });
         }
         let half = &mut self.ends[end as usize];
         if half.receiver.end == Some(half.receiver.read + 1) && half.receiver.next > half.receiver.read {
             half.receiver.read += 1;
             if half.stage == Stage::Open {
                 half.stage = Stage::Heard;
-                self.ready.push_back(Arrival { at, end, what: Arrived::Closed(Closed::Finished) });
+                self.busy.get_or_insert_default().ready.push(Arrival {
+                    at,
+                    end,
+                    what: Arrived::Closed(Closed::Finished),
+                });
             }
             self.finished(end);
-        } else if bytes > 0 && !self.ideal && !matches!(half.reading, Reading::Prompt) {
+        } else if bytes > 0 && !self.ideal && half.slow.is_some() {
             self.with(at, link, end, |side| side.tell_window());
         }
     }
@@ -614,7 +609,7 @@ impl Stream {
         if stage.stands() || stage == Stage::Opening {
             // A server that has not accepted yet has nobody to tell.
             if stage.stands() || end == End::Device {
-                self.ready.push_back(Arrival { at, end, what: Arrived::Closed(how) });
+                self.busy.get_or_insert_default().ready.push(Arrival { at, end, what: Arrived::Closed(how) });
             }
             self.end(end, Stage::Over);
         }
@@ -623,12 +618,12 @@ impl Stream {
     fn end(&mut self, end: End, stage: Stage) {
         let half = &mut self.ends[end as usize];
         half.stage = stage;
-        half.receiver.owed = None;
-        half.reading = Reading::Stopped;
+        half.slow = None;
         if let Some(busy) = self.busy.as_deref_mut() {
             busy.opening[end as usize] = None;
             busy.ends[end as usize].timer = None;
             busy.ends[end as usize].sent.clear();
+            busy.held[end as usize] = Held::default();
         }
     }
 
@@ -636,10 +631,11 @@ impl Stream {
     fn with(&mut self, now: Instant, link: &mut Link, end: End, act: impl FnOnce(&mut Side<'_>)) {
         let busy = self.busy.get_or_insert_default();
         let ticks = self.ticks[end as usize];
-        let mut wire = std::mem::take(&mut busy.scratch);
+        let mut wire = SmallVec::new();
         act(&mut Side {
             half: &mut self.ends[end as usize],
             out: &mut busy.ends[end as usize],
+            held: &mut busy.held[end as usize],
             now,
             micros: ticks.micros(now),
             ticks,
@@ -647,11 +643,8 @@ impl Stream {
             modern: self.modern,
             wire: &mut wire,
         });
-        for segment in wire.drain(..) {
+        for segment in wire {
             self.transmit(now, link, end, segment);
-        }
-        if let Some(busy) = self.busy.as_deref_mut() {
-            busy.scratch = wire;
         }
     }
 
@@ -680,21 +673,25 @@ impl Stream {
             Fate::Waits(at) => (at, true),
         };
         let Some(busy) = self.busy.as_deref_mut() else { return };
-        if end == End::Device {
-            // It is awake, so what waited for that follows.
-            for flying in busy.wire[End::Server as usize].iter_mut().filter(|flying| flying.waits) {
-                flying.at = flying.at.min(at);
+        if end == End::Device && busy.wire[End::Server as usize].iter().any(|flying| flying.waits) {
+            // The network learns that it is awake, and what waited for that follows.
+            let follows = at + (at - now);
+            link.woken(follows);
+            for flying in &mut busy.wire[End::Server as usize] {
+                flying.at = flying.at.min(follows);
                 flying.waits = false;
             }
         }
-        busy.wire[end as usize].push_back(Flying { at, waits, segment });
+        busy.wire[end as usize].push(Flying { at, waits, segment });
     }
 }
 
 impl Half {
-    fn waits_to_read(&self) -> bool {
-        let more = self.receiver.next > self.receiver.read;
-        more && matches!(self.reading, Reading::Paced(..)) && self.stage.stands()
+    /// When a paced reader reads on, if there is something to read.
+    fn reads_at(&self) -> Option<Instant> {
+        let (reading, at) = self.slow.as_deref()?;
+        let more = self.receiver.next > self.receiver.read && self.stage.stands();
+        (more && matches!(reading, Reading::Paced(..))).then_some(*at)
     }
 }
 

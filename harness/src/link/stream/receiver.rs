@@ -8,7 +8,7 @@ use crate::time::Instant;
 /// The most acknowledgements that go out at once at the begin, and after anything unusual.
 const QUICK: u8 = 16;
 /// A receiver takes the peer's segments for no larger than this until it has seen larger ones.
-const FIRST_MSS: u64 = 536;
+const FIRST_MSS: u32 = 536;
 /// No acknowledgement waits longer.
 const MOST_PATIENCE: u64 = 200_000;
 
@@ -20,25 +20,57 @@ pub(super) struct Receiver {
     told: u64,
     /// How far the application has read.
     pub(super) read: u64,
-    /// What has come too early: the latest first, as SACK reports it.
-    early: Vec<Range>,
-    /// What came twice, to be reported once.
-    twice: Option<Range>,
     /// How long an acknowledgement may wait; 0 before the first data.
-    pub(super) patience: u64,
+    pub(super) patience: u32,
     pub(super) last_data: u64,
     quick: u8,
     /// The application answers what it reads, so acknowledgements wait for the answer.
     pub(super) talks_back: bool,
-    mss: u64,
+    mss: u32,
     /// The timestamp to echo.
     echo: u64,
     /// The right edge of the window last offered.
     offered: u64,
-    /// An acknowledgement is owed, at this moment at the latest.
-    pub(super) owed: Option<Instant>,
     /// Where the peer's stream ends, once that is known.
     pub(super) end: Option<u64>,
+}
+
+/// What a receiver has not told or not put together yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    /// What has come too early: the latest first, as SACK reports it.
+    early: Vec<Range>,
+    /// What came twice, to be reported once.
+    twice: Option<Range>,
+    /// An acknowledgement is owed, at this moment at the latest.
+    pub(super) owed: Option<Instant>,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.early.is_empty() && self.twice.is_none() && self.owed.is_none()
+    }
+
+    fn note_early(&mut self, range: Range) {
+        let mut merged = range;
+        // One pass joins all that touch, as they lie apart from each other.
+        self.early.retain(|held| {
+            let touches = held.start <= merged.end && merged.start <= held.end;
+            if touches {
+                merged = Range { start: merged.start.min(held.start), end: merged.end.max(held.end) };
+            }
+            !touches
+        });
+        self.early.insert(0, merged);
+    }
+
+    /// What came early and is now in order is taken over: gives the next byte in order.
+    fn join(&mut self, mut next: u64) -> u64 {
+        while let Some(nth) = self.early.iter().position(|held| held.start <= next) {
+            next = next.max(self.early.remove(nth).end);
+        }
+        next
+    }
 }
 
 impl Receiver {
@@ -47,8 +79,6 @@ impl Receiver {
             next: 0,
             told: 0,
             read: 0,
-            early: Vec::new(),
-            twice: None,
             patience: 0,
             last_data: 0,
             quick: 0,
@@ -56,25 +86,19 @@ impl Receiver {
             mss: FIRST_MSS,
             echo: 0,
             offered: 0,
-            owed: None,
             end: None,
         }
     }
 
-    /// Whether nothing waits to be put together or told.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.early.is_empty() && self.twice.is_none() && self.owed.is_none()
-    }
-
     /// What to tell the peer now; it counts as told.
-    pub(super) fn acknowledgement(&mut self, habits: &Habits, modern: bool) -> Ack {
+    pub(super) fn acknowledgement(&mut self, held: &mut Held, habits: &Habits, modern: bool) -> Ack {
         self.offered = self.offered.max(self.read + habits.buffer);
         self.told = self.next;
-        self.owed = None;
+        held.owed = None;
         self.quick = self.quick.saturating_sub(1);
         let mut sacks = [Range::default(); MOST_SACKS];
         if modern {
-            let ranges = self.twice.take().into_iter().chain(self.early.iter().copied());
+            let ranges = held.twice.take().into_iter().chain(held.early.iter().copied());
             for (slot, range) in sacks.iter_mut().zip(ranges) {
                 *slot = range;
             }
@@ -98,27 +122,6 @@ impl Receiver {
         self.quick = QUICK;
         self.talks_back = false;
     }
-
-    fn note_early(&mut self, range: Range) {
-        let mut merged = range;
-        // One pass joins all that touch, as they lie apart from each other.
-        self.early.retain(|held| {
-            let touches = held.start <= merged.end && merged.start <= held.end;
-            if touches {
-                merged = Range { start: merged.start.min(held.start), end: merged.end.max(held.end) };
-            }
-            !touches
-        });
-        self.early.insert(0, merged);
-    }
-
-    /// What came early and is now in order is taken over.
-    fn join(&mut self) {
-        while let Some(nth) = self.early.iter().position(|held| held.start <= self.next) {
-            let held = self.early.remove(nth);
-            self.next = self.next.max(held.end);
-        }
-    }
 }
 
 impl Side<'_> {
@@ -129,30 +132,29 @@ impl Side<'_> {
         let receiver = &mut self.half.receiver;
         if range.end <= receiver.next {
             // Nothing new: the acknowledgement was lost.
-            receiver.twice = Some(range).filter(|_| modern);
+            self.held.twice = Some(range).filter(|_| modern);
             receiver.quicken();
-            receiver.patience = habits.delayed_ack;
+            receiver.patience = habits.delayed_ack as u32;
             return self.emit(Body::Plain);
         }
         if finishes {
             receiver.end = Some(range.end);
         }
         if range.start > receiver.next {
-            let known = receiver.early.iter().find(|held| held.start <= range.start && range.end <= held.end);
-            if known.is_some() {
-                receiver.twice = Some(range).filter(|_| modern);
+            let known = self.held.early.iter().any(|held| held.start <= range.start && range.end <= held.end);
+            if known && modern {
+                self.held.twice = Some(range);
             }
-            receiver.note_early(range);
+            self.held.note_early(range);
             return self.emit(Body::Plain);
         }
-        let hole = !receiver.early.is_empty();
+        let hole = !self.held.early.is_empty();
         if range.start < receiver.next && modern {
-            receiver.twice = Some(Range { start: range.start, end: receiver.next });
+            self.held.twice = Some(Range { start: range.start, end: receiver.next });
         }
-        receiver.next = range.end;
-        receiver.join();
+        receiver.next = self.held.join(range.end);
         self.heard(range.end - range.start);
-        let filled = hole && self.half.receiver.early.is_empty();
+        let filled = hole && self.held.early.is_empty();
         self.settle_ack(pushed, filled, reading);
     }
 
@@ -160,21 +162,23 @@ impl Side<'_> {
     fn heard(&mut self, length: u64) {
         let (habits, micros, rto) = (self.habits(), self.micros, self.rto());
         let receiver = &mut self.half.receiver;
-        if length >= receiver.mss {
-            receiver.mss = length;
-        }
+        receiver.mss = receiver.mss.max(length as u32);
         let gap = micros - receiver.last_data.min(micros);
-        let least = habits.delayed_ack;
-        if receiver.patience == 0 {
+        let (least, patience) = (habits.delayed_ack, u64::from(receiver.patience));
+        let longer = if patience == 0 {
             receiver.quick = receiver.quick.max(QUICK);
-            receiver.patience = least;
+            least
         } else if gap <= least / 2 {
-            receiver.patience = receiver.patience / 2 + least / 2;
-        } else if gap < receiver.patience {
-            receiver.patience = (receiver.patience / 2 + gap).min(rto);
-        } else if gap > rto {
-            receiver.quick = receiver.quick.max(QUICK);
-        }
+            patience / 2 + least / 2
+        } else if gap < patience {
+            (patience / 2 + gap).min(rto)
+        } else {
+            if gap > rto {
+                receiver.quick = receiver.quick.max(QUICK);
+            }
+            patience
+        };
+        receiver.patience = longer as u32;
         receiver.last_data = micros.max(1);
     }
 
@@ -185,32 +189,31 @@ impl Side<'_> {
         let linux = self.half.stack.habits().modern;
         let receiver = &mut self.half.receiver;
         let untold = receiver.next - receiver.told;
-        let much = if linux { untold > receiver.mss } else { untold >= 2 * self.mss };
+        let much = if linux { untold > u64::from(receiver.mss) } else { untold >= 2 * self.mss };
         let quick = linux && receiver.quick > 0 && !receiver.talks_back;
         let read = linux && reading && pushed && !receiver.talks_back;
-        let twice = modern && receiver.twice.is_some();
-        if much || quick || read || filled || twice || !receiver.early.is_empty() {
+        let twice = modern && self.held.twice.is_some();
+        if much || quick || read || filled || twice || !self.held.early.is_empty() {
             return self.emit(Body::Plain);
         }
-        let mut wait = receiver.patience.min(MOST_PATIENCE.max(self.half.stack.habits().delayed_ack));
+        let mut wait = u64::from(receiver.patience).min(MOST_PATIENCE.max(self.half.stack.habits().delayed_ack));
         if let Some(srtt) = srtt.filter(|_| linux && wait > 40_000) {
             wait = wait.min(srtt.max(40_000));
         }
         let at = self.ticks.fires(self.now, wait, self.habits());
-        let owed = &mut self.half.receiver.owed;
-        *owed = Some(owed.map_or(at, |before| before.min(at)));
+        self.held.owed = Some(self.held.owed.map_or(at, |before| before.min(at)));
     }
 
     /// The acknowledgement has waited long enough.
     pub(super) fn delayed_ack(&mut self) {
         let (habits, rto) = (self.habits(), self.rto());
+        self.held.owed = None;
         let receiver = &mut self.half.receiver;
-        receiver.owed = None;
         if receiver.talks_back {
             receiver.talks_back = false;
-            receiver.patience = habits.delayed_ack;
+            receiver.patience = habits.delayed_ack as u32;
         } else {
-            receiver.patience = (receiver.patience * 2).min(rto);
+            receiver.patience = u64::from(receiver.patience * 2).min(rto) as u32;
         }
         self.emit(Body::Plain);
     }
@@ -235,13 +238,12 @@ mod tests {
     /// Early ranges, and what of them is reported after each.
     #[track_caller]
     fn check(early: &[(u64, u64)], next: u64, expect: &[(u64, u64)]) {
-        let mut receiver = Receiver::new();
+        let (mut receiver, mut held) = (Receiver::new(), Held::default());
         for &(start, end) in early {
-            receiver.note_early(Range { start, end });
+            held.note_early(Range { start, end });
         }
-        receiver.next = next;
-        receiver.join();
-        let ack = receiver.acknowledgement(Stack::Linux.habits(), true);
+        receiver.next = held.join(next);
+        let ack = receiver.acknowledgement(&mut held, Stack::Linux.habits(), true);
         let told: Vec<_> = ack.sacks().map(|range| (range.start, range.end)).collect();
         assert_eq!(told, expect);
     }

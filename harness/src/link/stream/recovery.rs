@@ -69,17 +69,16 @@ impl Side<'_> {
         let (habits, nxt) = (self.habits(), self.half.sender.nxt);
         self.half.sender.probe = None;
         self.out.recover = nxt;
-        self.out.before_size = self.half.sender.window.size;
+        self.out.before_size = self.half.sender.window.size();
         self.out.delivered = 0;
         self.out.reduced_out = 0;
-        self.half.sender.window.uncount();
         self.half.sender.window.lower_threshold(habits);
     }
 
     fn end_reduction(&mut self) {
         if self.out.state == State::Reduced || self.out.undo.is_some() {
             let (now, window) = (self.micros, &mut self.half.sender.window);
-            window.set(window.threshold, now);
+            window.set(window.threshold(), now);
         }
     }
 
@@ -88,7 +87,7 @@ impl Side<'_> {
         if delivered == 0 || self.out.before_size == 0 {
             return;
         }
-        let (flight, threshold) = (self.out.in_flight(), self.half.sender.window.threshold);
+        let (flight, threshold) = (self.out.in_flight(), self.half.sender.window.threshold());
         self.out.delivered += delivered;
         let mut more = if flight > threshold {
             let due = u64::from(threshold) * u64::from(self.out.delivered) + u64::from(self.out.before_size) - 1;
@@ -157,11 +156,10 @@ impl Side<'_> {
         let now = self.micros;
         let window = &mut self.half.sender.window;
         if self.out.before_threshold > 0 {
-            window.set(window.size.max(self.out.before_size), now);
-            window.threshold = window.threshold.max(self.out.before_threshold);
+            window.restore(self.out.before_size, self.out.before_threshold, now);
         }
         self.out.undo = None;
-        self.half.sender.rack.advanced = true;
+        self.out.rack.advanced = true;
     }
 
     fn undo_recovery(&mut self, news: &News) {
@@ -217,14 +215,13 @@ impl Side<'_> {
                 }
                 State::Recovery => {
                     self.out.duplicates = 0;
-                    let undone = self.may_undo(news);
                     self.undo_recovery(news);
                     if self.out.state == State::Recovery {
                         return Resend::Nothing;
                     }
-                    if !undone && self.out.undo.is_some() {
+                    if self.out.undo.is_some() {
                         let (now, window) = (self.micros, &mut self.half.sender.window);
-                        window.set(window.threshold, now);
+                        window.set(window.threshold(), now);
                     }
                 }
                 _ => {}
@@ -368,10 +365,10 @@ impl Side<'_> {
             }
             return;
         }
-        if !self.half.sender.rack.advanced {
+        if !self.out.rack.advanced {
             return;
         }
-        self.half.sender.rack.advanced = false;
+        self.out.rack.advanced = false;
         let before = self.out.repeated();
         if let Some(micros) = self.detect() {
             let rto = self.rto();
@@ -397,7 +394,7 @@ impl Side<'_> {
     /// how long to wait for what may yet come.
     fn detect(&mut self) -> Option<u64> {
         let window = self.reordering_window();
-        let rack = self.half.sender.rack;
+        let (rack, rtt) = (self.out.rack, u64::from(self.half.sender.rack_rtt));
         let mut wait = None;
         for nth in 0..self.out.sent.len() {
             let sent = self.out.sent[nth];
@@ -407,7 +404,7 @@ impl Side<'_> {
             if (rack.sent, rack.end) <= (sent.at, sent.range.end) {
                 continue;
             }
-            let left = (rack.rtt + window) as i64 - (self.micros - sent.at) as i64;
+            let left = (rtt + window) as i64 - (self.micros - sent.at) as i64;
             if left <= 0 {
                 self.mark_lost(nth);
             } else {
@@ -433,6 +430,7 @@ impl Side<'_> {
 
     fn reorder_over(&mut self) {
         let (flight, lost) = (self.out.in_flight(), self.out.lost);
+        self.out.timer = Some((Timer::Reorder, self.now));
         self.detect();
         if flight != self.out.in_flight() {
             if self.out.state != State::Recovery {
@@ -442,10 +440,7 @@ impl Side<'_> {
             }
             self.resend_lost();
         }
-        if !matches!(self.out.timer, Some((Timer::TimeOut, at)) if at > self.now) {
-            self.out.timer = Some((Timer::Reorder, self.now));
-            self.rearm();
-        }
+        self.rearm();
     }
 
     /// Sends what the recovery has decided on.
@@ -466,7 +461,7 @@ impl Side<'_> {
     fn resend_lost(&mut self) {
         let (mut nth, mut rearm) = (0, false);
         while nth < self.out.sent.len() {
-            if self.out.in_flight() >= self.half.sender.window.size || self.out.repeated() >= self.out.lost() {
+            if self.out.in_flight() >= self.half.sender.window.size() || self.out.repeated() >= self.out.lost() {
                 break;
             }
             let sent = self.out.sent[nth];
@@ -496,14 +491,14 @@ impl Side<'_> {
             return true;
         }
         let fresh = self.out.state < State::Recovery;
-        let rack = self.half.sender.rack;
+        let rtt = u64::from(self.half.sender.rack_rtt);
         let reneged = self.out.sent[0].sacked;
         self.out.duplicates = 0;
         for nth in 0..self.out.sent.len() {
             let sent = &mut self.out.sent[nth];
             if reneged {
                 sent.sacked = false;
-            } else if self.modern && nth != 0 && rack.rtt > self.micros - sent.at {
+            } else if self.modern && nth != 0 && rtt > self.micros - sent.at {
                 continue;
             }
             self.mark_lost(nth);
@@ -513,14 +508,13 @@ impl Side<'_> {
         let again = self.out.state == State::Loss && self.half.sender.retries == 0;
         if self.out.state <= State::Disorder || passed || again {
             self.out.before_threshold = self.half.sender.window.present_threshold(self.out.reducing());
-            self.out.before_size = self.half.sender.window.size;
+            self.out.before_size = self.half.sender.window.size();
             self.half.sender.window.lower_threshold(habits);
-            self.half.sender.window.forget(now);
             self.begin_undo();
         }
         let window = self.out.in_flight() + 1;
+        self.half.sender.window.forget();
         self.half.sender.window.set(window, now);
-        self.half.sender.window.uncount();
         if self.out.state <= State::Disorder && self.out.sacked() >= 3 {
             self.half.sender.reordering = self.half.sender.reordering.min(3);
         }

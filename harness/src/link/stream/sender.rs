@@ -3,7 +3,10 @@
 //! It follows Linux 6.x step by step, because the delays of a thin stream on a bad link are made by its timers and by
 //! the order of its decisions. A stack without the modern parts (`Habits::modern`) is NewReno on the same frame.
 
+use smallvec::SmallVec;
+
 use super::estimate::Estimate;
+use super::receiver::Held;
 use super::stack::{Habits, Stack, Ticks};
 use super::window::{Used, Window};
 use super::{Ack, Body, Half, Range, Segment};
@@ -24,8 +27,8 @@ pub(super) struct Sender {
     pub(super) estimate: Estimate,
     pub(super) window: Window,
     pub(super) last_sent: u64,
-    /// RACK: of what was delivered last, when it was sent, its end, its round-trip time.
-    pub(super) rack: Rack,
+    /// RACK: the round-trip time of what was delivered last.
+    pub(super) rack_rtt: u32,
     /// The end of what was out when a tail-loss probe went, and whether the probe was a repetition.
     pub(super) probe: Option<(u64, bool)>,
     /// Doublings of the time-out, and time-outs in a row.
@@ -36,11 +39,12 @@ pub(super) struct Sender {
     pub(super) reorder_steps: u8,
 }
 
+/// Of all that was delivered, what was sent last: when, and its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rack {
     pub(super) sent: u64,
     pub(super) end: u64,
-    pub(super) rtt: u64,
+    /// Whether something was delivered since losses were last looked for.
     pub(super) advanced: bool,
 }
 
@@ -55,7 +59,7 @@ impl Sender {
             estimate: Estimate::new(stack),
             window: Window::new(stack.habits()),
             last_sent: 0,
-            rack: Rack::default(),
+            rack_rtt: 0,
             probe: None,
             backoff: 0,
             retries: 0,
@@ -108,7 +112,8 @@ pub(super) enum Timer {
 /// What a sender knows while something is under way.
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
-    pub(super) sent: Vec<Sent>,
+    pub(super) sent: SmallVec<[Sent; 2]>,
+    pub(super) rack: Rack,
     pub(super) timer: Option<(Timer, Instant)>,
     pub(super) state: State,
     /// The recovery ends when this is acknowledged.
@@ -209,6 +214,7 @@ pub(super) struct News {
 pub(super) struct Side<'a> {
     pub(super) half: &'a mut Half,
     pub(super) out: &'a mut Outstanding,
+    pub(super) held: &'a mut Held,
     pub(super) now: Instant,
     /// The clock of the host, in microseconds.
     pub(super) micros: u64,
@@ -217,7 +223,7 @@ pub(super) struct Side<'a> {
     /// Whether both ends have the modern parts.
     pub(super) modern: bool,
     /// What goes on the wire.
-    pub(super) wire: &'a mut Vec<Segment>,
+    pub(super) wire: &'a mut SmallVec<[Segment; 2]>,
 }
 
 impl Side<'_> {
@@ -284,7 +290,7 @@ impl Side<'_> {
     pub(super) fn push(&mut self, push: Push) -> bool {
         let (mut count, mut limited) = (0, false);
         while self.half.sender.nxt < self.half.sender.written {
-            if push == Push::Normal && self.out.in_flight() >= self.half.sender.window.size {
+            if push == Push::Normal && self.out.in_flight() >= self.half.sender.window.size() {
                 limited = true;
                 break;
             }
@@ -294,7 +300,7 @@ impl Side<'_> {
             }
             if count == 0 && self.out.sent.is_empty() && self.habits().modern {
                 let (idle, rto) = (self.micros - self.half.sender.last_sent.min(self.micros), self.rto());
-                self.half.sender.window.restart(self.micros, idle, rto, self.habits());
+                self.half.sender.window.restart(self.micros, idle, rto);
             }
             self.send_new(range);
             count += 1;
@@ -302,12 +308,12 @@ impl Side<'_> {
                 break;
             }
         }
-        limited |= self.out.in_flight() >= self.half.sender.window.size;
+        limited |= self.out.in_flight() >= self.half.sender.window.size();
         if count > 0 || limited {
-            let (rto, habits, sender) = (self.rto(), self.habits(), &mut self.half.sender);
+            let (rto, sender) = (self.rto(), &mut self.half.sender);
             let (out, open) = (self.out.sent.len() as u32, self.out.state == State::Open);
             let used = Used { out, limited, una: sender.una, nxt: sender.nxt, open };
-            sender.window.validate(self.micros, &used, rto, habits);
+            sender.window.validate(self.micros, &used, rto);
         }
         if count == 0 {
             let sender = &self.half.sender;
@@ -345,7 +351,7 @@ impl Side<'_> {
         let finishes = pushed && self.half.sender.finished;
         self.half.sender.last_sent = self.micros;
         let receiver = &mut self.half.receiver;
-        if self.micros - receiver.last_data.min(self.micros) < receiver.patience && receiver.last_data > 0 {
+        if self.micros - receiver.last_data.min(self.micros) < u64::from(receiver.patience) && receiver.last_data > 0 {
             receiver.talks_back = true;
         }
         let body = Body::Data { range, pushed, finishes };
@@ -478,21 +484,22 @@ impl Side<'_> {
                 }
             }
             let sender = &mut self.half.sender;
-            for sent in &mut self.out.sent {
+            let Outstanding { sent: all, rack, undo, undo_repeats, recover, .. } = &mut *self.out;
+            for sent in all {
                 let within = range.start <= sent.range.start && sent.range.end <= range.end;
                 if !within || sent.range.end <= sender.una {
                     continue;
                 }
                 if nth == 0 && news.dsack && sent.ever {
-                    if self.out.undo.is_some_and(|undo| sent.range.end > undo) && self.out.undo_repeats > 0 {
-                        self.out.undo_repeats -= 1;
+                    if undo.is_some_and(|undo| sent.range.end > undo) && *undo_repeats > 0 {
+                        *undo_repeats -= 1;
                     }
                     sent.repeated &= !sent.sacked;
                 }
                 if sent.sacked {
                     continue;
                 }
-                advance_rack(sender, sent, self.micros);
+                advance_rack(sender, rack, sent, self.micros);
                 if sent.repeated {
                     if sent.lost {
                         (sent.lost, sent.repeated) = (false, false);
@@ -503,7 +510,7 @@ impl Side<'_> {
                             let low = news.reordered.unwrap_or(u64::MAX);
                             news.reordered = Some(low.min(sent.range.start));
                         }
-                        news.original |= sent.range.end <= self.out.recover;
+                        news.original |= sent.range.end <= *recover;
                         let first = news.sacked_at.map_or(sent.at, |at| at.0);
                         news.sacked_at = Some((first, sent.at));
                     }
@@ -549,7 +556,8 @@ impl Side<'_> {
         let (mut first, mut last, mut acked, mut low) = (None, 0, 0u32, u64::MAX);
         let (echo, phase) = (news.echo, self.micros);
         let mut cut = 0;
-        for sent in &self.out.sent {
+        let Outstanding { sent: all, rack, recover, .. } = &mut *self.out;
+        for sent in all.iter() {
             if sent.range.end > upto {
                 break;
             }
@@ -560,14 +568,14 @@ impl Side<'_> {
                 first.get_or_insert(sent.at);
                 last = sent.at;
                 low = low.min(sent.range.start);
-                news.original |= sent.range.end <= self.out.recover;
+                news.original |= sent.range.end <= *recover;
             }
             if !sent.sacked && self.modern {
                 news.delivered += 1;
                 // The echo is older than the repetition: it was the original that arrived.
                 let needless = sent.ever && echo > 0 && echo < sent.at / 1_000;
                 if !needless {
-                    advance_rack(&mut self.half.sender, sent, phase);
+                    advance_rack(&mut self.half.sender, rack, sent, phase);
                 }
             }
             acked += 1;
@@ -622,21 +630,20 @@ impl Side<'_> {
 
     /// Puts a segment on the wire.
     pub(super) fn emit(&mut self, body: Body) {
-        let ack = self.half.receiver.acknowledgement(self.habits(), self.modern);
+        let ack = self.half.receiver.acknowledgement(self.held, self.half.stack.habits(), self.modern);
         self.wire.push(Segment { body, ack, stamp: self.micros / 1_000 });
     }
 }
 
 /// RACK remembers the latest sent of all that was delivered.
-fn advance_rack(sender: &mut Sender, sent: &Sent, now: u64) {
+fn advance_rack(sender: &mut Sender, rack: &mut Rack, sent: &Sent, now: u64) {
     let rtt = now - sent.at;
     // Sooner than any round trip: this is for an earlier sending.
     if sent.ever && sender.estimate.least().is_some_and(|least| rtt < least) {
         return;
     }
-    let rack = &mut sender.rack;
     rack.advanced = true;
-    rack.rtt = rtt;
+    sender.rack_rtt = u32::try_from(rtt).unwrap_or(u32::MAX);
     if (sent.at, sent.range.end) > (rack.sent, rack.end) {
         (rack.sent, rack.end) = (sent.at, sent.range.end);
     }

@@ -8,11 +8,18 @@ const UNKNOWN: u32 = u32::MAX >> 1;
 const KEEP: u64 = 717;
 const UNIT: u64 = 1024;
 
-/// A sender's window, in segments. Moments in microseconds.
+/// A sender's window, in segments. Most senders of small messages never fill the first one, and take no memory for it.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    pub(super) size: u32,
-    pub(super) threshold: u32,
+    first: u32,
+    state: Option<Box<Measured>>,
+}
+
+/// A window that mattered. Moments in microseconds.
+#[derive(Clone, Debug)]
+struct Measured {
+    size: u32,
+    threshold: u32,
     /// The most that was out during the present round, which ends at `round`; whether the window was then what limited.
     most_out: u32,
     round: u64,
@@ -58,120 +65,147 @@ struct Cubic {
 }
 
 impl Window {
-    pub(super) fn new(habits: &Habits) -> Self {
-        Self {
-            size: habits.first_window,
-            threshold: UNKNOWN,
-            most_out: 0,
-            round: 0,
-            limited: false,
-            used: 0,
-            stamp: 0,
-            counted: 0,
-            cubic: Cubic::default(),
-        }
+    pub(super) const fn new(habits: &Habits) -> Self {
+        Self { first: habits.first_window, state: None }
     }
 
-    /// The window for which a new threshold is to be remembered, should the loss turn out to be none.
+    fn measured(&mut self) -> &mut Measured {
+        let size = self.first;
+        self.state.get_or_insert_with(|| {
+            let (threshold, cubic) = (UNKNOWN, Cubic::default());
+            let (most_out, round, limited, used, stamp, counted) = (0, 0, false, 0, 0, 0);
+            Box::new(Measured { size, threshold, most_out, round, limited, used, stamp, counted, cubic })
+        })
+    }
+
+    pub(super) fn size(&self) -> u32 {
+        self.state.as_ref().map_or(self.first, |state| state.size)
+    }
+
+    pub(super) fn threshold(&self) -> u32 {
+        self.state.as_ref().map_or(UNKNOWN, |state| state.threshold)
+    }
+
+    /// The threshold that is to be remembered, should a loss turn out to be none.
     pub(super) fn present_threshold(&self, reducing: bool) -> u32 {
-        if reducing { self.threshold } else { self.threshold.max((self.size >> 1) + (self.size >> 2)) }
+        let (size, threshold) = (self.size(), self.threshold());
+        if reducing { threshold } else { threshold.max((size >> 1) + (size >> 2)) }
     }
 
     /// A loss: the threshold falls. The window itself is left to the recovery.
     pub(super) fn lower_threshold(&mut self, habits: &Habits) {
+        let state = self.measured();
+        state.counted = 0;
         if !habits.modern {
-            self.threshold = (self.size / 2).max(2);
+            state.threshold = (state.size / 2).max(2);
             return;
         }
         let keep = |of: u32, units: u64| (u64::from(of) * units / (2 * UNIT)) as u32;
-        let cubic = &mut self.cubic;
+        let cubic = &mut state.cubic;
         cubic.epoch = 0;
-        cubic.last_max = if self.size < cubic.last_max { keep(self.size, UNIT + KEEP) } else { self.size };
-        self.threshold = keep(self.size, 2 * KEEP).max(2);
+        cubic.last_max = if state.size < cubic.last_max { keep(state.size, UNIT + KEEP) } else { state.size };
+        state.threshold = keep(state.size, 2 * KEEP).max(2);
     }
 
     /// The opening had to be repeated so often: the network is taken for busy.
     pub(super) fn after_lost_opening(&mut self, repeats: u8, habits: &Habits) {
         self.lower_threshold(habits);
         if repeats > 1 {
-            self.size = 1;
+            self.set(1, 0);
         }
     }
 
     /// A time-out: the climb is forgotten.
-    pub(super) fn forget(&mut self, now: u64) {
-        self.cubic = Cubic::default();
-        self.counted = 0;
-        self.stamp = now;
+    pub(super) fn forget(&mut self) {
+        let state = self.measured();
+        state.cubic = Cubic::default();
+        state.counted = 0;
     }
 
     /// Sets the window by hand of the recovery.
-    pub(super) const fn set(&mut self, size: u32, now: u64) {
-        self.size = size;
-        self.stamp = now;
+    pub(super) fn set(&mut self, size: u32, now: u64) {
+        let state = self.measured();
+        state.size = size;
+        state.stamp = now;
     }
 
-    pub(super) const fn uncount(&mut self) {
-        self.counted = 0;
+    /// Takes back a loss that was none.
+    pub(super) fn restore(&mut self, size: u32, threshold: u32, now: u64) {
+        self.set(self.size().max(size), now);
+        let state = self.measured();
+        state.threshold = state.threshold.max(threshold);
     }
 
     /// Nothing was out when something is sent: the climb pauses as long as the silence was.
     pub(super) fn resume(&mut self, now: u64, last_sent: u64) {
-        if self.cubic.epoch != 0 && now > last_sent {
-            self.cubic.epoch = (self.cubic.epoch + (now - last_sent)).min(now);
+        if let Some(cubic) = self.state.as_mut().map(|state| &mut state.cubic)
+            && cubic.epoch != 0
+            && now > last_sent
+        {
+            cubic.epoch = (cubic.epoch + (now - last_sent)).min(now);
         }
     }
 
     /// After an idle time the window falls by half for each time-out that passed, down to the first window.
-    pub(super) fn restart(&mut self, now: u64, idle: u64, rto: u64, habits: &Habits) {
-        if idle <= rto {
-            return;
-        }
-        self.threshold = self.present_threshold(false);
-        let least = habits.first_window.min(self.size);
+    pub(super) fn restart(&mut self, now: u64, idle: u64, rto: u64) {
+        let (threshold, least) = (self.present_threshold(false), self.first.min(self.size()));
+        let Some(state) = self.state.as_mut().filter(|_| idle > rto) else { return };
+        state.threshold = threshold;
         let mut left = idle - rto;
-        while left > 0 && self.size > least {
-            self.size >>= 1;
+        while left > 0 && state.size > least {
+            state.size >>= 1;
             left = left.saturating_sub(rto);
         }
-        self.size = self.size.max(least);
-        self.stamp = now;
-        self.used = 0;
+        state.size = state.size.max(least);
+        state.stamp = now;
+        state.used = 0;
     }
 
     /// After sending: was it the window that limited?
-    pub(super) fn validate(&mut self, now: u64, used: &Used, rto: u64, habits: &Habits) {
-        if used.una >= self.round || used.limited || (!self.limited && used.out > self.most_out) {
-            self.limited = used.limited;
-            self.most_out = used.out;
-            self.round = used.nxt;
-        }
-        if self.is_limited() {
-            self.used = 0;
-            self.stamp = now;
+    pub(super) fn validate(&mut self, now: u64, used: &Used, rto: u64) {
+        if self.state.is_none() && !used.limited && 2 * used.out <= self.first {
             return;
         }
-        self.used = self.used.max(used.out);
-        if now - self.stamp >= rto {
-            if used.open {
-                let most = self.used.max(habits.first_window);
-                if most < self.size {
-                    self.threshold = self.present_threshold(false);
-                    self.size = (self.size + most) >> 1;
-                }
-                self.used = 0;
-            }
-            self.stamp = now;
+        let (threshold, first) = (self.present_threshold(false), self.first);
+        let state = self.measured();
+        if used.una >= state.round || used.limited || (!state.limited && used.out > state.most_out) {
+            state.limited = used.limited;
+            state.most_out = used.out;
+            state.round = used.nxt;
         }
-    }
-
-    const fn is_limited(&self) -> bool {
-        self.limited || (self.size < self.threshold && self.size < 2 * self.most_out)
+        if state.is_limited() {
+            state.used = 0;
+            state.stamp = now;
+            return;
+        }
+        state.used = state.used.max(used.out);
+        if now - state.stamp.min(now) >= rto {
+            if used.open {
+                let most = state.used.max(first);
+                if most < state.size {
+                    state.threshold = threshold;
+                    state.size = (state.size + most) >> 1;
+                }
+                state.used = 0;
+            }
+            state.stamp = now;
+        }
     }
 
     /// `acked` segments have arrived in good order.
     pub(super) fn grow(&mut self, now: u64, acked: u32, least_rtt: u64, habits: &Habits) {
-        let mut acked = acked;
+        if let Some(state) = &mut self.state {
+            state.grow(now, acked, least_rtt, habits);
+        }
+    }
+}
+
+impl Measured {
+    const fn is_limited(&self) -> bool {
+        self.limited || (self.size < self.threshold && self.size < 2 * self.most_out)
+    }
+
+    fn grow(&mut self, now: u64, mut acked: u32, least_rtt: u64, habits: &Habits) {
         if self.is_limited() {
             if self.size < self.threshold {
                 let size = (self.size + acked).min(self.threshold);
@@ -266,13 +300,13 @@ mod tests {
     fn a_window_doubles_in_slow_start_only_where_it_limits() {
         let habits = Stack::Linux.habits();
         let mut window = Window::new(habits);
-        window.validate(0, &used(10, true, 0, 10), 300_000, habits);
+        window.validate(0, &used(10, true, 0, 10), 300_000);
         window.grow(100_000, 10, 100_000, habits);
-        assert_eq!(window.size, 20);
+        assert_eq!(window.size(), 20);
         // One segment at a time never limits.
-        window.validate(200_000, &used(1, false, 11, 12), 300_000, habits);
+        window.validate(200_000, &used(1, false, 11, 12), 300_000);
         window.grow(300_000, 1, 100_000, habits);
-        assert_eq!(window.size, 20);
+        assert_eq!(window.size(), 20);
     }
 
     #[test]
@@ -281,8 +315,8 @@ mod tests {
         let mut window = Window::new(habits);
         for (idle, expect) in [(299_000, 80), (301_000, 40), (3_000_000, 10)] {
             window.set(80, 0);
-            window.restart(0, idle, 300_000, habits);
-            assert_eq!(window.size, expect, "after {idle} us");
+            window.restart(0, idle, 300_000);
+            assert_eq!(window.size(), expect, "after {idle} us");
         }
     }
 
@@ -292,13 +326,13 @@ mod tests {
         let mut window = Window::new(habits);
         window.set(100, 0);
         window.lower_threshold(habits);
-        assert_eq!(window.threshold, 70);
+        assert_eq!(window.threshold(), 70);
         window.set(70, 0);
         let (mut now, mut sent) = (1, 0);
-        while window.size < 100 {
-            sent += u64::from(window.size);
-            window.validate(now, &used(window.size, true, sent, sent + 100), 300_000, habits);
-            window.grow(now, window.size, 100_000, habits);
+        while window.size() < 100 {
+            sent += u64::from(window.size());
+            window.validate(now, &used(window.size(), true, sent, sent + 100), 300_000);
+            window.grow(now, window.size(), 100_000, habits);
             now += 100_000;
         }
         // (30 / 0.4)^(1/3) = 4.2 s; the last segment comes early, as the curve is counted in whole ones.
