@@ -9,6 +9,7 @@ mod catalogue;
 mod cli;
 mod client;
 mod codec;
+#[cfg(feature = "net")]
 mod conformance;
 mod coverage;
 #[cfg(feature = "net")]
