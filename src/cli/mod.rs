@@ -5,6 +5,7 @@ mod compare;
 mod conform;
 mod connect;
 mod explain;
+mod fleet;
 mod format;
 mod line;
 mod link;
@@ -49,6 +50,8 @@ enum Verb {
     Brokers(brokers::Brokers),
     /// Judge many brokers, and put what they do beside each other
     Matrix(matrix::Run),
+    /// Play a fleet of devices on bad links, and judge what became of its messages
+    Fleet(fleet::Fleet),
     /// List cases, requirements or brokers
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Verb::Compare(verb) => verb.run(),
         Verb::Brokers(verb) => verb.run(),
         Verb::Matrix(verb) => verb.run(),
+        Verb::Fleet(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::Mutants(verb) => verb.run(),

@@ -13,6 +13,8 @@ mod codec;
 mod conformance;
 mod coverage;
 #[cfg(feature = "net")]
+mod fleet;
+#[cfg(feature = "net")]
 mod foreign;
 mod freedoms;
 mod hollow;
