@@ -157,7 +157,7 @@ mod tests {
         let text = as_text(&Report { mutants: rows, idle: Some(vec!["qos2/b"]) });
         let check = |needle: &str| assert!(text.contains(needle), "{needle}: {text}");
         check("  qos1/a\n");
-        check(&format!("{}  SURVIVES\n", mutants[1].clauses[0]));
+        check(&format!("{:16}  SURVIVES\n", mutants[1].clauses[0]));
         check("kill no mutant\n    qos2/b\n");
         check("\n2 mutants, 1 survive\n");
     }

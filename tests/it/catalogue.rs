@@ -174,6 +174,10 @@ mod command_line {
         cases: covered
             connect/login-missing-in-3.1
                 3.1 takes a CONNECT that ends before the user name or password its flags announce
+
+        mutants that break it, and the cases that kill them by it
+            wants-every-login-that-3.1-announces
+                connect/login-missing-in-3.1
         ");
     }
 
@@ -195,6 +199,9 @@ mod command_line {
                 For an ordered topic the server must follow the client ordering rules towards each
                 subscriber and must send messages of the same topic and QoS in the order it received them
                 from any one client.
+
+        kills the mutants
+            swaps-every-other-message (mqtt311:4.6.0-6)
 
         run it
             testament conform --case qos2/order-is-kept

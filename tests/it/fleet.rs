@@ -35,7 +35,7 @@ fn expectations_decide_the_exit_code_and_the_report_repeats() {
     assert_eq!(json(&folder), json(&again));
     let (_, other) = fleet(SCENARIO, &["--json", "a.json", "--seed", "7"]);
     assert_ne!(json(&folder), json(&other));
-    let (broken, _folder) = fleet(&SCENARIO.replace("\"10s\")])", "\"1us\")])"), &[]);
+    let (broken, _folder) = fleet(&SCENARIO.replace("below: \"10s\"", "below: \"1us\""), &[]);
     let text = String::from_utf8_lossy(&broken.stdout);
     assert_eq!(broken.status.code(), Some(1), "{text}");
     assert!(
