@@ -44,6 +44,12 @@ pub fn named(name: &str) -> Option<Profile> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use harness::link::{Link, Way};
+    use harness::time::Instant;
+
     use super::*;
 
     #[test]
@@ -58,6 +64,28 @@ mod tests {
             }
             assert!(text.starts_with("//"), "{name}: no words on what it is");
             assert!(named(name).is_some());
+        }
+    }
+
+    /// What a ping over the bare radio would measure, at p50 and p95.
+    #[test]
+    fn every_profile_has_the_round_trip_it_says() {
+        for (name, mut profile) in all() {
+            let told = [0.5, 0.95].map(|share| profile.rtt.at(share).as_secs_f64() + profile.jitter.secs());
+            (profile.promotion, profile.gaps, profile.bursts, profile.outages) = (None, None, None, None);
+            (profile.up.kbit, profile.down.kbit) = (0, 0);
+            let mut link = Link::new(Arc::new(profile), 1, name);
+            let pings = (0..20_000).filter_map(|nth| {
+                let sent = Instant::ZERO + Duration::from_secs(30 * nth);
+                let there = link.probe(sent, Way::Up, 56)?;
+                Some((link.probe(there, Way::Down, 56)? - sent).as_secs_f64())
+            });
+            let mut pings: Vec<f64> = pings.collect();
+            pings.sort_by(f64::total_cmp);
+            for (share, told) in [0.5, 0.95].into_iter().zip(told) {
+                let seen = pings[(pings.len() as f64 * share) as usize];
+                assert!((seen / told - 1.0).abs() < 0.12, "{name}: p{} is {seen} s, not {told} s", share * 100.0);
+            }
         }
     }
 

@@ -21,8 +21,10 @@ pub enum Fault {
     Heal,
     /// All packets wait, for so long: a handover.
     Handover(Span),
-    /// The connection is reset, both ways, wherever it is: in the middle of a packet too.
+    /// The connection is reset, both ways, at once.
     Reset,
+    /// The connection is reset, both ways, when the end has been given so many bytes more: in the middle of a packet.
+    ResetAfter(Side, u32),
     /// The connection passes nothing any more and neither end is told. The device's next connection is not concerned.
     HalfOpen,
     /// The end hands on one byte, then waits: a peer that gets everything in crumbs.
@@ -79,6 +81,7 @@ impl Fault {
                 let bytes = u64::from(rate) * READS_EVERY.as_millis() as u64 / 1_000;
                 read(link, side, Reading::Paced(bytes.max(1) as u32, READS_EVERY));
             }
+            Self::ResetAfter(side, bytes) => read(link, side, Reading::UntilReset(bytes)),
             Self::StopReading(side) => read(link, side, Reading::Stopped),
             Self::Reset => {
                 if let Some(stream) = stream {

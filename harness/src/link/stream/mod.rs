@@ -91,6 +91,8 @@ pub enum Reading {
     Paced(u32, Duration),
     /// Not at all.
     Stopped,
+    /// So many bytes more, at once; with the last of them the connection is reset, both ways.
+    UntilReset(u32),
 }
 
 /// Bytes from `start` up to, not including, `end`.
@@ -563,19 +565,30 @@ impl Stream {
         let receiver = &mut half.receiver;
         let stream = receiver.end.filter(|&end| end <= receiver.next).map_or(receiver.next, |end| end - 1);
         let mut bytes = stream - receiver.read.min(stream);
+        let mut breaks = false;
         if let Some((reading, reads_at)) = half.slow.as_deref_mut() {
-            let Reading::Paced(most, pause) = *reading else { return };
-            if at < *reads_at {
-                return;
-            }
-            bytes = bytes.min(u64::from(most));
-            if bytes > 0 {
-                *reads_at = at + pause;
+            match reading {
+                Reading::Prompt => {}
+                Reading::Paced(most, pause) if at >= *reads_at => {
+                    bytes = bytes.min(u64::from(*most));
+                    if bytes > 0 {
+                        *reads_at = at + *pause;
+                    }
+                }
+                Reading::Paced(..) | Reading::Stopped => return,
+                Reading::UntilReset(left) => {
+                    bytes = bytes.min(u64::from(*left));
+                    *left -= bytes as u32;
+                    breaks = *left == 0;
+                }
             }
         }
         receiver.read += bytes;
         if bytes > 0 && half.stage.stands() {
             self.busy.get_or_insert_default().ready.push(Arrival { at, end, what: Arrived::Bytes(bytes) });
+        }
+        if breaks {
+            return End::BOTH.into_iter().for_each(|end| self.close(at, end, Closed::Reset));
         }
         let half = &mut self.ends[end as usize];
         if half.receiver.end == Some(half.receiver.read + 1) && half.receiver.next > half.receiver.read {
