@@ -1,5 +1,7 @@
 //! `testament fleet`: plays a scenario and judges what became of it.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "how long a run took is measured here")]
+
 use std::path::PathBuf;
 use std::time::Instant;
 
