@@ -8,9 +8,11 @@
 //! that was sent is outstanding this takes no memory; what happens unseen (acknowledgements, probes) is worked out only
 //! when someone looks.
 
+mod acknowledge;
 mod estimate;
 mod receiver;
 mod recovery;
+mod segment;
 mod sender;
 mod stack;
 mod window;
@@ -22,6 +24,7 @@ use smallvec::SmallVec;
 pub use stack::Stack;
 
 use self::receiver::{Held, Receiver};
+use self::segment::{Ack, Body, MOST_SACKS, Range, Segment};
 use self::sender::{Outstanding, Push, Sender, Side};
 use self::stack::Ticks;
 use super::path::{Fate, Link, Way};
@@ -93,56 +96,6 @@ pub enum Reading {
     Stopped,
     /// So many bytes more, at once; with the last of them the connection is reset, both ways.
     UntilReset(u32),
-}
-
-/// Bytes from `start` up to, not including, `end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Range {
-    start: u64,
-    end: u64,
-}
-
-/// Linux reports no more with timestamps on: three ranges, and of these one may be what came twice.
-const MOST_SACKS: usize = 3;
-
-/// What every segment says of the other direction.
-#[derive(Clone, Copy, Debug)]
-struct Ack {
-    upto: u64,
-    edge: u64,
-    echo: u64,
-    sacks: [Range; MOST_SACKS],
-}
-
-impl Ack {
-    fn sacks(&self) -> impl Iterator<Item = Range> {
-        self.sacks.into_iter().take_while(|range| range.end > 0)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Body {
-    /// SYN, and its answer.
-    Open,
-    Answer,
-    Data {
-        range: Range,
-        pushed: bool,
-        finishes: bool,
-    },
-    /// An acknowledgement.
-    Plain,
-    /// Asks for one.
-    Ask,
-    Reset,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Segment {
-    body: Body,
-    ack: Ack,
-    /// When it was sent, in milliseconds of the sender's clock.
-    stamp: u64,
 }
 
 /// What an end knows.
