@@ -123,6 +123,8 @@ struct Pending {
 struct Rest {
     /// The number of the will that the server holds.
     will: Option<u32>,
+    /// The number of a will that is due, the last word before it, and when the server must have missed us at the latest.
+    due_will: Option<(u32, Instant, Instant)>,
     /// Its asking duties that have a period, when the next question is due, and whom it asks.
     asks: SmallVec<[(u32, Instant, u32); 1]>,
     /// Questions that wait for their answer: the stream, and until when it counts.
@@ -512,8 +514,8 @@ impl Device {
         } else if present {
             counts.untrue_sessions += 1;
         }
-        let readers = self.readers(floor);
-        for &reader in &readers {
+        self.missed(now, floor);
+        for reader in self.readers(floor) {
             floor.ledger.connect(reader, now);
         }
         if !present || !self.subscribed {
@@ -655,6 +657,17 @@ impl Device {
         self.settle_will(now, why, floor);
     }
 
+    /// Books the will of the last connection as due, if the server must have missed that connection by now: because
+    /// another has taken its place, or by its keep alive. It may have been published from the last word on, so only
+    /// who subscribed before that is owed it.
+    pub fn missed(&mut self, now: Instant, floor: &mut Floor) {
+        let due = self.rest.as_mut().and_then(|rest| rest.due_will.take_if(|due| self.connected || due.2 <= now));
+        let Some((will, heard_at, _)) = due else { return };
+        if let Some(stream) = floor.roster.will(usize::from(self.group), self.number) {
+            floor.ledger.accept(stream, will, heard_at);
+        }
+    }
+
     /// Writes the will that the next CONNECT hands over: each has its own number.
     fn write_will(&mut self, now: Instant, floor: &mut Floor) {
         let group = usize::from(self.group);
@@ -685,9 +698,11 @@ impl Device {
         let (Some(stream), Some(will)) = (stream, self.rest.as_mut().and_then(|rest| rest.will.take())) else { return };
         match why {
             Why::Asked => floor.ledger.forbid(stream, will, now),
-            // It may be published from the last word on, so only who subscribed before that is owed it.
             _ if floor.plan.groups[group].will.as_ref().is_some_and(|will| will.delay == 0) => {
-                floor.ledger.accept(stream, will, self.heard_at);
+                let keep_alive = Duration::from_secs(floor.plan.groups[group].keep_alive.into());
+                let missed = if keep_alive.is_zero() { Instant::FAR } else { now + keep_alive * 3 / 2 };
+                let heard_at = self.heard_at;
+                self.rest().due_will = Some((will, heard_at, missed));
             }
             // With a delay, a return in time prevents it.
             _ => {}

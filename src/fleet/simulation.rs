@@ -130,7 +130,10 @@ impl<'a> Simulation<'a> {
     }
 
     /// Ends the run and keeps its books.
-    pub fn into_floor(self) -> Floor {
+    pub fn into_floor(mut self) -> Floor {
+        for device in &mut self.devices {
+            device.missed(self.now, &mut self.floor);
+        }
         self.floor
     }
 

@@ -62,6 +62,9 @@ pub enum Link {
         /// Kilobits in a second each way.
         #[serde(default)]
         kbit: Option<u64>,
+        /// After how long of silence the translator of addresses on the way forgets a connection.
+        #[serde(default)]
+        nat: Option<String>,
     },
 }
 

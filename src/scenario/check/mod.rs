@@ -6,7 +6,7 @@ mod timeline;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use harness::link::{Profile, Span};
+use harness::link::{Nat, Profile, Span};
 use ron::extensions::Extensions;
 
 use super::places::{Place, Places};
@@ -120,7 +120,7 @@ impl Check<'_> {
     fn link(&mut self, path: &str, link: &Link) -> Profile {
         match link {
             Link::Profile(name) => self.profile(&format!("{path}.0"), name),
-            Link::Link { like, delay, loss, kbit } => {
+            Link::Link { like, delay, loss, kbit, nat } => {
                 let mut profile = match like {
                     Some(name) => self.profile(&format!("{path}.like"), name),
                     None => Profile::default(),
@@ -140,6 +140,10 @@ impl Check<'_> {
                 if let Some(kbit) = kbit {
                     let kbit = self.number(&format!("{path}.kbit"), *kbit, 1, 10_000_000) as u32;
                     (profile.up.kbit, profile.down.kbit) = (kbit, kbit);
+                }
+                if let Some(nat) = nat {
+                    let idle = self.span(&format!("{path}.nat"), nat, Duration::from_secs(1)..=LONGEST);
+                    profile.nat = Some(Nat { idle: vec![(1.0, Span(idle))], reset: false });
                 }
                 if let Some(problem) = profile.problem() {
                     self.say(path, problem);

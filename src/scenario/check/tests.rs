@@ -103,6 +103,16 @@ fn numbers_have_ranges() {
 }
 
 #[test]
+fn a_link_changes_what_it_is_like() {
+    let text = LIFTS.replace("Profile(\"lte-m\")", "Link(like: \"lte-m\", loss: 0.25, kbit: 9, nat: \"30m\")");
+    let plan = check(&text, &profiles()).expect("a legal scenario");
+    let link = &plan.groups[0].link;
+    assert_eq!((link.rtt.at(0.5).as_millis(), link.up.loss, link.down.kbit), (120, 0.25, 9));
+    assert_eq!(link.nat.as_ref().map(|nat| nat.idle[0].1.0.as_secs()), Some(1800));
+    mended("Profile(\"lte-m\")", "Link(nat: \"0s\")", &["`0s` is too short"]);
+}
+
+#[test]
 fn a_duty_says_how_often() {
     mended("every: \"10s\", ", "", &["nothing says how often"]);
     mended("every: \"10s\", ", "pattern: OnConnect, ", &[]);
