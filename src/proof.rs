@@ -84,7 +84,7 @@ fn found((case, version): Trial, mutant: &Mutant) -> Vec<Option<&'static str>> {
     let (_, played) = reference::play(case, version, start);
     let mut found: Vec<_> = played.remarks.iter().map(|remark| remark.clause).collect();
     match played.outcome {
-        Err(Stop::Deviation(deviation)) => found.push(deviation.clause),
+        Err(Stop::Deviation(deviation) | Stop::Harm(deviation)) => found.push(deviation.clause),
         Err(Stop::BrokenPromise { .. }) => found.push(None),
         _ => {}
     }

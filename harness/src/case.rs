@@ -42,18 +42,20 @@ pub struct Isolation {
     pub exact_names: bool,
     /// It moves megabytes or tens of thousands of packets; few of these run at once.
     pub heavy: bool,
+    /// It watches over a client that stands by; what harms that in company may be a neighbour's doing ([`Stop::Harm`]).
+    pub bystander: bool,
 }
 
 impl<T: ?Sized> Case<T> {
     /// A case with this id and play.
     pub const fn new(id: &'static str, play: fn(&T) -> Outcome) -> Self {
-        let isolation = Isolation { alone: false, exact_names: false, heavy: false };
+        let isolation = Isolation { alone: false, exact_names: false, heavy: false, bystander: false };
         Self { id, claim: "", covers: &[], isolation, play: Play::Code(play) }
     }
 
     /// A case with this id that plays this data.
     pub const fn of(id: &'static str, data: &'static dyn Playable<T>) -> Self {
-        let isolation = Isolation { alone: false, exact_names: false, heavy: false };
+        let isolation = Isolation { alone: false, exact_names: false, heavy: false, bystander: false };
         Self { id, claim: "", covers: &[], isolation, play: Play::Data(data) }
     }
 
@@ -92,6 +94,13 @@ impl<T: ?Sized> Case<T> {
         self
     }
 
+    /// It watches over a client that stands by.
+    #[must_use]
+    pub const fn bystander(mut self) -> Self {
+        self.isolation.bystander = true;
+        self
+    }
+
     /// Plays it.
     ///
     /// # Errors
@@ -119,6 +128,9 @@ pub enum Stop {
     Skip(String),
     /// It behaved otherwise than the clause says.
     Deviation(Deviation),
+    /// The same, towards a client that only stood by. That is what this play did only if no other was played at the time:
+    /// the runner plays it again alone.
+    Harm(Deviation),
     /// It did not do what it is said to do beyond the standard, which leaves that open: no requirement is broken.
     BrokenPromise {
         /// The promise, as whoever describes the system under test writes it: `keeps: Stop`.

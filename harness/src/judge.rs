@@ -20,7 +20,7 @@ impl Judge<'_> {
     /// The verdict on a case that cites `cited` under `protocol` and left `played` behind.
     pub(crate) fn verdict(&self, protocol: &'static str, cited: &[&'static str], played: &Played) -> Verdict {
         let ended = match &played.outcome {
-            Err(Stop::Deviation(deviation)) => Some(deviation),
+            Err(Stop::Deviation(deviation) | Stop::Harm(deviation)) => Some(deviation),
             _ => None,
         };
         // A remark that names no requirement is about what is recommended at most, whatever else the case cites.
@@ -72,7 +72,7 @@ impl Judge<'_> {
             (_, Some(Level::Should)) if self.strict => Verdict::Fail(evidence(Level::Should)),
             (_, Some(Level::Should)) => Verdict::Advise(evidence(Level::Should)),
             // What is only permitted cannot be broken, and what was not done cannot be shown to work.
-            (Err(Stop::Deviation(deviation)), Some(Level::May)) => {
+            (Err(Stop::Deviation(deviation) | Stop::Harm(deviation)), Some(Level::May)) => {
                 Verdict::Skip(format!("the standard leaves it open: {}", deviation.came))
             }
             _ => Verdict::Pass,
@@ -166,6 +166,7 @@ mod tests {
         check(broke(Some("must")), &[], &["must", "should"], "fail must");
         check(broke(Some("should")), &[], &["must", "should"], "advise should, strict: fail should");
         check(broke(Some("may")), &[], &["must", "may"], "skip");
+        check(Err(Stop::Harm(deviation(Some("must")))), &[], &["must", "should"], "fail must");
         // Where no clause is named, the most binding one counts; one that the case does not cite counts all the same.
         check(broke(None), &[], &["should", "must"], "fail must");
         check(broke(Some("must")), &[], &["may", "should"], "fail must");

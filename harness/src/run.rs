@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::case::{Isolation, Played, Stop, Verdict};
+use crate::case::{Deviation, Isolation, Played, Stop, Verdict};
 use crate::guard::catch;
 use crate::judge::Judge;
 use crate::trace::Trace;
@@ -56,13 +56,20 @@ pub enum Event<'a> {
     Planned(usize),
     /// A run begins; its id and protocol.
     Started(&'static str, &'static str),
-    /// A run ended.
+    /// A run ended. If it is played again, as one that may have done harm, the last time counts.
     Finished(&'a Done),
     /// The target died while `suspects` runs were in flight; they are played again, in smaller company.
     Died {
         /// How, in words.
         how: &'a str,
         /// How many runs were in flight; none where the one that did it is known, or the target is lost.
+        suspects: usize,
+    },
+    /// Bystanders came to harm in company; whoever may have done it is played again, alone.
+    Harmed {
+        /// Whose bystander it was, by id and protocol, and what came of it, in words.
+        bystanders: &'a [(&'static str, &'static str, String)],
+        /// How many runs may have done it.
         suspects: usize,
     },
     /// Nothing follows.
@@ -164,16 +171,22 @@ impl Runner<'_> {
     }
 
     /// Plays `todo`. Those in flight when the target dies are played again in ever smaller company, down to the one that
-    /// kills it alone.
+    /// kills it alone. Those in flight with one whose bystander came to harm are played again alone at once: in company
+    /// the guilty one may hit nobody the next time.
     fn play_all(&self, mut todo: Vec<usize>, table: &mut Table<'_, '_>, party: Party) {
         while !todo.is_empty() && !self.over(table) {
             let round = self.play_round(&todo, table, party);
+            let (suspects, bystanders) = round.harm(table.runs);
             todo = round.left;
             if let Some(how) = round.died {
                 self.revive(&how, table);
                 let suspects = if table.cut_short.is_none() { round.suspects.len() } else { 0 };
                 (table.emit)(Event::Died { how: &how, suspects });
                 self.play_all(round.suspects, table, Party { jobs: party.jobs.div_ceil(4), suspected: true });
+            }
+            if !bystanders.is_empty() {
+                (table.emit)(Event::Harmed { bystanders: &bystanders, suspects: suspects.len() });
+                self.play_all(suspects, table, Party { jobs: 1, suspected: true });
             }
         }
     }
@@ -207,7 +220,10 @@ impl Runner<'_> {
     fn work(&self, takes_heavy: bool, runs: &[Run<'_>], round: &Mutex<Round>, party: Party, tell: &Sender<Message>) {
         loop {
             // Bound first, so that the lock is not held while the run plays.
-            let next = lock(round).next(takes_heavy);
+            let (next, after) = {
+                let mut round = lock(round);
+                (round.next(takes_heavy), round.watched.len())
+            };
             let Some(at) = next else { return };
             let run = &runs[at];
             // Nobody listens any more only if the runner itself has panicked.
@@ -233,6 +249,18 @@ impl Runner<'_> {
             if round.died.is_some() && !party.is_one_suspect() {
                 round.suspects.push(at);
                 return;
+            }
+            if run.isolation.bystander && !party.is_one_suspect() {
+                let harmed = match &played.outcome {
+                    // It may have been dropped before the play could come to the point, too.
+                    Err(Stop::Harm(Deviation { came, .. }) | Stop::Inconclusive(came)) => Some(came.clone()),
+                    _ => None,
+                };
+                let is_undecided = harmed.is_some();
+                round.watched.push(Watched { at, after, harmed });
+                if is_undecided {
+                    continue;
+                }
             }
             round.failed |= self.fail_fast && matches!(verdict, Verdict::Fail(_));
             let _ = tell.send(Message::Finished(at, Box::new(run.done(verdict, duration, played.trace))));
@@ -314,6 +342,8 @@ struct Round {
     light: VecDeque<usize>,
     /// In flight when the target died.
     suspects: Vec<usize>,
+    /// Those that watch over a bystander, in the order they ended.
+    watched: Vec<Watched>,
     /// Not begun.
     left: Vec<usize>,
     died: Option<String>,
@@ -328,6 +358,36 @@ impl Round {
         let heavy = if takes_heavy { self.heavy.pop_front() } else { None };
         heavy.or_else(|| self.light.pop_front())
     }
+
+    /// Who may have harmed a bystander, and whose bystanders came to harm.
+    fn harm(&self, runs: &[Run<'_>]) -> (Vec<usize>, Vec<(&'static str, &'static str, String)>) {
+        let harmed = self.watched.iter().filter_map(|one| {
+            let Run { id, protocol, .. } = runs[one.at];
+            Some((id, protocol, one.harmed.clone()?))
+        });
+        (suspects(&self.watched), harmed.collect())
+    }
+}
+
+/// A run that watches over a bystander and has ended.
+struct Watched {
+    at: usize,
+    /// How many of these had ended when it began.
+    after: usize,
+    /// What came of its bystander, where that was harmed.
+    harmed: Option<String>,
+}
+
+/// The runs that shared time with one whose bystander came to harm, and that one itself, in the order of the list. The
+/// others cannot have done it, and a run without a bystander could not be convicted alone.
+fn suspects(watched: &[Watched]) -> Vec<usize> {
+    let met = |(place, one): (usize, &Watched), (end, other): (usize, &Watched)| {
+        other.harmed.is_some() && place >= other.after && end >= one.after
+    };
+    let all = || watched.iter().enumerate();
+    let mut suspects: Vec<_> = all().filter(|one| all().any(|other| met(*one, other))).map(|(_, one)| one.at).collect();
+    suspects.sort_unstable();
+    suspects
 }
 
 enum Message {
@@ -482,6 +542,81 @@ mod tests {
             // Once in company and once alone.
             assert_eq!((deaths, report.cut_short), (2, None));
         }
+    }
+
+    fn harms() -> Outcome {
+        Err(Stop::Harm(Deviation { clause: None, expected: "served".to_owned(), came: "dropped".to_owned() }))
+    }
+
+    #[test]
+    fn who_harms_a_bystander_alone_has_done_it_whoever_suffered_in_company() {
+        for jobs in [2, 8] {
+            let struck = AtomicUsize::new(0);
+            let begun = AtomicUsize::new(0);
+            let strikes = || match struck.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    while begun.load(Ordering::SeqCst) == 0 {
+                        std::thread::yield_now();
+                    }
+                    Ok(())
+                }
+                _ => harms(),
+            };
+            let suffers = || {
+                if begun.fetch_add(1, Ordering::SeqCst) > 0 {
+                    return Ok(());
+                }
+                while struck.load(Ordering::SeqCst) == 0 {
+                    std::thread::yield_now();
+                }
+                harms()
+            };
+            let mut runs = [run("a/suffers", suffers), run("b/strikes", strikes), run("c/fails", fails)];
+            for each in &mut runs[..2] {
+                each.isolation.bystander = true;
+            }
+            let (mut named, mut deaths) = (Vec::new(), 0);
+            let report = runner(jobs, None).play(&runs, &mut |event| match event {
+                Event::Harmed { bystanders, suspects } => named.push((bystanders[0].0, bystanders.len(), suspects)),
+                Event::Died { .. } => deaths += 1,
+                _ => {}
+            });
+            assert_eq!(verdicts(&report), "a/suffers pass, b/strikes fail, c/fails fail");
+            assert_eq!((named.as_slice(), deaths), (&[("a/suffers", 1, 2)][..], 0));
+        }
+    }
+
+    #[test]
+    fn harm_where_nobody_else_can_have_done_it_fails_at_once() {
+        for (bystander, alone, expect) in [(false, false, 1), (true, true, 1), (true, false, 2)] {
+            let plays = AtomicUsize::new(0);
+            let harm = || {
+                plays.fetch_add(1, Ordering::SeqCst);
+                harms()
+            };
+            let mut runs = [run("a/harms", harm)];
+            runs[0].isolation = Isolation { bystander, alone, ..Isolation::default() };
+            let report = runner(64, None).play(&runs, &mut |_| {});
+            assert_eq!((verdicts(&report).as_str(), report.unplayed), ("a/harms fail", 0));
+            assert_eq!(plays.load(Ordering::SeqCst), expect);
+        }
+    }
+
+    #[test]
+    fn suspects_are_those_that_shared_time_with_a_run_that_suffered() {
+        // Each is: how many had ended when it began, and whether its bystander came to harm.
+        fn check(watched: &[(usize, bool)], expect: &[usize]) {
+            let one =
+                |(at, &(after, harmed)): (_, &(usize, bool))| Watched { at, after, harmed: harmed.then(String::new) };
+            assert_eq!(suspects(&watched.iter().enumerate().map(one).collect::<Vec<_>>()), expect, "{watched:?}");
+        }
+        check(&[], &[]);
+        check(&[(0, false), (0, false)], &[]);
+        check(&[(0, true)], &[0]);
+        // One that ended before, one that began after, and one that met it at either end.
+        check(&[(0, false), (1, true), (2, false)], &[1]);
+        check(&[(0, false), (0, true), (1, false)], &[0, 1, 2]);
+        check(&[(0, false), (1, false), (1, true), (2, false), (3, false)], &[1, 2, 3]);
     }
 
     #[test]

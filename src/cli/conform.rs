@@ -215,6 +215,7 @@ impl Conform {
         let disturbs = case.isolation.alone && venue.foreign && !self.exclusive;
         let mut isolation = case.isolation;
         isolation.alone &= !venue.private;
+        isolation.bystander &= !venue.private;
         let plays = AtomicU32::new(0);
         let play = move || {
             if disturbs {

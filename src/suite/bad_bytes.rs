@@ -141,8 +141,9 @@ pub fn rows() -> &'static [Row] {
 
 /// The rows as cases.
 pub(super) fn cases() -> impl Iterator<Item = &'static Case<Testbed>> {
-    static CASES: LazyLock<Vec<Case<Testbed>>> =
-        LazyLock::new(|| rows().iter().map(|row| Case::of(row.id, row).claim(row.claim).covers(&row.covers)).collect());
+    static CASES: LazyLock<Vec<Case<Testbed>>> = LazyLock::new(|| {
+        rows().iter().map(|row| Case::of(row.id, row).claim(row.claim).covers(&row.covers).bystander()).collect()
+    });
     CASES.iter()
 }
 
@@ -257,13 +258,13 @@ impl<'t> Canary<'t> {
         self.peer.hears(["before", "after"]).map_err(|stop| self.harmed(stop))
     }
 
-    /// What does not work any more did before the bad bytes came.
+    /// What does not work any more did before the bad bytes came: these, or a neighbour's.
     fn harmed(&self, stop: Stop) -> Stop {
         let came = match stop {
             Stop::Deviation(Deviation { came, .. }) | Stop::Inconclusive(came) => came,
             other => return other,
         };
-        Stop::Deviation(Deviation {
+        Stop::Harm(Deviation {
             clause: self.peer.testbed().clause(&["mqtt5:ext-229", "mqtt311:ext-104"]),
             expected: "another client, the canary, served as before".into(),
             came,

@@ -4,6 +4,8 @@ mod broker;
 mod brokers;
 #[cfg(feature = "net")]
 mod browser;
+#[cfg(feature = "net")]
+mod bystander;
 mod catalogue;
 #[cfg(feature = "net")]
 mod cli;

@@ -119,7 +119,9 @@ pub(super) fn fingerprint(venue: &Venue, settings: &[Setting], jobs: usize) -> V
 
 fn in_words(stop: &Stop) -> String {
     match stop {
-        Stop::Deviation(Deviation { expected, came, .. }) | Stop::BrokenPromise { expected, came, .. } => {
+        Stop::Deviation(Deviation { expected, came, .. })
+        | Stop::Harm(Deviation { expected, came, .. })
+        | Stop::BrokenPromise { expected, came, .. } => {
             format!("expected {expected}, {came}")
         }
         Stop::Skip(why) | Stop::Inconclusive(why) | Stop::Broken(why) => why.clone(),

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use harness::case::VerdictKind;
 use harness::rounds::Rounds;
 use harness::run::{Done, Event, Report, Run, Runner, Summary};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,7 +17,7 @@ enum Message {
     Planned(usize),
     Started(&'static str),
     Finished(Box<Done>),
-    Died(String),
+    Trouble(String),
     Round(Report),
     Interrupted,
     /// The player is done, or has panicked.
@@ -64,10 +63,12 @@ pub(super) fn play(
                 Message::Planned(count) => progress.planned(count),
                 Message::Started(id) => progress.started(id),
                 Message::Finished(done) => {
-                    progress.finished(&done);
+                    // A run that was taken back ends again.
+                    sofar.retain(|other: &Done| (other.id, other.protocol) != (done.id, done.protocol));
                     sofar.push(*done);
+                    progress.finished(Summary::of(&sofar));
                 }
-                Message::Died(how) => progress.bar.suspend(|| eprintln!("testament: {how}")),
+                Message::Trouble(what) => progress.bar.suspend(|| eprintln!("testament: {what}")),
                 Message::Round(report) => {
                     sofar.clear();
                     rounds.add(report);
@@ -94,8 +95,15 @@ fn forward(event: &Event<'_>, tell: &Sender<Message>) {
         Event::Planned(count) => Message::Planned(*count),
         Event::Started(id, _) => Message::Started(id),
         Event::Finished(done) => Message::Finished(Box::new((*done).clone())),
-        Event::Died { how, suspects: 0 } => Message::Died((*how).to_owned()),
-        Event::Died { how, suspects } => Message::Died(format!("{how}; playing {suspects} cases again")),
+        Event::Died { how, suspects: 0 } => Message::Trouble((*how).to_owned()),
+        Event::Died { how, suspects } => Message::Trouble(format!("{how}; playing {suspects} cases again")),
+        Event::Harmed { bystanders, suspects } => {
+            let of = |(id, protocol, came): &(_, _, String)| format!("{id} under {protocol}, in company: {came}\n");
+            let bystanders: String = bystanders.iter().map(of).collect();
+            Message::Trouble(format!(
+                "{bystanders}that may be a neighbour's doing; playing {suspects} cases again, alone"
+            ))
+        }
         Event::RunFinished(_) => return,
     };
     let _ = tell.send(message);
@@ -166,13 +174,8 @@ impl Progress {
         self.bar.set_message(format!("{counts}{id}"));
     }
 
-    fn finished(&mut self, done: &Done) {
-        match done.verdict.kind() {
-            VerdictKind::Fail => self.summary.fail += 1,
-            VerdictKind::Broken => self.summary.broken += 1,
-            VerdictKind::Inconclusive => self.summary.inconclusive += 1,
-            VerdictKind::Pass | VerdictKind::Skip | VerdictKind::Advise => {}
-        }
-        self.bar.inc(1);
+    fn finished(&mut self, sofar: Summary) {
+        self.summary = sofar;
+        self.bar.set_position(sofar.total() as u64);
     }
 }
