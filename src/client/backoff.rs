@@ -15,12 +15,31 @@ pub struct Reconnect {
     /// How long a connection must have stood, from CONNACK on, for the next failure to count as the first again.
     /// Without it a server that accepts and drops at once would be hammered.
     pub stable: Duration,
+    /// How each wait is drawn.
+    pub jitter: Jitter,
+}
+
+/// How a wait is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jitter {
+    /// From nothing to the longest wait, each span equally likely.
+    #[default]
+    Full,
+    /// From half of the longest wait on.
+    Half,
+    /// Always the longest wait.
+    None,
 }
 
 impl Default for Reconnect {
     /// Up to 1 s at first, up to 30 s at last, forgotten after 30 s of standing.
     fn default() -> Self {
-        Self { first: Duration::from_secs(1), max: Duration::from_secs(30), stable: Duration::from_secs(30) }
+        Self {
+            first: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            stable: Duration::from_secs(30),
+            jitter: Jitter::Full,
+        }
     }
 }
 
@@ -47,17 +66,22 @@ impl Backoff {
         Self { seed, draws: 0, failures: 0 }
     }
 
-    /// Counts a failure and draws how long to wait: from nothing to the ceiling, each span equally likely. A
-    /// connection that `stood` long enough before it failed has cleared the record.
+    /// Counts a failure and draws how long to wait. A connection that `stood` long enough before it failed has cleared the
+    /// record; an attempt that never came to one has not.
     pub(super) fn failed(&mut self, stood: Duration, limits: &Reconnect) -> Duration {
-        if stood >= limits.stable {
+        if !stood.is_zero() && stood >= limits.stable {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
         self.draws = self.draws.wrapping_add(1);
         let ceiling = u64::try_from(limits.ceiling(self.failures).as_nanos()).unwrap_or(u64::MAX);
         let mut rng = Rng::stream(self.seed, &format!("back-off {}", self.draws));
-        Duration::from_nanos(rng.below(ceiling.saturating_add(1)))
+        let least = match limits.jitter {
+            Jitter::Full => 0,
+            Jitter::Half => ceiling / 2,
+            Jitter::None => ceiling,
+        };
+        Duration::from_nanos(least + rng.below((ceiling - least).saturating_add(1)))
     }
 }
 
@@ -65,8 +89,12 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const LIMITS: Reconnect =
-        Reconnect { first: Duration::from_secs(1), max: Duration::from_secs(30), stable: Duration::from_secs(10) };
+    const LIMITS: Reconnect = Reconnect {
+        first: Duration::from_secs(1),
+        max: Duration::from_secs(30),
+        stable: Duration::from_secs(10),
+        jitter: Jitter::Full,
+    };
 
     #[test]
     fn the_ceiling_doubles_and_stops_at_the_maximum() {
@@ -88,6 +116,26 @@ mod tests {
             let hits = waits.iter().filter(|wait| span.contains(*wait)).count();
             assert!((60..=140).contains(&hits), "{hits} of 400 waits in {span:?}");
         }
+    }
+
+    #[test]
+    fn half_jitter_and_none_stay_above_their_least() {
+        let draw = |jitter, seed| Backoff::new(seed).failed(Duration::ZERO, &Reconnect { jitter, ..LIMITS });
+        let half: Vec<Duration> = (0..400).map(|seed| draw(Jitter::Half, seed)).collect();
+        assert!(half.iter().all(|wait| (LIMITS.first / 2..=LIMITS.first).contains(wait)));
+        assert!(
+            half.iter().any(|wait| *wait < LIMITS.first * 6 / 10)
+                && half.iter().any(|wait| *wait > LIMITS.first * 9 / 10)
+        );
+        assert!((0..10).all(|seed| draw(Jitter::None, seed) == LIMITS.first));
+    }
+
+    #[test]
+    fn attempts_that_never_stood_clear_nothing_even_where_nothing_need_stand() {
+        let limits = Reconnect { stable: Duration::ZERO, jitter: Jitter::None, ..LIMITS };
+        let mut backoff = Backoff::new(1);
+        let waits = [0, 0, 0, 1, 0].map(|stood| backoff.failed(Duration::from_secs(stood), &limits).as_secs());
+        assert_eq!(waits, [1, 2, 4, 1, 2]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ use message::Outgoing;
 use wire::Wire;
 
 pub use auth::{Authenticator, Reply};
-pub use backoff::Reconnect;
+pub use backoff::{Jitter, Reconnect};
 pub use event::{Awaited, Dropped, Event, Token, Why};
 pub use granted::Granted;
 pub use message::Message;

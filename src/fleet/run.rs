@@ -13,7 +13,8 @@ use super::simulation::Simulation;
 use super::tally::Tally;
 use crate::broker::behaviour::Behaviour;
 use crate::broker::{Broker, Settings};
-use crate::client::{Options, Reconnect};
+use crate::client::{Jitter, Options, Reconnect};
+use crate::scenario;
 use crate::scenario::plan::{Group, Plan};
 
 /// What became of a run.
@@ -39,6 +40,11 @@ pub fn options(group: &Group) -> Arc<Options> {
             first: group.reconnect.first,
             max: group.reconnect.max,
             stable: group.reconnect.stable,
+            jitter: match group.reconnect.jitter {
+                scenario::plan::Jitter::Full => Jitter::Full,
+                scenario::plan::Jitter::Half => Jitter::Half,
+                scenario::plan::Jitter::None => Jitter::None,
+            },
         }),
         queue: group.queue as usize,
         send_maximum: NonZeroU16::new(20).unwrap_or(NonZeroU16::MAX),
@@ -71,7 +77,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::scenario;
     use harness::link::Profile;
 
     fn plan(text: &str) -> Plan {

@@ -19,17 +19,18 @@ const LONGEST_ID_OF_31: usize = 23;
 /// How devices met in the field come back: the name, the first and the longest wait, how it is drawn, and after how long
 /// a connection counts as good.
 pub(super) const PERSONALITIES: &[(&str, Reconnect)] = &[
-    ("no-back-off", habit(0, 0, Jitter::None, 0)),
-    ("every-second", habit(1, 1, Jitter::None, 0)),
-    ("doubling-to-128s", habit(1, 128, Jitter::None, 0)),
-    ("aws-ios", habit(1, 128, Jitter::None, 20)),
-    ("full-jitter", habit(1, 30, Jitter::Full, 30)),
+    // Not even the quickest comes back at the moment at which it was thrown out.
+    ("no-back-off", habit(10, 10, Jitter::None, 0)),
+    ("every-second", habit(1_000, 1_000, Jitter::None, 0)),
+    ("doubling-to-128s", habit(1_000, 128_000, Jitter::None, 0)),
+    ("aws-ios", habit(1_000, 128_000, Jitter::None, 20)),
+    ("full-jitter", habit(1_000, 30_000, Jitter::Full, 30)),
 ];
 
 const fn habit(first: u64, max: u64, jitter: Jitter, stable: u64) -> Reconnect {
     Reconnect {
-        first: Duration::from_secs(first),
-        max: Duration::from_secs(max),
+        first: Duration::from_millis(first),
+        max: Duration::from_millis(max),
         jitter,
         stable: Duration::from_secs(stable),
     }
@@ -195,7 +196,7 @@ impl Check<'_> {
                 }
             },
         };
-        let day = Duration::ZERO..=Duration::from_secs(86_400);
+        let day = Duration::from_millis(1)..=Duration::from_secs(86_400);
         let fields = [
             ("first", &said.first, &mut habit.first),
             ("max", &said.max, &mut habit.max),

@@ -92,7 +92,7 @@ fn a_connection_that_comes_too_late_is_closed() {
 
 #[test]
 fn refused_connections_are_tried_again_ever_later() {
-    let limits = Reconnect { first: seconds(1), max: seconds(8), stable: seconds(5) };
+    let limits = Reconnect { first: seconds(1), max: seconds(8), stable: seconds(5), ..Reconnect::default() };
     let waits = |seed| {
         let options = Options { reconnect: Some(limits), ..options(V5) };
         let client = Client::new(Arc::new(options), Identity::named("c"), seed).unwrap();
