@@ -10,7 +10,7 @@ use std::time::Duration;
 use harness::case::{Case, Played, Stop};
 use harness::node::Node;
 use harness::rng::Rng;
-use harness::sim::{Link, SimWorld};
+use harness::sim::{SimWorld, Wire};
 use harness::world::Endpoint;
 
 use crate::broker::behaviour::Behaviour;
@@ -167,7 +167,7 @@ impl Setup {
         };
         let own = self.clone();
         let start = Box::new(move |stopped: Option<_>| start(&own, stopped));
-        let world = SimWorld::new(Rng::stream(1, case.id), Link::default(), &LISTENERS, start);
+        let world = SimWorld::new(Rng::stream(1, case.id), Wire::default(), &LISTENERS, start);
         suite::play(case, setting, Box::new(world))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::rng::Rng;
-use harness::sim::{Link, SimWorld};
+use harness::sim::{SimWorld, Wire};
 use harness::world::Endpoint;
 use testament::hollow::{Emptiness, Hollow};
 use testament::packet::Version;
@@ -56,7 +56,7 @@ fn passes(emptiness: Emptiness) -> Vec<&'static str> {
             };
             let listeners = [(Endpoint::Tcp, 0)];
             let start = Box::new(move |_| Box::new(Hollow::new(emptiness)) as Box<dyn harness::node::Node>);
-            let world = SimWorld::new(Rng::stream(1, case.id), Link::default(), &listeners, start);
+            let world = SimWorld::new(Rng::stream(1, case.id), Wire::default(), &listeners, start);
             let played = play(case, setting, Box::new(world));
             if played.outcome.is_ok() && played.remarks.is_empty() {
                 passed.push(case.id);

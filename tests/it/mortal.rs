@@ -11,7 +11,7 @@ use harness::judge::Judge;
 use harness::node::{Input, Node, Output};
 use harness::rng::Rng;
 use harness::run::{Run, Runner, Summary};
-use harness::sim::{Link, SimWorld};
+use harness::sim::{SimWorld, Wire};
 use harness::time::Instant;
 use harness::world::Endpoint;
 use serde_json::Value;
@@ -152,7 +152,7 @@ fn who_makes_a_broker_panic_in_virtual_time_fails_alone() {
                     disposable: true,
                 };
                 let start = Box::new(move |_| Box::new(Mortal::new(panics)) as Box<dyn Node>);
-                let world = SimWorld::new(Rng::stream(1, case.id), Link::default(), &[(Endpoint::Tcp, 0)], start);
+                let world = SimWorld::new(Rng::stream(1, case.id), Wire::default(), &[(Endpoint::Tcp, 0)], start);
                 play(case, setting, Box::new(world))
             }),
         })

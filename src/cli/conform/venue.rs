@@ -10,7 +10,7 @@ use anyhow::Context;
 use harness::node::Node;
 use harness::rng::Rng;
 use harness::run;
-use harness::sim::{Link, SimWorld};
+use harness::sim::{SimWorld, Wire};
 use harness::world::{Broken, Endpoint, World};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::rustls::ClientConfig;
@@ -185,7 +185,7 @@ impl Venue {
                 let broker = format!("broker {play}");
                 let fresh = move || -> Box<dyn Node> { Setup::full().node(Rng::stream(seed, &broker)) };
                 let start = move |stopped: Option<_>| stopped.unwrap_or_else(&fresh);
-                Box::new(SimWorld::new(rng, Link::default(), PLAIN, Box::new(start)))
+                Box::new(SimWorld::new(rng, Wire::default(), PLAIN, Box::new(start)))
             }
         }
     }
