@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use harness::catalogue::closest;
 use harness::link::{self, Arrived, End, Profile, Stream, Way};
+use harness::report::plot::{Axis, Line, Plot, Shape};
 use harness::time::Instant;
 
 use super::text::{print, wrap};
@@ -70,7 +71,7 @@ impl Link {
                 let seen = Seen::of(&profile, size.max(1), every, seed);
                 print(&show(&name, &profile, &seen, size.max(1), every))?;
                 if let Some(file) = svg {
-                    fs::write(&file, plot_svg(&name, &seen))
+                    fs::write(&file, curves(&name, &seen).file())
                         .with_context(|| format!("cannot write {}", file.display()))?;
                 }
             }
@@ -325,57 +326,29 @@ impl PowerForDrawing for f64 {
     }
 }
 
-fn plot_svg(name: &str, seen: &Seen) -> String {
+/// How large a share of the messages took at most how long, each way.
+fn curves(name: &str, seen: &Seen) -> Plot {
+    let curve = |(ink, name, delays): (usize, &str, &[f64])| Line {
+        name: name.to_owned(),
+        ink,
+        shape: Shape::Straight,
+        points: steps(delays).map(|(delay, share)| Some((delay / 1e3, share))).collect(),
+    };
     let (low, high) = decades(seen);
-    let (width, height, margin) = (720.0, 400.0, 60.0);
-    let x = |delay: f64| margin + (delay.max(1e-3).log10() - low) / (high - low) * (width - 2.0 * margin);
-    let y = |share: f64| margin + share.max(1e-4).log10() / -4.0 * (height - 2.0 * margin);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<text x=\"{margin}\" y=\"30\">{}: share of messages that took longer</text>\n",
-        name.replace('&', "&amp;").replace('<', "&lt;")
-    );
-    for decade in low as i32..=high as i32 {
-        let at = x(10f64.powi(decade));
-        let _ = writeln!(
-            out,
-            "<path d=\"M{at:.1} {margin}V{}\" stroke=\"#ddd\"/><text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            height - margin,
-            height - margin + 18.0,
-            span(decade)
-        );
+    Plot {
+        title: format!("{name}: how long messages take"),
+        note: "share of messages that took at most so long".to_owned(),
+        x: Axis::spans(10f64.powf_at(low - 3.0), 10f64.powf_at(high - 3.0)),
+        y: Axis::nines(4),
+        bands: Vec::new(),
+        lines: [(0, "from the device", &*seen.up), (1, "to the device", &*seen.down)].map(curve).to_vec(),
     }
-    for decade in -4..=0 {
-        let at = y(10f64.powi(decade));
-        let _ = writeln!(
-            out,
-            "<path d=\"M{margin} {at:.1}H{}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{at:.1}\" text-anchor=\"end\">{} %</text>",
-            width - margin,
-            margin - 6.0,
-            10f64.powi(decade + 2)
-        );
-    }
-    for (delays, colour, title, line) in
-        [(&seen.up, "#06c", "from the device", 0.0), (&seen.down, "#c60", "to the device", 1.0)]
-    {
-        let step = (delays.len() / 500).max(1);
-        let points = delays
-            .iter()
-            .enumerate()
-            .step_by(step)
-            .chain(delays.iter().enumerate().skip(delays.len().saturating_sub(50)));
-        let points: Vec<_> = points
-            .map(|(nth, delay)| format!("{:.1},{:.1}", x(*delay), y(1.0 - nth as f64 / delays.len() as f64)))
-            .collect();
-        let _ = writeln!(
-            out,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" points=\"{}\"/><text x=\"{}\" y=\"{}\" \
-             fill=\"{colour}\" text-anchor=\"end\">{title}</text>",
-            points.join(" "),
-            width - margin,
-            margin + 16.0 + 16.0 * line
-        );
-    }
-    out.push_str("</svg>\n");
-    out
+}
+
+/// Of sorted delays as many as a screen can show, and all of the slowest, each with the share that took no longer.
+fn steps(delays: &[f64]) -> impl Iterator<Item = (f64, f64)> {
+    let (count, every) = (delays.len(), (delays.len() / 500).max(1));
+    let shown = move |nth: usize| nth.is_multiple_of(every) || nth + 50 >= count;
+    let share = move |nth: usize| (nth + 1) as f64 / count as f64;
+    delays.iter().enumerate().filter(move |(nth, _)| shown(*nth)).map(move |(nth, delay)| (*delay, share(nth)))
 }

@@ -347,7 +347,9 @@ impl Device {
         match told {
             Ok(token) => {
                 counts.published[qos as usize] += 1;
-                tally.series.at(now).published += 1;
+                let interval = tally.series.at(now);
+                interval.published += 1;
+                interval.waiting += i64::from(qos != QoS::AtMostOnce);
                 if qos != QoS::AtMostOnce {
                     let Tag { stream, sequence, .. } = *tag;
                     self.pending.push_back(Pending { token, stream, sequence, qos, made: now });
@@ -457,6 +459,7 @@ impl Device {
                 Event::Message(message) => self.read(now, &message.publish(), floor),
                 Event::Published(token, reason) => {
                     if let Some(pending) = self.settled(token) {
+                        floor.tally.series.at(now).waiting -= 1;
                         let counts = &mut floor.tally.groups[usize::from(self.group)];
                         if reason.is_error() {
                             counts.refused += 1;
@@ -468,6 +471,7 @@ impl Device {
                 }
                 Event::Dropped(token, _) => {
                     if self.settled(token).is_some() {
+                        floor.tally.series.at(now).waiting -= 1;
                         floor.tally.groups[usize::from(self.group)].refused += 1;
                     }
                 }
@@ -493,7 +497,10 @@ impl Device {
         let plan = &floor.plan.groups[group];
         let counts = &mut floor.tally.groups[group];
         counts.connected += 1;
-        floor.tally.series.at(now).connected += 1;
+        counts.resumed += u64::from(present);
+        let interval = floor.tally.series.at(now);
+        interval.connected += 1;
+        interval.accepted += 1;
         self.connected = true;
         if let Some(lost_at) = self.lost_at.take() {
             counts.away.record(now - lost_at);
@@ -639,7 +646,10 @@ impl Device {
         let group = usize::from(self.group);
         let counts = &mut floor.tally.groups[group];
         if !self.connected {
-            counts.failed += u64::from(*why != Why::Asked);
+            if *why != Why::Asked {
+                counts.failed += 1;
+                floor.tally.series.at(now).failed += 1;
+            }
             return;
         }
         self.connected = false;

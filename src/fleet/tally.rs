@@ -57,6 +57,8 @@ impl Merge for Tally {
 pub struct GroupTally {
     /// Connections that a server accepted.
     pub connected: u64,
+    /// Of these, how many found the session that the server had kept.
+    pub resumed: u64,
     /// Connections that ended without having been meant to.
     pub lost: u64,
     /// Attempts that came to nothing: refused, unreachable, or no answer.
@@ -88,6 +90,7 @@ pub struct GroupTally {
 impl Merge for GroupTally {
     fn merge(&mut self, other: &Self) {
         self.connected += other.connected;
+        self.resumed += other.resumed;
         self.lost += other.lost;
         self.failed += other.failed;
         for qos in 0..3 {
@@ -115,6 +118,13 @@ impl Merge for GroupTally {
 pub struct Interval {
     /// How many more devices were connected at its end than at its beginning.
     pub connected: i64,
+    /// How many more messages waited for the server to confirm them at its end than at its beginning, or for a connection
+    /// on which they could be sent. At QoS 0 nobody confirms, so nobody waits.
+    pub waiting: i64,
+    /// Connections that a server accepted.
+    pub accepted: u64,
+    /// Attempts to connect that came to nothing.
+    pub failed: u64,
     /// Messages made.
     pub published: u64,
     /// Messages that arrived for the first time.
@@ -126,6 +136,9 @@ pub struct Interval {
 impl Merge for Interval {
     fn merge(&mut self, other: &Self) {
         self.connected += other.connected;
+        self.waiting += other.waiting;
+        self.accepted += other.accepted;
+        self.failed += other.failed;
         self.published += other.published;
         self.arrived += other.arrived;
         if let Some(other) = &other.latency {

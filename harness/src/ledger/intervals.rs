@@ -85,6 +85,18 @@ impl Intervals {
         self.0.last().map(|range| range.last)
     }
 
+    /// How many numbers from `first` to `last`, both meant, are in it.
+    pub fn within(&self, first: u32, last: u32) -> u64 {
+        let from = self.0.partition_point(|range| range.last < first);
+        let ranges = self.0[from..].iter().take_while(|range| range.first <= last);
+        ranges.map(|range| u64::from(range.last.min(last) - range.first.max(first)) + 1).sum()
+    }
+
+    /// How many numbers are in both.
+    pub fn common(&self, other: &Self) -> u64 {
+        self.0.iter().map(|range| other.within(range.first, range.last)).sum()
+    }
+
     /// All of them, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         self.0.iter().flat_map(|range| range.first..=range.last)
@@ -113,6 +125,11 @@ mod tests {
                 assert_eq!(ours.len(), theirs.len() as u64, "seed {seed}");
                 assert_eq!(ours.last(), theirs.last().copied(), "seed {seed}");
                 assert!(ours.iter().eq(theirs.iter().copied()), "seed {seed}");
+                let (from, to) = (number / 2, number);
+                assert_eq!(ours.within(from, to), theirs.range(from..=to).count() as u64, "seed {seed}");
+                let mut even = Intervals::default();
+                (0..20).for_each(|half| _ = even.insert(half * 2));
+                assert_eq!(ours.common(&even), theirs.iter().filter(|it| *it % 2 == 0).count() as u64, "seed {seed}");
                 let apart = |pair: &[Range]| pair[0].last + 1 < pair[1].first;
                 assert!(ours.0.windows(2).all(apart), "seed {seed}: {ours:?}");
             }

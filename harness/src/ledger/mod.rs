@@ -13,6 +13,7 @@
 
 mod intervals;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub struct Ledger {
     readers: Vec<Reading>,
     /// By stream and then by reader.
     paths: Vec<Path>,
+    /// By path, the messages that were sent while the reader was not subscribed. Most paths have none.
+    gaps: BTreeMap<u32, Intervals>,
     pairs: Vec<Pair>,
     accounts: Vec<Account>,
     findings: Vec<Finding>,
@@ -102,15 +105,19 @@ struct Path {
 type Pair = (u16, u16);
 
 /// What became of the messages that one group wrote for another under one guarantee. A message counts once for each
-/// reader.
+/// reader. The books balance: `sent + prior = arrived + lost + unowed`, as long as a reader is granted the same each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Sent while the reader was subscribed, whether or not it was connected.
+    /// Sent while the reader was subscribed, whether or not it was connected, or owed to it all the same: a will is written
+    /// long before it is sent.
     pub sent: u64,
     /// Owed at some time.
     pub owed: u64,
     /// Arrived for the first time.
     pub arrived: u64,
+    /// Of these, sent while the reader was not subscribed: what is retained, and what came before a subscription was
+    /// confirmed.
+    pub prior: u64,
     /// Arrived again. Allowed at least once, and a breach of the other two guarantees.
     pub repeated: u64,
     /// Arrived for the first time after a later one.
@@ -123,6 +130,9 @@ pub struct Account {
     pub invented: u64,
     /// Still owed when the books were closed.
     pub lost: u64,
+    /// Sent, and neither arrived nor owed when the books were closed: nothing was promised, nobody confirmed it, or it was
+    /// excused.
+    pub unowed: u64,
 }
 
 impl Account {
@@ -131,12 +141,14 @@ impl Account {
         self.sent += other.sent;
         self.owed += other.owed;
         self.arrived += other.arrived;
+        self.prior += other.prior;
         self.repeated += other.repeated;
         self.reordered += other.reordered;
         self.excused += other.excused;
         self.forbidden += other.forbidden;
         self.invented += other.invented;
         self.lost += other.lost;
+        self.unowed += other.unowed;
     }
 }
 
@@ -234,7 +246,16 @@ impl Ledger {
             }
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
-        Self { streams: writings, readers: readings, paths, pairs, accounts, findings: Vec::new(), unsolicited: 0 }
+        Self {
+            streams: writings,
+            readers: readings,
+            paths,
+            gaps: BTreeMap::new(),
+            pairs,
+            accounts,
+            findings: Vec::new(),
+            unsolicited: 0,
+        }
     }
 
     /// The number of the next message of `stream`, which is about to be sent for the first time.
@@ -243,11 +264,14 @@ impl Ledger {
         let number = writing.next;
         writing.next = number.checked_add(1).expect("a stream has fewer than 2^32 messages");
         let writing = &self.streams[stream as usize];
-        for path in &self.paths[writing.paths.start as usize..writing.paths.end as usize] {
+        for place in writing.paths.clone() {
+            let path = &self.paths[place as usize];
             let reading = &self.readers[path.reader as usize];
             if reading.open.is_some() {
                 let guarantee = writing.stream.guarantee.min(reading.reader.guarantee);
                 self.accounts[account(path.pair, guarantee)].sent += 1;
+            } else {
+                self.gaps.entry(place).or_default().insert(number);
             }
         }
         number
@@ -257,7 +281,8 @@ impl Ledger {
     /// To be told once for each message.
     pub fn accept(&mut self, stream: u32, sequence: u32, sent: Instant) {
         let writing = &self.streams[stream as usize];
-        for path in &mut self.paths[writing.paths.start as usize..writing.paths.end as usize] {
+        for place in writing.paths.clone() {
+            let path = &mut self.paths[place as usize];
             let reading = &self.readers[path.reader as usize];
             let guarantee = writing.stream.guarantee.min(reading.reader.guarantee);
             let since = if writing.stream.expires { reading.online.max(reading.open) } else { reading.open };
@@ -267,7 +292,9 @@ impl Ledger {
             if guarantee == Guarantee::AtMostOnce || !there {
                 continue;
             }
-            self.accounts[account(path.pair, guarantee)].owed += 1;
+            let account = &mut self.accounts[account(path.pair, guarantee)];
+            account.owed += 1;
+            account.sent += u64::from(self.gaps.get_mut(&place).is_some_and(|gaps| gaps.remove(sequence)));
             if !path.arrived.contains(sequence) {
                 path.owed.insert(sequence);
             }
@@ -369,10 +396,17 @@ impl Ledger {
     pub fn settle(mut self, now: Instant) -> Balance {
         let mut lost = Vec::new();
         for (stream, writing) in self.streams.iter().enumerate() {
-            for path in &self.paths[writing.paths.start as usize..writing.paths.end as usize] {
+            for place in writing.paths.clone() {
+                let path = &self.paths[place as usize];
                 let reader = &self.readers[path.reader as usize].reader;
                 let guarantee = writing.stream.guarantee.min(reader.guarantee);
-                self.accounts[account(path.pair, guarantee)].lost += path.owed.len();
+                let account = &mut self.accounts[account(path.pair, guarantee)];
+                account.lost += path.owed.len();
+                let (gaps, invented) = (self.gaps.get(&place), path.arrived.within(writing.next, u32::MAX));
+                let prior = gaps.map_or(0, |gaps| gaps.common(&path.arrived)) + invented;
+                let sent = u64::from(writing.next) - gaps.map_or(0, Intervals::len);
+                account.prior += prior;
+                account.unowed += (sent + prior).saturating_sub(path.arrived.len() + path.owed.len());
                 let room = FINDINGS - lost.len();
                 lost.extend(path.owed.iter().take(room).map(|sequence| Finding {
                     breach: Breach::Lost,
@@ -456,6 +490,7 @@ impl Balance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
     use Guarantee::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
     const fn at(second: u64) -> Instant {
@@ -492,13 +527,13 @@ mod tests {
         let accept = |ledger: &mut Ledger| ledger.accept(0, 3, at(2));
         check(AtMostOnce, accept, Account::default(), &[]);
         for guarantee in [AtLeastOnce, ExactlyOnce] {
-            check(guarantee, accept, Account { owed: 1, lost: 1, ..Account::default() }, &[Breach::Lost]);
+            check(guarantee, accept, Account { sent: 1, owed: 1, lost: 1, ..Account::default() }, &[Breach::Lost]);
         }
     }
 
     #[test]
     fn what_came_is_not_lost_whether_before_or_after_its_acceptance() {
-        let kept = Account { owed: 1, arrived: 1, ..Account::default() };
+        let kept = Account { sent: 1, owed: 1, arrived: 1, ..Account::default() };
         let arrive = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
         let accept = |ledger: &mut Ledger| ledger.accept(0, 3, at(2));
         check(AtLeastOnce, |ledger| (accept(ledger), arrive(ledger)).1, kept, &[]);
@@ -511,7 +546,7 @@ mod tests {
             assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
             assert_eq!(ledger.arrive(0, 0, 3, at(4)), Arrival::Again);
         };
-        let account = Account { arrived: 1, repeated: 1, ..Account::default() };
+        let account = Account { arrived: 1, prior: 1, repeated: 1, ..Account::default() };
         check(AtLeastOnce, twice, account, &[]);
         check(AtMostOnce, twice, account, &[Breach::Duplicated]);
         check(ExactlyOnce, twice, account, &[Breach::Duplicated]);
@@ -519,7 +554,7 @@ mod tests {
 
     #[test]
     fn a_first_arrival_behind_a_later_one_is_out_of_order_and_a_repeat_is_not() {
-        let account = Account { arrived: 2, repeated: 1, ..Account::default() };
+        let account = Account { arrived: 2, prior: 2, repeated: 1, ..Account::default() };
         let play = |order: [u32; 3]| {
             move |ledger: &mut Ledger| {
                 for sequence in order {
@@ -538,7 +573,7 @@ mod tests {
     fn owed_from_the_moment_of_the_subscription_and_not_before() {
         for (sent, owed) in [(at(0), 0), (at(1), 1)] {
             let lost = vec![Breach::Lost; owed as usize];
-            let account = Account { owed, lost: owed, ..Account::default() };
+            let account = Account { sent: owed, owed, lost: owed, ..Account::default() };
             check(AtLeastOnce, |ledger| ledger.accept(0, 0, sent), account, &lost);
         }
     }
@@ -552,13 +587,14 @@ mod tests {
             ledger.open(0, ExactlyOnce, at(4));
             ledger.accept(0, 2, at(3));
         };
-        check(AtLeastOnce, closed, Account { owed: 1, excused: 1, ..Account::default() }, &[]);
+        let excused = Account { sent: 1, owed: 1, excused: 1, unowed: 1, ..Account::default() };
+        check(AtLeastOnce, closed, excused, &[]);
         let away = |ledger: &mut Ledger| {
             ledger.accept(0, 0, at(2));
             ledger.disconnect(0);
             ledger.accept(0, 1, at(3));
         };
-        let lost = Account { owed: 2, lost: 2, ..Account::default() };
+        let lost = Account { sent: 2, owed: 2, lost: 2, ..Account::default() };
         check(AtLeastOnce, away, lost, &[Breach::Lost, Breach::Lost]);
     }
 
@@ -575,7 +611,8 @@ mod tests {
                 ledger.accept(0, 2, at(3));
             }
             assert_eq!(ledger.outstanding(), lost);
-            let account = Account { owed: 1, lost, excused: 1 - lost, ..Account::default() };
+            let [excused, unowed] = [1 - lost; 2];
+            let account = Account { sent: 1, owed: 1, lost, excused, unowed, ..Account::default() };
             assert_eq!(ledger.settle(at(9)).entries[0].account, account);
         }
     }
@@ -590,7 +627,7 @@ mod tests {
 
     #[test]
     fn forbidden_before_or_after_it_came_is_a_breach_once() {
-        let account = Account { arrived: 1, forbidden: 1, ..Account::default() };
+        let account = Account { arrived: 1, prior: 1, forbidden: 1, ..Account::default() };
         let arrive = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
         let forbid = |ledger: &mut Ledger| ledger.forbid(0, 3, at(2));
         check(AtMostOnce, |ledger| (forbid(ledger), arrive(ledger)).1, account, &[Breach::Forbidden]);
@@ -601,7 +638,8 @@ mod tests {
     #[test]
     fn what_was_never_sent_or_never_asked_for_is_named() {
         let invented = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 0, 10, at(3)), Arrival::First);
-        check(AtMostOnce, invented, Account { arrived: 1, invented: 1, ..Account::default() }, &[Breach::Invented]);
+        let account = Account { arrived: 1, prior: 1, invented: 1, ..Account::default() };
+        check(AtMostOnce, invented, account, &[Breach::Invented]);
         let astray = |ledger: &mut Ledger| assert_eq!(ledger.arrive(0, 7, 0, at(3)), Arrival::Astray);
         check(AtMostOnce, astray, Account::default(), &[Breach::Unsolicited]);
     }
@@ -609,7 +647,8 @@ mod tests {
     #[test]
     fn findings_are_bounded_and_counts_are_not() {
         let mut ledger = books(AtLeastOnce, false, true);
-        for sequence in 0..1000 {
+        for _ in 0..1000 {
+            let sequence = ledger.number(0);
             ledger.accept(0, sequence, at(2));
         }
         let balance = ledger.settle(at(9));
@@ -624,7 +663,34 @@ mod tests {
         ledger.number(0);
         ledger.close(0);
         ledger.number(0);
-        assert_eq!(ledger.settle(at(9)).entries[0].account, Account { sent: 2, ..Account::default() });
+        assert_eq!(ledger.settle(at(9)).entries[0].account, Account { sent: 2, unowed: 2, ..Account::default() });
+    }
+
+    #[test]
+    fn the_books_balance_whatever_happens() {
+        for seed in 0..200 {
+            let mut rng = Rng::stream(seed, "books");
+            let guarantee = GUARANTEES[rng.below(3) as usize];
+            let mut ledger = books(guarantee, rng.below(2) == 0, true);
+            for second in 2..100 {
+                let sequence = rng.below(40) as u32;
+                match rng.below(8) {
+                    0..3 => _ = ledger.number(0),
+                    3 => _ = ledger.arrive(0, 0, sequence, at(second)),
+                    4 if sequence < ledger.streams[0].next => ledger.accept(0, sequence, at(rng.below(second))),
+                    5 => ledger.close(0),
+                    6 => ledger.disconnect(0),
+                    _ => {
+                        ledger.connect(0, at(second));
+                        ledger.open(0, guarantee, at(second));
+                    }
+                }
+            }
+            for Entry { account, .. } in ledger.settle(at(100)).entries {
+                let Account { sent, prior, arrived, lost, unowed, .. } = account;
+                assert_eq!(sent + prior, arrived + lost + unowed, "seed {seed}: {account:?}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod junit;
 pub mod markdown;
 pub mod matrix;
 pub mod pcap;
+pub mod plot;
 pub mod steady;
 pub mod terminal;
 pub mod trace;
