@@ -1,7 +1,5 @@
 //! What can be done to a link on purpose, as commands: by a timeline, or at random.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::link::{End, Link, Reading, Span, Stream, Way};
@@ -27,8 +25,8 @@ pub enum Fault {
     ResetAfter(Side, u32),
     /// The connection passes nothing any more and neither end is told. The device's next connection is not concerned.
     HalfOpen,
-    /// The end hands on one byte, then waits: a peer that gets everything in crumbs.
-    Dribble(Side, Span),
+    /// Both ends are given one byte, then none for so long: everything comes in crumbs.
+    Dribble(Span),
     /// The end reads so many bytes in a second.
     SlowReader(Side, u32),
     /// The end reads nothing.
@@ -55,34 +53,24 @@ impl From<Side> for End {
     }
 }
 
-/// A slow reader reads so often.
-const READS_EVERY: Duration = Duration::from_millis(100);
-
 impl Fault {
     /// Does it. What concerns the connection needs one; what concerns the link outlives it.
     pub fn apply(self, now: Instant, link: &mut Link, mut stream: Option<&mut Stream>) {
-        let mut read = |link: &mut Link, side: Side, reading| {
-            if let Some(stream) = stream.as_deref_mut() {
-                stream.read(now, link, side.into(), reading);
+        if let Some(stream) = stream.as_deref_mut() {
+            for end in End::BOTH {
+                if let Some(reading) = self.reading(end) {
+                    stream.read(now, link, end, reading);
+                }
             }
-        };
+        }
         match self {
             Self::Cut => Way::BOTH.into_iter().for_each(|way| link.cut(way, true)),
             Self::CutUp => link.cut(Way::Up, true),
             Self::CutDown => link.cut(Way::Down, true),
-            Self::Heal => {
-                Way::BOTH.into_iter().for_each(|way| link.cut(way, false));
-                read(link, Side::Device, Reading::Prompt);
-                read(link, Side::Server, Reading::Prompt);
-            }
+            Self::Heal => Way::BOTH.into_iter().for_each(|way| link.cut(way, false)),
             Self::Handover(span) => link.hold(now + span.0),
-            Self::Dribble(side, span) => read(link, side, Reading::Paced(1, span.0)),
-            Self::SlowReader(side, rate) => {
-                let bytes = u64::from(rate) * READS_EVERY.as_millis() as u64 / 1_000;
-                read(link, side, Reading::Paced(bytes.max(1) as u32, READS_EVERY));
-            }
-            Self::ResetAfter(side, bytes) => read(link, side, Reading::UntilReset(bytes)),
-            Self::StopReading(side) => read(link, side, Reading::Stopped),
+            // How an end reads was said above.
+            Self::Dribble(_) | Self::SlowReader(..) | Self::ResetAfter(..) | Self::StopReading(_) => {}
             Self::Reset => {
                 if let Some(stream) = stream {
                     stream.reset(now, link);
@@ -101,6 +89,30 @@ impl Fault {
         }
     }
 
+    /// Whether it holds until it is healed; all else is over once it is done.
+    pub const fn lasts(self) -> bool {
+        match self {
+            Self::Cut | Self::CutUp | Self::CutDown => true,
+            Self::Dribble(_) | Self::SlowReader(..) | Self::StopReading(_) => true,
+            Self::Heal | Self::Handover(_) | Self::Reset | Self::ResetAfter(..) | Self::HalfOpen | Self::Vanish => {
+                false
+            }
+        }
+    }
+
+    /// How `end` reads from now on, if this changes it.
+    pub fn reading(self, end: End) -> Option<Reading> {
+        let (side, reading) = match self {
+            Self::Heal => return Some(Reading::Prompt),
+            Self::Dribble(span) => return Some(Reading::Paced(1, span.0)),
+            Self::SlowReader(side, rate) => (side, Reading::at_rate(rate)),
+            Self::ResetAfter(side, bytes) => (side, Reading::UntilReset(bytes)),
+            Self::StopReading(side) => (side, Reading::Stopped),
+            _ => return None,
+        };
+        (End::from(side) == end).then_some(reading)
+    }
+
     /// A fault that a `Heal` ends with no harm done to the connection.
     pub fn healing(draws: &mut Draws) -> Self {
         let side = if draws.unit() < 0.5 { Side::Device } else { Side::Server };
@@ -110,7 +122,7 @@ impl Fault {
             1 => Self::CutUp,
             2 => Self::CutDown,
             3 => Self::Handover(span),
-            4 => Self::Dribble(side, Span::ms(1 + draws.u64() % 50)),
+            4 => Self::Dribble(Span::ms(1 + draws.u64() % 50)),
             5 => Self::SlowReader(side, 10 + (draws.u64() % 10_000) as u32),
             _ => Self::StopReading(side),
         }

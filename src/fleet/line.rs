@@ -3,8 +3,8 @@
 //! A device may have several connections: the one it uses, and others that it gave up and the server has not missed yet.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use harness::fault::Fault;
 use harness::link::{Arrival, End, Link, Reading, Stream};
 use harness::node::{Close, ConnId, Shared, Ticket};
 use harness::time::Instant;
@@ -15,6 +15,8 @@ pub(super) struct Line {
     pub(super) link: Link,
     /// By the device's number of the connection. A place is free once both ends are done with it.
     pub(super) strands: Vec<Option<Box<Strand>>>,
+    /// How each end reads while it has not stopped; at once if absent.
+    reading: Option<Box<[Reading; 2]>>,
 }
 
 /// One connection.
@@ -25,6 +27,8 @@ pub(super) struct Strand {
     bytes: [VecDeque<u8>; 2],
     /// How much room each end believes there is.
     room: [usize; 2],
+    /// Which end wants nothing for now.
+    paused: [bool; 2],
     /// What the device asked for it with; `None` once it was answered.
     pub(super) ticket: Option<Ticket>,
     /// The server's number, while it has one.
@@ -35,19 +39,23 @@ pub(super) struct Strand {
 
 impl Line {
     pub(super) const fn new(link: Link) -> Self {
-        Self { link, strands: Vec::new() }
+        Self { link, strands: Vec::new(), reading: None }
     }
 
     /// Begins a connection for the device.
-    pub(super) fn open(&mut self, now: Instant, ticket: Ticket, reading: Reading) {
+    pub(super) fn open(&mut self, now: Instant, ticket: Ticket) {
         let mut stream = Stream::open(now, &mut self.link);
-        if reading != Reading::Prompt {
-            stream.read(now, &mut self.link, End::Device, reading);
+        for end in End::BOTH {
+            let reading = self.reading(end);
+            if reading != Reading::Prompt {
+                stream.read(now, &mut self.link, end, reading);
+            }
         }
         let strand = Strand {
             stream,
             bytes: Default::default(),
             room: [0; 2],
+            paused: [false; 2],
             ticket: Some(ticket),
             server: None,
             device: true,
@@ -66,14 +74,14 @@ impl Line {
 
     /// The next thing that reached an end of any connection, and of which.
     pub(super) fn poll(&mut self, now: Instant) -> Option<(usize, Arrival)> {
-        let Self { link, strands } = self;
+        let Self { link, strands, .. } = self;
         let mut due = strands.iter_mut().enumerate().filter_map(|(place, strand)| Some((place, strand.as_mut()?)));
         due.find_map(|(place, strand)| strand.stream.poll(now, link).map(|arrival| (place, arrival)))
     }
 
     /// One end says something.
     pub(super) fn send(&mut self, now: Instant, place: usize, end: End, head: &[u8], tail: Option<&Shared>) {
-        let Self { link, strands } = self;
+        let Self { link, strands, .. } = self;
         let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
         let tail = tail.map_or(&[][..], Shared::as_slice);
         let length = head.len() + tail.len();
@@ -87,7 +95,7 @@ impl Line {
 
     /// One end closes.
     pub(super) fn close(&mut self, now: Instant, place: usize, end: End, how: Close) {
-        let Self { link, strands } = self;
+        let Self { link, strands, .. } = self;
         let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
         match how {
             Close::Gracefully | Close::Bluntly | Close::HalfWay => strand.stream.finish(now, link, end),
@@ -96,18 +104,53 @@ impl Line {
         }
     }
 
-    /// How one end reads from now on.
-    pub(super) fn read(&mut self, now: Instant, place: usize, end: End, reading: Reading) {
-        let Self { link, strands } = self;
-        if let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) {
+    /// One end wants nothing of a connection for now, or wants it again.
+    pub(super) fn pause(&mut self, now: Instant, place: usize, end: End, paused: bool) {
+        let reading = if paused { Reading::Stopped } else { self.reading(end) };
+        if let Some(strand) = self.strands.get_mut(place).and_then(Option::as_mut) {
+            strand.paused[end as usize] = paused;
+            strand.stream.read(now, &mut self.link, end, reading);
+        }
+    }
+
+    fn reading(&self, end: End) -> Reading {
+        self.reading.as_ref().map_or(Reading::Prompt, |reading| reading[end as usize])
+    }
+
+    /// How one end reads from now on, on all connections, those to come among them.
+    pub(super) fn read(&mut self, now: Instant, end: End, reading: Reading) {
+        if self.reading(end) != reading {
+            self.reading.get_or_insert_default()[end as usize] = reading;
+        }
+        let Self { link, strands, .. } = self;
+        for strand in strands.iter_mut().flatten().filter(|strand| !strand.paused[end as usize]) {
             strand.stream.read(now, link, end, reading);
         }
     }
 
-    /// Does something to every connection and to the link.
-    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Stream, &mut Link)) {
-        let Self { link, strands } = self;
-        strands.iter_mut().flatten().for_each(|strand| act(&mut strand.stream, link));
+    /// Something is done to the link, or to all that runs over it.
+    pub(super) fn suffer(&mut self, now: Instant, fault: Fault) {
+        // What becomes of reading holds for connections to come too, but for a reset that one waits for.
+        let lasting = |end| fault.reading(end).filter(|reading| !matches!(reading, Reading::UntilReset(_)));
+        let readings = End::BOTH.map(|end| (end, lasting(end)));
+        if readings.iter().any(|(_, reading)| reading.is_some()) {
+            for (end, reading) in readings {
+                if let Some(reading) = reading {
+                    self.read(now, end, reading);
+                }
+            }
+            return;
+        }
+        let Self { link, strands, .. } = self;
+        fault.apply(now, link, None);
+        strands.iter_mut().flatten().for_each(|strand| fault.apply(now, link, Some(&mut strand.stream)));
+    }
+
+    /// Whatever was done ends; the device reads as it always does.
+    pub(super) fn heal(&mut self, now: Instant, habit: Reading) {
+        Fault::Heal.apply(now, &mut self.link, None);
+        self.read(now, End::Device, habit);
+        self.read(now, End::Server, Reading::Prompt);
     }
 
     /// The connection at a place.
@@ -150,9 +193,4 @@ impl Strand {
         const HALF: usize = 32 * 1024;
         self.room[end as usize] < HALF && self.stream.room(end) as usize >= HALF
     }
-}
-
-/// How a slow reader reads: so many bytes in a second, ten times a second.
-pub(super) fn paced(bytes: u32) -> Reading {
-    Reading::Paced(bytes.div_ceil(10), Duration::from_millis(100))
 }

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use harness::fault::{Fault, Side};
 use harness::ledger::{Account, Breach, Finding, Guarantee};
 use harness::link::Span;
 use harness::metrics::Spans;
@@ -12,8 +13,8 @@ use serde::Serialize;
 use super::roster::{Origin, Own, Roster};
 use super::run::Outcome;
 use super::verdict::{Judgement, judge, words};
-use crate::scenario::plan::{Duty, Fault, Happening, Plan, Publish};
-use crate::scenario::schema::{Keeps, Phase, Way};
+use crate::scenario::plan::{Duty, Happening, Plan, Publish};
+use crate::scenario::schema::{Keeps, Phase};
 
 /// The edition of the JSON form.
 const FORMAT: u32 = 1;
@@ -353,14 +354,25 @@ fn happening(plan: &Plan, what: &Happening) -> String {
     let lasting = |lasts: Option<Duration>| lasts.map_or(String::new(), |lasts| format!(", for {}", Span(lasts)));
     match *what {
         Happening::Link { group, share, lasts, fault } => {
-            let fault = match fault {
-                Fault::Cut(None) => "silence both ways for",
-                Fault::Cut(Some(Way::Up)) => "silence from",
-                Fault::Cut(Some(Way::Down)) => "silence towards",
-                Fault::Reset => "connections torn down:",
-                Fault::Dribble => "one byte at a time for",
+            let whom = whom(group, share);
+            let what = match fault {
+                Fault::Cut => format!("silence both ways for {whom}"),
+                Fault::CutUp => format!("silence from {whom}"),
+                Fault::CutDown => format!("silence towards {whom}"),
+                Fault::Reset => format!("connections torn down: {whom}"),
+                Fault::ResetAfter(end, bytes) => {
+                    let way = if end == Side::Device { "to" } else { "from" };
+                    format!("connections torn down after {bytes} bytes {way} each: {whom}")
+                }
+                Fault::Handover(gap) => format!("a handover of {gap} for {whom}"),
+                Fault::HalfOpen => format!("connections go dead, and neither end is told: {whom}"),
+                Fault::Dribble(_) => format!("one byte at a time for {whom}"),
+                Fault::SlowReader(_, rate) => format!("{whom} read {rate} bytes in a second"),
+                Fault::StopReading(_) => format!("{whom} read nothing"),
+                Fault::Heal => format!("{whom} healed"),
+                Fault::Vanish => format!("{whom} without power"),
             };
-            format!("{fault} {}{}", whom(group, share), lasting(lasts))
+            format!("{what}{}", lasting(lasts))
         }
         Happening::Heal(group) => format!("{} healed", whom(group, 1.0)),
         Happening::Leave { group, share, lasts } => {

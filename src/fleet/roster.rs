@@ -173,7 +173,7 @@ pub struct Own {
 impl Own {
     /// Those of device `number` of `group`.
     pub fn new(group: &Group, number: u32) -> Self {
-        let names = Names { number, group: &group.name, ..Names::default() };
+        let names = Names { number: number / group.clones, group: &group.name, ..Names::default() };
         Self { id: group.client_id.fill(&names), number, group: group.name.clone() }
     }
 

@@ -7,17 +7,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::link::{Arrived, End, Link, Outages, Reading, Way};
+use harness::fault::Fault;
+use harness::link::{Arrived, End, Link, Outages, Reading};
 use harness::node::{Close, Closed, ConnId, Input, Node, Output, Peer, Ticket, Via};
 use harness::rng::Draws;
 use harness::time::Instant;
 use harness::wheel::Wheel;
 
 use super::device::{Device, Floor};
-use super::line::{Line, paced};
+use super::line::Line;
 use crate::client::{Misuse, Options};
-use crate::scenario::plan::{Fault, Happening};
-use crate::scenario::schema::{self, Keeps, Phase};
+use crate::scenario::plan::Happening;
+use crate::scenario::schema::{Keeps, Phase};
 
 /// Starts the server.
 pub type Start<'a> = Box<dyn Fn() -> Box<dyn Node> + 'a>;
@@ -34,6 +35,10 @@ pub struct Simulation<'a> {
     now: Instant,
     start: Start<'a>,
     server: Option<Box<dyn Node>>,
+    /// The server while it is away, if it keeps what it knows.
+    stopped: Option<Box<dyn Node>>,
+    /// Until when the server is away, or was when it last was.
+    away_until: Instant,
     server_due: Instant,
     /// By the server's number of a connection: device and place on its line.
     seats: Vec<Option<(u32, u32)>>,
@@ -78,6 +83,8 @@ impl<'a> Simulation<'a> {
             wheel: Wheel::default(),
             now: Instant::ZERO,
             server: Some(start()),
+            stopped: None,
+            away_until: Instant::ZERO,
             start,
             server_due: Instant::FAR,
             seats: Vec::new(),
@@ -89,13 +96,15 @@ impl<'a> Simulation<'a> {
         for (group, options) in options.iter().enumerate() {
             let plan = &simulation.floor.plan.groups[group];
             let (profile, share) = (Arc::new(plan.link.clone()), plan.share_outages);
-            let mut outages = None;
             let end = Instant::ZERO + simulation.floor.plan.lasts;
+            let region = plan.region.as_ref().map(|(name, spells)| Outages::drawn(spells, seed, name, end));
+            let habit = plan.reads.map_or(Reading::Prompt, Reading::at_rate);
+            let mut outages = region.clone();
             for number in 0..plan.count {
                 let name = format!("{}-{number}", simulation.floor.plan.groups[group].name);
                 let mut link = Link::new(Arc::clone(&profile), seed, &name);
-                if share > 1 {
-                    if number % share == 0 {
+                if region.is_some() || share > 1 {
+                    if region.is_none() && number % share == 0 {
                         outages = profile.outages.as_ref().map(|spells| Outages::drawn(spells, seed, &name, end));
                     }
                     if let Some(outages) = &outages {
@@ -105,7 +114,9 @@ impl<'a> Simulation<'a> {
                 let device =
                     Device::new(&simulation.floor, group, number, options, &fleet).map_err(|why| (group, why))?;
                 simulation.devices.push(device);
-                simulation.lines.push(Line::new(link));
+                let mut line = Line::new(link);
+                line.heal(Instant::ZERO, habit);
+                simulation.lines.push(line);
             }
         }
         simulation.due = vec![Instant::FAR; simulation.devices.len()];
@@ -158,8 +169,9 @@ impl<'a> Simulation<'a> {
                 Due::Begins(place) => self.begin(place),
                 Due::Ends(place) => self.end(place),
                 Due::Returns => {
-                    self.server = Some((self.start)());
-                    self.serve();
+                    if self.away_until == at {
+                        self.bring_back();
+                    }
                 }
                 Due::Calm => self.calm(),
             }
@@ -282,18 +294,14 @@ impl<'a> Simulation<'a> {
     /// Does what a device wants done.
     fn carry_out(&mut self, device: u32) {
         let now = self.now;
-        let slow = {
-            let (group, _) = self.floor.roster.seat(device);
-            self.floor.plan.groups[group].reads.map_or(Reading::Prompt, paced)
-        };
         let line = &mut self.lines[device as usize];
         let mut closed = None;
         while let Some(output) = self.devices[device as usize].poll() {
             match output {
-                Output::Open { ticket } => line.open(now, ticket, slow),
+                Output::Open { ticket } => line.open(now, ticket),
                 Output::Send { conn, head, tail } => line.send(now, conn.0 as usize, End::Device, head, tail),
                 Output::Pause { conn, paused } => {
-                    line.read(now, conn.0 as usize, End::Device, if paused { Reading::Stopped } else { slow });
+                    line.pause(now, conn.0 as usize, End::Device, paused);
                 }
                 Output::Close { conn, how } => {
                     line.close(now, conn.0 as usize, End::Device, how);
@@ -330,8 +338,7 @@ impl<'a> Simulation<'a> {
                     }
                     Output::Pause { conn, paused } => {
                         if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
-                            let reading = if paused { Reading::Stopped } else { Reading::Prompt };
-                            self.lines[device as usize].read(now, place as usize, End::Server, reading);
+                            self.lines[device as usize].pause(now, place as usize, End::Server, paused);
                             schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
                         }
                     }
@@ -395,8 +402,11 @@ impl<'a> Simulation<'a> {
 
     /// The devices of a group that something at this place of the timeline happens to.
     fn chosen(&self, place: u32, group: usize, share: f64) -> Vec<u32> {
-        let draws = self.draws.branch(u64::from(place));
-        self.floor.roster.devices(group).filter(|&device| draws.at(u64::from(device)) < share).collect()
+        self.floor.roster.devices(group).filter(|&device| self.is_chosen(place, device, share)).collect()
+    }
+
+    fn is_chosen(&self, place: u32, device: u32, share: f64) -> bool {
+        self.draws.branch(u64::from(place)).at(u64::from(device)) < share
     }
 
     /// Something of the timeline begins.
@@ -410,20 +420,11 @@ impl<'a> Simulation<'a> {
         match what {
             Happening::Link { group, share, fault, .. } => {
                 for device in self.chosen(place, group, share) {
-                    let line = &mut self.lines[device as usize];
-                    match fault {
-                        Fault::Cut(only) => cut(&mut line.link, only, true),
-                        Fault::Reset => line.each(|stream, link| stream.reset(now, link)),
-                        Fault::Dribble => line.each(|stream, link| {
-                            let crumbs = Reading::Paced(1, Duration::from_millis(10));
-                            stream.read(now, link, End::Device, crumbs);
-                            stream.read(now, link, End::Server, crumbs);
-                        }),
-                    }
+                    self.lines[device as usize].suffer(now, fault);
                     self.attend(device);
                 }
             }
-            Happening::Heal(group) => self.heal(self.chosen(place, group, 1.0)),
+            Happening::Heal(group) => self.heal(group, self.chosen(place, group, 1.0)),
             Happening::Leave { group, share, lasts } => {
                 let until = lasts.map_or(Instant::FAR, |lasts| now + lasts);
                 for device in self.chosen(place, group, share) {
@@ -442,23 +443,48 @@ impl<'a> Simulation<'a> {
     /// Something of the timeline ends by itself.
     fn end(&mut self, place: u32) {
         if let Happening::Link { group, share, .. } = self.floor.plan.timeline[place as usize].what {
-            self.heal(self.chosen(place, group, share));
+            self.heal(group, self.chosen(place, group, share));
         }
     }
 
-    fn heal(&mut self, devices: Vec<u32>) {
+    /// What was done to these devices of a group ends, but for what is in force at this moment.
+    fn heal(&mut self, group: usize, devices: impl IntoIterator<Item = u32>) {
         let now = self.now;
+        self.floor.healed[group] = now;
+        let habit = self.floor.plan.groups[group].reads.map_or(Reading::Prompt, Reading::at_rate);
+        let in_force = self.in_force(group);
         for device in devices {
-            let (group, _) = self.floor.roster.seat(device);
-            self.floor.healed[group] = now;
-            let line = &mut self.lines[device as usize];
-            cut(&mut line.link, None, false);
-            line.each(|stream, link| {
-                stream.read(now, link, End::Device, Reading::Prompt);
-                stream.read(now, link, End::Server, Reading::Prompt);
-            });
+            self.lines[device as usize].heal(now, habit);
+            for &(place, share, fault) in &in_force {
+                if self.is_chosen(place, device, share) {
+                    self.lines[device as usize].suffer(now, fault);
+                }
+            }
             self.attend(device);
         }
+    }
+
+    /// What was done to the links of a group and has not ended: its place in the timeline, the share it was done to, and
+    /// what.
+    fn in_force(&self, group: usize) -> Vec<(u32, f64, Fault)> {
+        let mut found = Vec::new();
+        if self.floor.phase == Phase::Calm {
+            return found;
+        }
+        for (place, moment) in self.floor.plan.timeline.iter().enumerate() {
+            let began = Instant::ZERO + moment.at;
+            match moment.what {
+                _ if began > self.now => break,
+                Happening::Heal(healed) if healed == group => found.clear(),
+                Happening::Link { group: whose, share, lasts, fault }
+                    if whose == group && fault.lasts() && lasts.is_none_or(|lasts| began + lasts > self.now) =>
+                {
+                    found.push((place as u32, share, fault));
+                }
+                _ => {}
+            }
+        }
+        found
     }
 
     /// The server goes, and comes back.
@@ -476,31 +502,45 @@ impl<'a> Simulation<'a> {
             schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
         }
         match keeps {
-            Keeps::State => self.serve(),
+            Keeps::State => {
+                self.serve();
+                // Stopped while it is stopped, it stays so until the later return.
+                self.stopped = self.server.take().or(self.stopped.take());
+            }
             Keeps::Nothing => {
                 self.inbox.clear();
                 self.server = None;
-                self.seats.clear();
-                self.free.clear();
+                self.stopped = None;
                 self.floor.forget(now);
-                self.wheel.push(now + lasts, Due::Returns);
             }
+        }
+        self.seats.clear();
+        self.free.clear();
+        self.server_due = Instant::FAR;
+        self.away_until = self.away_until.max(now + lasts);
+        self.wheel.push(self.away_until, Due::Returns);
+    }
+
+    /// The server is there again; whoever lost it recovers from now on.
+    fn bring_back(&mut self) {
+        if self.server.is_none() {
+            self.server = Some(self.stopped.take().unwrap_or_else(|| (self.start)()));
+            self.floor.healed.fill(self.now);
+            self.inbox.push_back(Told::Wake);
+            self.serve();
         }
     }
 
     /// The calm begins: all is healed.
     fn calm(&mut self) {
         self.floor.phase = Phase::Calm;
-        self.heal((0..self.devices.len() as u32).collect());
-    }
-}
-
-fn cut(link: &mut Link, only: Option<schema::Way>, cut: bool) {
-    if only != Some(schema::Way::Down) {
-        link.cut(Way::Up, cut);
-    }
-    if only != Some(schema::Way::Up) {
-        link.cut(Way::Down, cut);
+        self.bring_back();
+        for line in &mut self.lines {
+            line.link.end_outages();
+        }
+        for group in 0..self.floor.plan.groups.len() {
+            self.heal(group, self.floor.roster.devices(group));
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use harness::link::Profile;
+use harness::fault::Fault;
+use harness::link::{Profile, Spells};
 
-use super::schema::{Field, Keeps, Offline, Phase, Way};
+use super::schema::{Field, Keeps, Offline, Phase};
 use super::template::Template;
 use crate::packet::{QoS, Version};
 
@@ -48,6 +49,10 @@ pub struct Group {
     pub link: Profile,
     /// How many devices share the outages of the link; 1 if none do.
     pub share_outages: u32,
+    /// The region they stand in, by its name, and when contact is lost there.
+    pub region: Option<(String, Spells)>,
+    /// How many devices have each client identifier.
+    pub clones: u32,
     /// What they speak.
     pub version: Version,
     /// Their client identifiers.
@@ -254,17 +259,6 @@ pub enum Happening {
         /// For how long it is away.
         lasts: Duration,
     },
-}
-
-/// What can be done to a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Silence, one way or both.
-    Cut(Option<Way>),
-    /// The connection is torn down.
-    Reset,
-    /// Bytes arrive one by one.
-    Dribble,
 }
 
 /// What must be true in the end. Where a group or QoS is absent, all are meant.

@@ -28,6 +28,9 @@ pub struct Scenario {
     /// The links by name.
     #[serde(default)]
     pub links: BTreeMap<String, Link>,
+    /// The regions by name: who stands in one loses contact together.
+    #[serde(default)]
+    pub regions: BTreeMap<String, Region>,
     /// The groups of devices.
     pub fleet: Vec<Group>,
     /// What happens when.
@@ -65,7 +68,43 @@ pub enum Link {
         /// After how long of silence the translator of addresses on the way forgets a connection.
         #[serde(default)]
         nat: Option<String>,
+        /// Whether it answers what comes then with a reset; else that vanishes.
+        #[serde(default)]
+        nat_resets: bool,
+        /// How the device sleeps.
+        #[serde(default)]
+        sleep: Option<Sleep>,
     },
+}
+
+/// How a device that sleeps can be reached.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Sleep {
+    /// It listens once in a cycle (eDRX).
+    Edrx {
+        /// Once it has been idle for so long.
+        after: String,
+        /// The cycle.
+        cycle: String,
+    },
+    /// It is off (PSM) until it sends.
+    Psm {
+        /// Once it has been idle for so long (T3324).
+        after: String,
+        /// It listens again after so long at the latest (T3412).
+        cycle: String,
+    },
+}
+
+/// Where contact is lost now and then, for all who stand there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// On average so long after the last time.
+    pub every: String,
+    /// On average for so long.
+    pub lasts: String,
 }
 
 /// How long packets take one way.
@@ -93,6 +132,12 @@ pub struct Group {
     /// How many devices share the outages of their link, as a cell or a train does; each has its own if absent.
     #[serde(default)]
     pub share_outages: Option<u64>,
+    /// The region they stand in, whose outages take the place of those of their link.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// How many devices have each client identifier, by mistake; 1 if absent.
+    #[serde(default)]
+    pub clones: Option<u64>,
     /// The version they speak.
     #[serde(default)]
     pub version: Version,
@@ -463,6 +508,43 @@ pub enum Happening {
         /// To what share of it; all if absent.
         #[serde(default)]
         share: Option<f64>,
+        /// Only when so many bytes more have passed, and so perhaps in the middle of a packet.
+        #[serde(default)]
+        after: Option<u64>,
+        /// Which way these bytes pass; up if absent.
+        #[serde(default)]
+        only: Option<Way>,
+    },
+    /// All packets wait: the radio changes cells.
+    Handover {
+        /// To whom.
+        group: String,
+        /// To what share of it; all if absent.
+        #[serde(default)]
+        share: Option<f64>,
+        /// For how long.
+        lasts: String,
+    },
+    /// The connections pass nothing any more, and neither end is told. New ones are not concerned.
+    HalfOpen {
+        /// To whom.
+        group: String,
+        /// To what share of it; all if absent.
+        #[serde(default)]
+        share: Option<f64>,
+    },
+    /// Devices read slowly.
+    Slow {
+        /// Who.
+        group: String,
+        /// What share of it; all if absent.
+        #[serde(default)]
+        share: Option<f64>,
+        /// Bytes in a second; nothing at all if 0.
+        reads: u64,
+        /// Healed by itself after this; by `Heal` if absent.
+        #[serde(default)]
+        lasts: Option<String>,
     },
     /// Ends whatever was done to the group.
     Heal {

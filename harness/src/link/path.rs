@@ -121,6 +121,12 @@ impl Link {
         self
     }
 
+    /// No outage comes any more, and one that is ends. What is always so of the link stays: its losses, its gaps.
+    pub fn end_outages(&mut self) {
+        self.own_outages = None;
+        self.shared_outages = None;
+    }
+
     /// What it was made of.
     pub fn profile(&self) -> &Profile {
         &self.profile

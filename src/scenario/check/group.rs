@@ -87,6 +87,22 @@ impl Check<'_> {
                 }
             },
         };
+        let region = group.region.as_ref().and_then(|name| {
+            let Some(region) = scenario.regions.get(name) else {
+                let names: Vec<_> = scenario.regions.keys().map(String::as_str).collect();
+                let known = if names.is_empty() { "`regions` names none".to_owned() } else { names.join(", ") };
+                self.say(&at("region"), format!("there is no region `{name}`; there are: {known}"));
+                return None;
+            };
+            if group.share_outages.is_some() {
+                self.say(&at("share_outages"), "in a region all share its outages; leave share_outages or region out");
+            }
+            // Its own problems are told where it stands.
+            let told = self.problems.len();
+            let spells = self.region("", region);
+            self.problems.truncate(told);
+            Some((name.clone(), spells))
+        });
         let client_id = group.client_id.as_deref().unwrap_or("{group}-{n}");
         let client_id = self.template(&at("client_id"), client_id, &[of_number]);
         if count > 1 && !client_id.tells_devices_apart() {
@@ -145,6 +161,8 @@ impl Check<'_> {
             name: group.name.clone(),
             count,
             link,
+            region,
+            clones: self.clones(&at("clones"), group),
             share_outages: self.number(&at("share_outages"), group.share_outages.unwrap_or(1), 1, MOST_DEVICES) as u32,
             version,
             client_id,
@@ -166,6 +184,23 @@ impl Check<'_> {
                 .map(|duty| self.duty(&format!("{path}.does[{duty}]"), scenario, group, duty, &names, lasts))
                 .collect(),
         }
+    }
+
+    /// How many devices have each client identifier.
+    fn clones(&mut self, path: &str, group: &schema::Group) -> u32 {
+        let clones = self.number(path, group.clones.unwrap_or(1), 1, 1000) as u32;
+        if clones > 1 {
+            let only_publish = group.does.iter().all(|duty| matches!(duty, schema::Duty::Publish { .. }));
+            let keeps_nothing = group.session.clean_start != Some(false) && group.session.expiry.is_none();
+            if !only_publish || !keeps_nothing {
+                self.say(
+                    path,
+                    "devices with one identifier throw each other out, and nobody can say which of them is owed what; let \
+                     them only publish, without a session that lasts",
+                );
+            }
+        }
+        clones
     }
 
     fn starts(&mut self, path: &str, starts: &schema::Starts, lasts: Duration) -> Starts {

@@ -6,12 +6,12 @@ mod timeline;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use harness::link::{Nat, Profile, Span};
+use harness::link::{Nat, Profile, Sleep, Span, Spell, Spells};
 use ron::extensions::Extensions;
 
 use super::places::{Place, Places};
 use super::plan::Plan;
-use super::schema::{Link, Scenario};
+use super::schema::{self, Link, Scenario};
 use super::template::{Gap, Template};
 use crate::packet::QoS;
 
@@ -90,6 +90,9 @@ impl Check<'_> {
         for (name, link) in &scenario.links {
             self.link(&format!("links.{name}"), link);
         }
+        for (name, region) in &scenario.regions {
+            self.region(&format!("regions.{name}"), region);
+        }
         if scenario.fleet.is_empty() {
             self.say("fleet", "there is no group; a fleet has at least one, such as (name: \"meter\", count: 100)");
         }
@@ -120,7 +123,7 @@ impl Check<'_> {
     fn link(&mut self, path: &str, link: &Link) -> Profile {
         match link {
             Link::Profile(name) => self.profile(&format!("{path}.0"), name),
-            Link::Link { like, delay, loss, kbit, nat } => {
+            Link::Link { like, delay, loss, kbit, nat, nat_resets, sleep } => {
                 let mut profile = match like {
                     Some(name) => self.profile(&format!("{path}.like"), name),
                     None => Profile::default(),
@@ -145,12 +148,40 @@ impl Check<'_> {
                     let idle = self.span(&format!("{path}.nat"), nat, Duration::from_secs(1)..=LONGEST);
                     profile.nat = Some(Nat { idle: vec![(1.0, Span(idle))], reset: false });
                 }
+                match &mut profile.nat {
+                    Some(nat) => nat.reset |= *nat_resets,
+                    None if *nat_resets => {
+                        self.say(&format!("{path}.nat_resets"), "nothing says when it forgets; write nat: \"5m\" too");
+                    }
+                    None => {}
+                }
+                if let Some(sleep) = sleep {
+                    profile.sleep = Some(self.sleep(&format!("{path}.sleep"), sleep));
+                }
                 if let Some(problem) = profile.problem() {
                     self.say(path, problem);
                 }
                 profile
             }
         }
+    }
+
+    fn sleep(&mut self, path: &str, sleep: &schema::Sleep) -> Sleep {
+        let (schema::Sleep::Edrx { after, cycle } | schema::Sleep::Psm { after, cycle }) = sleep;
+        let after = Span(self.span(&format!("{path}.after"), after, Duration::ZERO..=LONGEST));
+        let cycle = Span(self.span(&format!("{path}.cycle"), cycle, Duration::from_millis(1)..=LONGEST));
+        match sleep {
+            schema::Sleep::Edrx { .. } => Sleep::Edrx(after, cycle),
+            schema::Sleep::Psm { .. } => Sleep::Psm(after, cycle),
+        }
+    }
+
+    /// When contact is lost in a region.
+    fn region(&mut self, path: &str, region: &schema::Region) -> Spells {
+        let range = Duration::from_millis(1)..=LONGEST;
+        let mut mean =
+            |field: &str, text| Spell::Exponential(Span(self.span(&format!("{path}.{field}"), text, range.clone())));
+        Spells { every: mean("every", &region.every), lasts: mean("lasts", &region.lasts) }
     }
 
     fn profile(&mut self, path: &str, name: &str) -> Profile {

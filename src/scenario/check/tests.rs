@@ -113,6 +113,54 @@ fn a_link_changes_what_it_is_like() {
 }
 
 #[test]
+fn links_sleep_and_networks_forget() {
+    mended("Profile(\"lte-m\")", "Link(nat: \"5m\", nat_resets: true)", &[]);
+    mended("Profile(\"lte-m\")", "Link(nat_resets: true)", &["nothing says when it forgets"]);
+    mended("Profile(\"lte-m\")", "Link(sleep: Psm(after: \"16s\", cycle: \"1h\"))", &[]);
+    mended("Profile(\"lte-m\")", "Link(sleep: Edrx(after: \"16\", cycle: \"0s\"))", &["no unit", "too short"]);
+}
+
+#[test]
+fn a_region_is_one_of_those_that_are_named() {
+    let regions = "lasts: \"15m\", regions: { \"valley\": (every: \"10m\", lasts: \"1m\") }";
+    let text = LIFTS.replace("lasts: \"15m\"", regions);
+    let in_region = |name: &str| text.replace("link: \"cell\"", &format!("link: \"cell\", region: \"{name}\""));
+    let plan = check(&in_region("valley"), &profiles()).expect("a legal scenario");
+    assert_eq!(plan.groups[0].region.as_ref().map(|(name, _)| name.as_str()), Some("valley"));
+    let problems = check(&in_region("hills"), &profiles()).expect_err("there is none");
+    assert!(problems[0].why.contains("there is no region `hills`; there are: valley"), "{problems:?}");
+    mended("link: \"cell\"", "link: \"cell\", region: \"hills\"", &["`regions` names none"]);
+    let bad = text.replace("every: \"10m\", lasts", "every: \"0s\", lasts");
+    assert_eq!(check(&bad, &profiles()).expect_err("too short").len(), 1);
+}
+
+#[test]
+fn clones_only_publish() {
+    mended("count: 400", "count: 400, clones: 2", &["let them only publish"]);
+    mended("count: 2,", "count: 2, clones: 0,", &["0 is out of range"]);
+}
+
+#[test]
+fn faults_say_what_they_need() {
+    let cut = "Cut(group: \"lift\", share: 1.0)";
+    let good = [
+        "Cut(group: \"lift\", only: Up)",
+        "Reset(group: \"lift\")",
+        "Reset(group: \"lift\", after: 37, only: Down)",
+        "HalfOpen(group: \"lift\", share: 0.5)",
+        "Handover(group: \"lift\", lasts: \"2s\")",
+        "Slow(group: \"lift\", reads: 0, lasts: \"30s\")",
+        "Dribble(group: \"lift\", lasts: \"30s\")",
+    ];
+    good.iter().for_each(|good| mended(cut, good, &[]));
+    mended(cut, "Reset(group: \"lift\", only: Down)", &["a reset at once ends both ways"]);
+    mended(cut, "Reset(group: \"lift\", after: 0)", &["0 is out of range"]);
+    mended(cut, "Handover(group: \"lift\", lasts: \"61s\")", &["too long; write 1m or less"]);
+    mended(cut, "Handover(group: \"lift\")", &[""]);
+    mended(cut, "Slow(group: \"lift\", reads: 4294967296)", &["out of range"]);
+}
+
+#[test]
 fn a_duty_says_how_often() {
     mended("every: \"10s\", ", "", &["nothing says how often"]);
     mended("every: \"10s\", ", "pattern: OnConnect, ", &[]);

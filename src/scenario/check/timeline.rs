@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
+use harness::fault::{Fault, Side};
+use harness::link::Span;
+
 use super::{Check, LONGEST};
-use crate::scenario::plan::{Expectation, Fault, Happening, Moment};
-use crate::scenario::schema::{self, Scenario};
+use crate::scenario::plan::{Expectation, Happening, Moment};
+use crate::scenario::schema::{self, Scenario, Way};
+
+/// Longer than any radio takes for a handover.
+const LONGEST_HANDOVER: Duration = Duration::from_secs(60);
+/// Bytes that dribble come one in this time: a small packet takes a second.
+const CRUMBS: Span = Span::ms(10);
 
 impl Check<'_> {
     pub(super) fn moment(
@@ -24,11 +32,38 @@ impl Check<'_> {
         use schema::Happening as Said;
         match what {
             Said::Cut { group, share, lasts, only } => {
-                self.on_link(path, scenario, group, *share, lasts.as_deref(), Fault::Cut(*only))
+                let fault = match only {
+                    None => Fault::Cut,
+                    Some(Way::Up) => Fault::CutUp,
+                    Some(Way::Down) => Fault::CutDown,
+                };
+                self.on_link(path, scenario, group, *share, lasts.as_deref(), fault)
             }
-            Said::Reset { group, share } => self.on_link(path, scenario, group, *share, None, Fault::Reset),
+            Said::Reset { group, share, after, only } => {
+                if after.is_none() && only.is_some() {
+                    self.say(&format!("{path}.only"), "a reset at once ends both ways; leave only out, or write after");
+                }
+                let end = if *only == Some(Way::Down) { Side::Device } else { Side::Server };
+                let fault = after.map_or(Fault::Reset, |bytes| {
+                    Fault::ResetAfter(end, self.number(&format!("{path}.after"), bytes, 1, 1 << 20) as u32)
+                });
+                self.on_link(path, scenario, group, *share, None, fault)
+            }
+            Said::Handover { group, share, lasts } => {
+                let most = Duration::from_millis(1)..=LONGEST_HANDOVER;
+                let gap = Span(self.span(&format!("{path}.lasts"), lasts, most));
+                self.on_link(path, scenario, group, *share, None, Fault::Handover(gap))
+            }
+            Said::HalfOpen { group, share } => self.on_link(path, scenario, group, *share, None, Fault::HalfOpen),
+            Said::Slow { group, share, reads, lasts } => {
+                let fault = match self.number(&format!("{path}.reads"), *reads, 0, u32::MAX.into()) {
+                    0 => Fault::StopReading(Side::Device),
+                    rate => Fault::SlowReader(Side::Device, rate as u32),
+                };
+                self.on_link(path, scenario, group, *share, lasts.as_deref(), fault)
+            }
             Said::Dribble { group, share, lasts } => {
-                self.on_link(path, scenario, group, *share, lasts.as_deref(), Fault::Dribble)
+                self.on_link(path, scenario, group, *share, lasts.as_deref(), Fault::Dribble(CRUMBS))
             }
             Said::Heal { group } => Happening::Heal(self.group_named(&format!("{path}.group"), scenario, group)),
             Said::Leave { group, share, lasts } => Happening::Leave {

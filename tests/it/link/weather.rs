@@ -340,7 +340,7 @@ fn a_translator_forgets_silently_or_with_a_reset() {
 #[test]
 fn readers_take_what_they_like() {
     let mut bench = Bench::opened(Profile::constant(Duration::from_millis(100)));
-    bench.fault(Fault::Dribble(harness::fault::Side::Server, Span::ms(10)));
+    bench.fault(Fault::Dribble(Span::ms(10)));
     let began = bench.now;
     bench.send(End::Device, 5);
     bench.until(began + Duration::from_secs(1));

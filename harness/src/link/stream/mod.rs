@@ -98,6 +98,13 @@ pub enum Reading {
     UntilReset(u32),
 }
 
+impl Reading {
+    /// A slow reader, of so many bytes in a second: it reads ten times in one.
+    pub const fn at_rate(bytes: u32) -> Self {
+        Self::Paced(bytes.div_ceil(10), Duration::from_millis(100))
+    }
+}
+
 /// What an end knows.
 #[derive(Clone, Debug)]
 struct Half {
