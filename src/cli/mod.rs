@@ -11,6 +11,7 @@ mod line;
 mod link;
 mod list;
 mod matrix;
+mod merge;
 mod mutants;
 mod property;
 mod publish;
@@ -52,6 +53,8 @@ enum Verb {
     Matrix(matrix::Run),
     /// Play a fleet of devices on bad links, and judge what became of its messages
     Fleet(fleet::Fleet),
+    /// Join the shards of a fleet that several processes played, and judge what they came to
+    Merge(merge::Merge),
     /// List cases, requirements or brokers
     List(list::List),
     /// Print a rule, or a case, and what belongs to it
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Brokers(verb) => verb.run(),
         Verb::Matrix(verb) => verb.run(),
         Verb::Fleet(verb) => verb.run(),
+        Verb::Merge(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::Mutants(verb) => verb.run(),

@@ -251,6 +251,16 @@ impl Device {
         self.connected
     }
 
+    /// The number of its group.
+    pub fn group(&self) -> usize {
+        usize::from(self.group)
+    }
+
+    /// Its number in its group.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Takes its leave, and comes back at `until`.
     pub fn leave(&mut self, now: Instant, until: Instant, floor: &mut Floor) {
         if !self.is_off() {

@@ -2,11 +2,14 @@
 
 pub mod device;
 mod line;
+pub mod measured;
 pub mod pace;
+pub mod part;
 mod payload;
 pub mod report;
 pub mod roster;
 pub mod run;
+pub mod shard;
 pub mod simulation;
 pub mod tag;
 pub mod tally;

@@ -10,6 +10,7 @@ use harness::link::Span;
 use harness::metrics::Spans;
 use serde::Serialize;
 
+use super::measured::Run;
 use super::roster::{Origin, Own, Roster};
 use super::run::Outcome;
 use super::verdict::{Judgement, judge, words};
@@ -47,15 +48,6 @@ pub struct Report {
     /// How the run itself went: all that does not repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
-}
-
-/// How a run went.
-#[derive(Clone, Debug, Serialize)]
-pub struct Run {
-    /// Seconds by the clock on the wall.
-    pub wall: f64,
-    /// The most bytes of memory that the process had.
-    pub memory: Option<u64>,
 }
 
 /// One group.
@@ -119,7 +111,7 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(spans: &Spans) -> Self {
+    pub(super) fn of(spans: &Spans) -> Self {
         let at = |share| spans.quantile(share).map(|span| span.as_secs_f64());
         let max = spans.longest().map(|span| span.as_secs_f64());
         Self { count: spans.count(), p50: at(0.5), p95: at(0.95), p99: at(0.99), max }
@@ -322,13 +314,10 @@ impl Report {
         }
         let broken = self.expectations.iter().filter(|judgement| !judgement.met).count();
         write!(out, "\n{} expectations, {broken} broken", self.expectations.len())?;
-        if let Some(run) = &self.run {
-            write!(out, "; {} by the clock on the wall", span(run.wall))?;
-            if let Some(memory) = run.memory {
-                write!(out, ", {} bytes of memory a device", memory / u64::from(devices.max(1)))?;
-            }
+        match &self.run {
+            Some(run) => run.write(out, devices),
+            None => writeln!(out),
         }
-        writeln!(out)
     }
 
     /// A row of blocks, whose heights are shares from 0 to 1.

@@ -112,12 +112,6 @@ impl Roster {
         Ok((Self { groups, origins, answers, first_answer }, ledger))
     }
 
-    /// The group of a device, and its number in it.
-    pub fn seat(&self, device: u32) -> (usize, u32) {
-        let group = self.groups.partition_point(|seats| seats.first <= device) - 1;
-        (group, device - self.groups[group].first)
-    }
-
     /// The devices of a group.
     pub fn devices(&self, group: usize) -> std::ops::Range<u32> {
         let seats = &self.groups[group];
@@ -154,6 +148,18 @@ impl Roster {
     /// The stream of the question that answer number `place` answers.
     pub fn question(&self, place: u32) -> u32 {
         self.answers[place as usize].1
+    }
+
+    /// The group that writes a stream, and the number of the device in it.
+    pub fn writer(&self, stream: u32) -> Option<(usize, u32)> {
+        match self.origin(stream) {
+            (Origin::Duty(group, duty), place) => match self.duty(group, duty) {
+                Seat::Ask { targets, .. } => Some((group, place / targets.max(1))),
+                _ => Some((group, place)),
+            },
+            (Origin::Will(group), place) => Some((group, place)),
+            (Origin::Answers, place) => self.reader(self.answers[place as usize].0),
+        }
     }
 
     /// What a stream comes from, and its number therein.
@@ -383,7 +389,6 @@ mod tests {
     #[test]
     fn everybody_has_a_number() {
         let (roster, _) = roster();
-        assert_eq!([0, 2, 3, 4, 5].map(|device| roster.seat(device)), [(0, 0), (0, 2), (1, 0), (1, 1), (2, 0)]);
         assert_eq!((roster.devices(0), roster.devices(2)), (0..3, 5..6));
         assert_eq!(roster.duty(0, 0), Seat::Publish { stream: 0 });
         assert_eq!(roster.duty(0, 2), Seat::Ask { stream: 3, targets: 1, reader: 3 });
@@ -391,6 +396,10 @@ mod tests {
         assert_eq!(roster.duty(1, 1), Seat::Ask { stream: 9, targets: 3, reader: 8 });
         assert_eq!(roster.origin(8), (Origin::Will(0), 2));
         assert_eq!(roster.origin(14), (Origin::Duty(1, 1), 5));
+        assert_eq!(
+            [2, 4, 8, 14, 16].map(|stream| roster.writer(stream)),
+            [(0, 2), (0, 1), (0, 2), (1, 1), (0, 0)].map(Some)
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! line as its streams release them, so a device meets what TCP makes of the weather, and not the weather itself.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use harness::wheel::Wheel;
 
 use super::device::{Device, Floor};
 use super::line::Line;
+use super::shard::Shard;
 use crate::client::{Misuse, Options};
 use crate::scenario::plan::Happening;
 use crate::scenario::schema::{Keeps, Phase};
@@ -29,6 +31,8 @@ pub struct Simulation<'a> {
     pub floor: Floor,
     devices: Vec<Device>,
     lines: Vec<Line>,
+    /// The devices of each group that are played here.
+    groups: Vec<Range<u32>>,
     /// For which moment each device stands in the wheel.
     due: Vec<Instant>,
     wheel: Wheel<Due>,
@@ -69,16 +73,22 @@ enum Told {
 }
 
 impl<'a> Simulation<'a> {
-    /// All devices switched off, and a server that was started. `options` are those of each group.
+    /// The devices of `shard` switched off, and a server that was started. `options` are those of each group.
     ///
     /// # Errors
     /// Where no CONNECT could say what the plan asks for: the group and why.
-    pub fn new(floor: Floor, options: &[Arc<Options>], start: Start<'a>) -> Result<Self, (usize, Misuse)> {
+    pub fn new(
+        floor: Floor,
+        shard: Shard,
+        options: &[Arc<Options>],
+        start: Start<'a>,
+    ) -> Result<Self, (usize, Misuse)> {
         let seed = floor.plan.seed;
         let fleet = Draws::stream(seed, "fleet");
         let mut simulation = Self {
-            devices: Vec::with_capacity(floor.plan.devices() as usize),
-            lines: Vec::with_capacity(floor.plan.devices() as usize),
+            devices: Vec::with_capacity(shard.share(floor.plan.devices())),
+            lines: Vec::with_capacity(shard.share(floor.plan.devices())),
+            groups: Vec::with_capacity(options.len()),
             due: Vec::new(),
             wheel: Wheel::default(),
             now: Instant::ZERO,
@@ -100,16 +110,18 @@ impl<'a> Simulation<'a> {
             let region = plan.region.as_ref().map(|(name, spells)| Outages::drawn(spells, seed, name, end));
             let habit = plan.reads.map_or(Reading::Prompt, Reading::at_rate);
             let mut outages = region.clone();
+            let first = simulation.devices.len() as u32;
             for number in 0..plan.count {
                 let name = format!("{}-{number}", simulation.floor.plan.groups[group].name);
+                if region.is_none() && share > 1 && number % share == 0 {
+                    outages = profile.outages.as_ref().map(|spells| Outages::drawn(spells, seed, &name, end));
+                }
+                if !shard.plays(number) {
+                    continue;
+                }
                 let mut link = Link::new(Arc::clone(&profile), seed, &name);
-                if region.is_some() || share > 1 {
-                    if region.is_none() && number % share == 0 {
-                        outages = profile.outages.as_ref().map(|spells| Outages::drawn(spells, seed, &name, end));
-                    }
-                    if let Some(outages) = &outages {
-                        link = link.sharing(Arc::clone(outages));
-                    }
+                if let Some(outages) = &outages {
+                    link = link.sharing(Arc::clone(outages));
                 }
                 let device =
                     Device::new(&simulation.floor, group, number, options, &fleet).map_err(|why| (group, why))?;
@@ -118,6 +130,7 @@ impl<'a> Simulation<'a> {
                 line.heal(Instant::ZERO, habit);
                 simulation.lines.push(line);
             }
+            simulation.groups.push(first..simulation.devices.len() as u32);
         }
         simulation.due = vec![Instant::FAR; simulation.devices.len()];
         for device in 0..simulation.devices.len() as u32 {
@@ -152,6 +165,7 @@ impl<'a> Simulation<'a> {
     pub fn play_until(&mut self, moment: Instant) {
         while let Some((at, due)) = self.wheel.pop_until(moment) {
             self.now = at;
+            self.floor.ledger.at(at);
             match due {
                 Due::Device(device) => {
                     if self.due[device as usize] == at {
@@ -402,11 +416,13 @@ impl<'a> Simulation<'a> {
 
     /// The devices of a group that something at this place of the timeline happens to.
     fn chosen(&self, place: u32, group: usize, share: f64) -> Vec<u32> {
-        self.floor.roster.devices(group).filter(|&device| self.is_chosen(place, device, share)).collect()
+        self.groups[group].clone().filter(|&device| self.is_chosen(place, device, share)).collect()
     }
 
     fn is_chosen(&self, place: u32, device: u32, share: f64) -> bool {
-        self.draws.branch(u64::from(place)).at(u64::from(device)) < share
+        let device = &self.devices[device as usize];
+        let number = self.floor.roster.devices(device.group()).start + device.number();
+        self.draws.branch(u64::from(place)).at(u64::from(number)) < share
     }
 
     /// Something of the timeline begins.
@@ -539,7 +555,7 @@ impl<'a> Simulation<'a> {
             line.link.end_outages();
         }
         for group in 0..self.floor.plan.groups.len() {
-            self.heal(group, self.floor.roster.devices(group));
+            self.heal(group, self.groups[group].clone());
         }
     }
 }

@@ -32,9 +32,10 @@ impl Tally {
     /// A message arrived for the first time, `took` after it was meant to be sent by `group`.
     pub fn arrived(&mut self, now: Instant, group: usize, qos: QoS, phase: Phase, took: Duration) {
         let spans = &mut self.groups[group].latency;
-        let at = spans.iter().position(|(key, _)| *key == (qos as u8, phase)).unwrap_or_else(|| {
-            spans.push(((qos as u8, phase), Spans::default()));
-            spans.len() - 1
+        let key = (qos as u8, phase);
+        let at = spans.binary_search_by_key(&key, |(key, _)| *key).unwrap_or_else(|at| {
+            spans.insert(at, (key, Spans::default()));
+            at
         });
         spans[at].1.record(took);
         let interval = self.series.at(now);
@@ -83,7 +84,7 @@ pub struct GroupTally {
     pub away: Spans,
     /// From the end of what was done to the group's links to the next connection of each device that had lost its own.
     pub recovery: Spans,
-    /// From the intended moment to the first arrival of what the group published, by QoS and phase.
+    /// From the intended moment to the first arrival of what the group published, by QoS and phase, in this order.
     pub latency: Vec<((u8, Phase), Spans)>,
 }
 

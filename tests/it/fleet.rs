@@ -13,9 +13,21 @@ const SCENARIO: &str = r#"Scenario(about: "one speaks, one hears", lasts: "1m", 
 fn fleet(scenario: &str, options: &[&str]) -> (Output, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("a.ron"), scenario).expect("a scenario");
+    (testament(&folder, &[&["fleet", "a.ron"], options].concat()), folder)
+}
+
+fn testament(folder: &tempfile::TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
-    let output = command.current_dir(&folder).args(["fleet", "a.ron"]).args(options).output().expect("testament runs");
-    (output, folder)
+    command.current_dir(folder).args(arguments).output().expect("testament runs")
+}
+
+/// The report in a file, without what does not repeat.
+fn report(folder: &tempfile::TempDir, name: &str) -> serde_json::Value {
+    let text = fs::read_to_string(folder.path().join(name)).expect("a report");
+    let mut report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let run = report.as_object_mut().and_then(|report| report.remove("run")).expect("how the run went");
+    assert!(run["wall"].as_f64() > Some(0.0));
+    report
 }
 
 #[test]
@@ -24,17 +36,10 @@ fn expectations_decide_the_exit_code_and_the_report_repeats() {
     let text = String::from_utf8_lossy(&first.stdout);
     assert_eq!(first.status.code(), Some(0), "{text}");
     assert!(text.contains("2 expectations, 0 broken"), "{text}");
-    let json = |folder: &tempfile::TempDir| {
-        let text = fs::read_to_string(folder.path().join("a.json")).expect("a report");
-        let mut report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let run = report.as_object_mut().and_then(|report| report.remove("run")).expect("how the run went");
-        assert!(run["wall"].as_f64() > Some(0.0));
-        report
-    };
     let (_, again) = fleet(SCENARIO, &["--json", "a.json"]);
-    assert_eq!(json(&folder), json(&again));
+    assert_eq!(report(&folder, "a.json"), report(&again, "a.json"));
     let (_, other) = fleet(SCENARIO, &["--json", "a.json", "--seed", "7"]);
-    assert_ne!(json(&folder), json(&other));
+    assert_ne!(report(&folder, "a.json"), report(&other, "a.json"));
     let (broken, _folder) = fleet(&SCENARIO.replace("below: \"10s\"", "below: \"1us\""), &[]);
     let text = String::from_utf8_lossy(&broken.stdout);
     assert_eq!(broken.status.code(), Some(1), "{text}");
@@ -56,4 +61,48 @@ fn problems_are_told_with_their_places() {
         text.contains("a.ron:3:") && text.contains("there is no QoS 3") && text.contains("`10` has no unit"),
         "{text}"
     );
+}
+
+/// Every meter has a display of its own, so no message crosses shards.
+const PAIRS: &str = r#"Scenario(about: "pairs", lasts: "1m", calm: "10s", links: { "far": Profile("lte-m") },
+    fleet: [
+        (name: "meter", count: 5, link: "far", does: [Publish(topic: "m/{n}", qos: 1, every: "10s")]),
+        (name: "display", count: 5, does: [Listen(filter: "m/{n}", qos: 1)]),
+    ],
+    expect: [NoLoss(qos: 1), Latency(p: 50, below: "10s")])"#;
+
+#[test]
+fn shards_merge_to_the_report_of_the_whole() {
+    let (whole, folder) = fleet(PAIRS, &["--json", "whole.json"]);
+    assert_eq!(whole.status.code(), Some(0));
+    for shard in 1..=3 {
+        let (of, file) = (format!("{shard}/3"), format!("{shard}.json"));
+        let played = testament(&folder, &["fleet", "a.ron", "--shard", &of, "--json", &file]);
+        assert_eq!((played.status.code(), played.stdout.len()), (Some(0), 0), "{played:?}");
+    }
+    let merge = |arguments: &[&str]| testament(&folder, &[&["merge"], arguments].concat());
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let merged = merge(&["3.json", "1.json", "2.json", "--json", "merged.json"]);
+    assert_eq!(merged.status.code(), Some(0), "{}", said(&merged));
+    assert_eq!(report(&folder, "merged.json"), report(&folder, "whole.json"));
+    // Two of them first, and then the third, is the same.
+    assert_eq!(merge(&["1.json", "3.json", "--part", "both.json"]).stdout, b"missing: 2/3\n");
+    assert_eq!(merge(&["2.json", "both.json", "--json", "merged.json"]).status.code(), Some(0));
+    assert_eq!(report(&folder, "merged.json"), report(&folder, "whole.json"));
+    for (files, expect) in [
+        (&["1.json"][..], "shards are missing: 0/3, 2/3"),
+        (&["1.json", "both.json"], "both.json cannot be merged with those before it: shard 1 is there already"),
+        (&["whole.json"], "whole.json is not what"),
+        (&["absent.json"], "cannot read absent.json"),
+    ] {
+        let refused = merge(files);
+        assert!(refused.status.code() == Some(2) && said(&refused).contains(expect), "{}", said(&refused));
+    }
+}
+
+#[test]
+fn a_shard_that_cannot_be_played_alone_names_the_groups() {
+    let (refused, _folder) = fleet(SCENARIO, &["--shard", "1/2", "--json", "a.json"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && said.contains("`meter` writes what `hub` reads"), "{said}");
 }

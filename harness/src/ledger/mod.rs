@@ -12,6 +12,7 @@
 //! Absent on purpose: how long a message took (`metrics`), and what a message says.
 
 mod intervals;
+mod journal;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +20,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use intervals::Intervals;
+pub use journal::Journal;
+
+use journal::Booked;
 
 use crate::time::Instant;
 
@@ -69,6 +73,8 @@ pub struct Ledger {
     accounts: Vec<Account>,
     findings: Vec<Finding>,
     unsolicited: u64,
+    /// What was booked, where that is kept, and when it is now.
+    journal: Option<Box<(Journal, Instant)>>,
 }
 
 /// The present state of a stream.
@@ -153,7 +159,7 @@ impl Account {
 }
 
 /// An account and whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The group that wrote.
     pub from: u16,
@@ -165,19 +171,19 @@ pub struct Entry {
     pub account: Account,
 }
 
-/// One message that shows a breach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One message that shows a breach. In order of breach and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// What was broken.
     pub breach: Breach,
-    /// The stream.
-    pub stream: u32,
-    /// The message.
-    pub sequence: u32,
-    /// The reader.
-    pub reader: u32,
     /// When it showed, in nanoseconds of the run.
     pub at: u64,
+    /// The stream.
+    pub stream: u32,
+    /// The reader.
+    pub reader: u32,
+    /// The message.
+    pub sequence: u32,
 }
 
 /// What can be broken.
@@ -246,20 +252,68 @@ impl Ledger {
             }
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
-        Self {
-            streams: writings,
-            readers: readings,
-            paths,
-            gaps: BTreeMap::new(),
-            pairs,
-            accounts,
-            findings: Vec::new(),
-            unsolicited: 0,
+        let (streams, readers, findings) = (writings, readings, Vec::new());
+        let gaps = BTreeMap::new();
+        Self { streams, readers, paths, gaps, pairs, accounts, findings, unsolicited: 0, journal: None }
+    }
+
+    /// Keeps a journal from now on, by which what others book of the same streams and readers can be joined to this.
+    #[must_use]
+    pub fn keeping_a_journal(mut self) -> Self {
+        self.journal = Some(Box::default());
+        self
+    }
+
+    /// What is booked from now on happens at `now`, for the journal. Moments must not fall.
+    pub fn at(&mut self, now: Instant) {
+        if let Some(journal) = &mut self.journal {
+            journal.1 = now;
+        }
+    }
+
+    /// The journal that was kept, if one was.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref().map(|journal| &journal.0)
+    }
+
+    /// Books what the journals say, all in the order of time; at one moment the first journal goes first.
+    ///
+    /// # Errors
+    /// In words, where one speaks of a stream or a reader that is not here.
+    pub fn join(&mut self, journals: &[&Journal]) -> Result<(), String> {
+        let mut rest: Vec<_> = journals.iter().map(|journal| journal.iter().peekable()).collect();
+        loop {
+            let heads = rest.iter_mut().enumerate().filter_map(|(place, rest)| rest.peek().map(|head| (head.0, place)));
+            let Some((_, place)) = heads.min() else { return Ok(()) };
+            let Some((now, booked)) = rest[place].next() else { return Ok(()) };
+            let (stream, reader) = booked.concerns();
+            if stream.is_some_and(|stream| stream as usize >= self.streams.len())
+                || reader.is_some_and(|reader| reader as usize >= self.readers.len())
+            {
+                return Err("it speaks of a message or a reader that this scenario does not have".to_owned());
+            }
+            match booked {
+                Booked::Number { stream } => drop(self.number(stream)),
+                Booked::Accept { stream, sequence, sent } => self.accept(stream, sequence, sent),
+                Booked::Forbid { stream, sequence } => self.forbid(stream, sequence, now),
+                Booked::Arrive { reader, stream, sequence } => drop(self.arrive(reader, stream, sequence, now)),
+                Booked::Open { reader, guarantee } => self.open(reader, guarantee, now),
+                Booked::Close { reader } => self.close(reader),
+                Booked::Connect { reader } => self.connect(reader, now),
+                Booked::Disconnect { reader } => self.disconnect(reader),
+            }
+        }
+    }
+
+    fn note(&mut self, booked: Booked) {
+        if let Some((journal, now)) = self.journal.as_deref_mut() {
+            journal.note(*now, booked);
         }
     }
 
     /// The number of the next message of `stream`, which is about to be sent for the first time.
     pub fn number(&mut self, stream: u32) -> u32 {
+        self.note(Booked::Number { stream });
         let writing = &mut self.streams[stream as usize];
         let number = writing.next;
         writing.next = number.checked_add(1).expect("a stream has fewer than 2^32 messages");
@@ -280,6 +334,7 @@ impl Ledger {
     /// A message, first sent at `sent`, was accepted: from now on it is owed to whoever was subscribed all the while.
     /// To be told once for each message.
     pub fn accept(&mut self, stream: u32, sequence: u32, sent: Instant) {
+        self.note(Booked::Accept { stream, sequence, sent });
         let writing = &self.streams[stream as usize];
         for place in writing.paths.clone() {
             let path = &mut self.paths[place as usize];
@@ -303,6 +358,7 @@ impl Ledger {
 
     /// A message must not arrive.
     pub fn forbid(&mut self, stream: u32, sequence: u32, now: Instant) {
+        self.note(Booked::Forbid { stream, sequence });
         let writing = &mut self.streams[stream as usize];
         writing.forbidden.get_or_insert_default().insert(sequence);
         for path in writing.paths.clone() {
@@ -314,6 +370,7 @@ impl Ledger {
 
     /// A message reached `reader`.
     pub fn arrive(&mut self, reader: u32, stream: u32, sequence: u32, now: Instant) -> Arrival {
+        self.note(Booked::Arrive { reader, stream, sequence });
         let finding = |breach| Finding { breach, stream, sequence, reader, at: now.as_nanos() };
         let Some(number) = self.path(stream, reader) else {
             self.unsolicited += 1;
@@ -355,6 +412,7 @@ impl Ledger {
 
     /// `reader` is subscribed from now on, with `guarantee` granted at most.
     pub fn open(&mut self, reader: u32, guarantee: Guarantee, now: Instant) {
+        self.note(Booked::Open { reader, guarantee });
         let reading = &mut self.readers[reader as usize];
         reading.reader.guarantee = guarantee;
         reading.open.get_or_insert(now);
@@ -362,17 +420,20 @@ impl Ledger {
 
     /// The subscription of `reader` is gone, with its session or by its own wish: nothing is owed to it any more.
     pub fn close(&mut self, reader: u32) {
+        self.note(Booked::Close { reader });
         self.readers[reader as usize].open = None;
         self.excuse(reader, |_| true);
     }
 
     /// `reader` has a connection.
     pub fn connect(&mut self, reader: u32, now: Instant) {
+        self.note(Booked::Connect { reader });
         self.readers[reader as usize].online.get_or_insert(now);
     }
 
     /// `reader` has no connection: what may expire is no longer owed.
     pub fn disconnect(&mut self, reader: u32) {
+        self.note(Booked::Disconnect { reader });
         self.readers[reader as usize].online = None;
         self.excuse(reader, |stream| stream.expires);
     }
@@ -380,6 +441,18 @@ impl Ledger {
     /// How many readers there are.
     pub fn readers(&self) -> u32 {
         self.readers.len() as u32
+    }
+
+    /// Every stream with each reader of it.
+    pub fn paths(&self) -> impl Iterator<Item = (u32, u32)> {
+        let of = |(stream, writing): (usize, &Writing)| {
+            (stream as u32, writing.paths.start as usize..writing.paths.end as usize)
+        };
+        self.streams
+            .iter()
+            .enumerate()
+            .map(of)
+            .flat_map(|(stream, paths)| self.paths[paths].iter().map(move |path| (stream, path.reader)))
     }
 
     /// How many messages are owed now: what a run waits for before it closes the books.
@@ -394,7 +467,7 @@ impl Ledger {
 
     /// Closes the books: what is still owed now is lost.
     pub fn settle(mut self, now: Instant) -> Balance {
-        let mut lost = Vec::new();
+        let mut lost = 0;
         for (stream, writing) in self.streams.iter().enumerate() {
             for place in writing.paths.clone() {
                 let path = &self.paths[place as usize];
@@ -407,17 +480,13 @@ impl Ledger {
                 let sent = u64::from(writing.next) - gaps.map_or(0, Intervals::len);
                 account.prior += prior;
                 account.unowed += (sent + prior).saturating_sub(path.arrived.len() + path.owed.len());
-                let room = FINDINGS - lost.len();
-                lost.extend(path.owed.iter().take(room).map(|sequence| Finding {
-                    breach: Breach::Lost,
-                    stream: stream as u32,
-                    sequence,
-                    reader: path.reader,
-                    at: now.as_nanos(),
-                }));
+                for sequence in path.owed.iter().take(FINDINGS - lost) {
+                    let (breach, stream, reader) = (Breach::Lost, stream as u32, path.reader);
+                    keep(&mut self.findings, Finding { breach, at: now.as_nanos(), stream, reader, sequence });
+                    lost += 1;
+                }
             }
         }
-        self.findings.extend(lost);
         let entry = |(number, account): (usize, Account)| {
             let (from, to) = self.pairs[number / 3];
             Entry { from, to, guarantee: GUARANTEES[number % 3], account }
@@ -456,8 +525,19 @@ impl Ledger {
     }
 
     fn find(&mut self, finding: Finding) {
-        if self.findings.iter().filter(|other| other.breach == finding.breach).count() < FINDINGS {
-            self.findings.push(finding);
+        keep(&mut self.findings, finding);
+    }
+}
+
+/// Puts a finding where it belongs, if it is among the first [`FINDINGS`] of its breach.
+fn keep(findings: &mut Vec<Finding>, finding: Finding) {
+    let first = findings.partition_point(|other| other.breach < finding.breach);
+    let at = findings.partition_point(|other| *other < finding);
+    if at - first < FINDINGS {
+        findings.insert(at, finding);
+        let end = findings.partition_point(|other| other.breach <= finding.breach);
+        if end - first > FINDINGS {
+            findings.remove(end - 1);
         }
     }
 }
@@ -470,7 +550,7 @@ const fn account(pair: u16, guarantee: Guarantee) -> usize {
 }
 
 /// Closed books.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// The accounts that anything was booked in, by writing group, reading group and guarantee.
     pub entries: Vec<Entry>,
@@ -484,6 +564,19 @@ impl Balance {
     /// Whether all that was promised was kept.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Adds the books of other streams and readers of the same run: what comes out is what one ledger of all would say.
+    pub fn add(&mut self, other: &Self) {
+        for entry in &other.entries {
+            let key = |entry: &Entry| (entry.from, entry.to, entry.guarantee);
+            match self.entries.binary_search_by_key(&key(entry), key) {
+                Ok(at) => self.entries[at].account.add(&entry.account),
+                Err(at) => self.entries.insert(at, *entry),
+            }
+        }
+        other.findings.iter().for_each(|&finding| keep(&mut self.findings, finding));
+        self.unsolicited += other.unsolicited;
     }
 }
 
@@ -714,6 +807,72 @@ mod tests {
         let accounts = ledger.settle(at(9)).entries;
         let lost: Vec<_> = accounts.iter().map(|entry| (entry.from, entry.to, entry.account.lost)).collect();
         assert_eq!(lost, [(0, 2, 1), (0, 3, 0)]);
+    }
+
+    #[test]
+    fn books_kept_apart_and_joined_are_those_kept_together() {
+        const BOTH: u32 = 4;
+        let empty = || {
+            let stream = |group| Stream { group, guarantee: ExactlyOnce, expires: group == 1 };
+            let reader = |group| Reader { group, guarantee: ExactlyOnce, ordered: true };
+            let matches = (0..BOTH).flat_map(|stream| (0..BOTH).map(move |reader| (stream, reader)));
+            Ledger::new((0..4).map(|n| stream(n % 2)).collect(), (0..4).map(|n| reader(2 + n % 2)).collect(), matches)
+        };
+        for seed in 0..50 {
+            let mut rng = Rng::stream(seed, "journals");
+            let mut whole = empty();
+            let mut parts = [empty().keeping_a_journal(), empty().keeping_a_journal(), empty().keeping_a_journal()];
+            for second in 0..300 {
+                let (stream, reader) = (rng.below(BOTH.into()) as u32, rng.below(BOTH.into()) as u32);
+                let (sequence, what) = (rng.below(20) as u32, rng.below(8));
+                let owner = if what < 3 { stream } else { reader } % 3;
+                let book = |ledger: &mut Ledger| {
+                    let now = at(second);
+                    ledger.at(now);
+                    match what {
+                        0 => drop(ledger.number(stream)),
+                        1 => ledger.accept(stream, sequence, at(second / 2)),
+                        2 => ledger.forbid(stream, sequence, now),
+                        3 | 4 => drop(ledger.arrive(reader, stream, sequence, now)),
+                        5 => ledger.open(reader, AtLeastOnce, now),
+                        6 if sequence == 0 => ledger.close(reader),
+                        6 => ledger.connect(reader, now),
+                        _ => ledger.disconnect(reader),
+                    }
+                };
+                book(&mut whole);
+                book(&mut parts[owner as usize]);
+            }
+            let journals: Vec<_> = parts.iter().filter_map(Ledger::journal).collect();
+            let mut joined = empty();
+            joined.join(&journals).expect("they speak of what is here");
+            assert_eq!(joined.settle(at(400)), whole.settle(at(400)), "seed {seed}");
+        }
+        let mut small = Ledger::new(Vec::new(), Vec::new(), []);
+        let mut other = empty().keeping_a_journal();
+        other.number(3);
+        assert!(other.journal().is_some_and(|journal| small.join(&[journal]).is_err()));
+    }
+
+    #[test]
+    fn books_of_different_streams_add_up_to_those_of_all() {
+        let stream = Stream { group: 0, guarantee: AtLeastOnce, expires: false };
+        let reader = |group| Reader { group, guarantee: AtLeastOnce, ordered: true };
+        let settled = |which: &dyn Fn(u32) -> bool| {
+            let mut ledger =
+                Ledger::new(vec![stream; 40], (0..40).map(|n| reader(n % 3)).collect(), (0..40).map(|n| (n, n)));
+            for number in (0..40).filter(|number| which(*number)) {
+                ledger.open(number, AtLeastOnce, at(1));
+                ledger.number(number);
+                ledger.arrive(number, number, 5, at(40 - u64::from(number)));
+                ledger.accept(number, 0, at(2));
+            }
+            ledger.settle(at(50))
+        };
+        let (mut even, odd) = (settled(&|number| number % 2 == 0), settled(&|number| number % 2 == 1));
+        even.add(&odd);
+        assert_eq!(even, settled(&|_| true));
+        assert_eq!(even.findings.len(), 2 * FINDINGS);
     }
 
     #[test]

@@ -2,18 +2,23 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "how long a run took is measured here")]
 
-use std::path::PathBuf;
+pub(super) mod outputs;
+
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Args;
 
 use super::text::print;
-use super::{FAILED, OK, TROUBLE};
-use crate::fleet::report::Run;
+use super::{OK, TROUBLE};
+use crate::fleet::measured::Measured;
+use crate::fleet::part::Part;
 use crate::fleet::run::play;
+use crate::fleet::shard::Shard;
 use crate::links;
 use crate::scenario::check;
+use outputs::Outputs;
 
 /// Options of `testament fleet`.
 #[derive(Debug, Args)]
@@ -26,9 +31,12 @@ pub(super) struct Fleet {
     /// Where all randomness comes from, instead of what the scenario says
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Write the report as JSON, in the form that docs/scenarios.md gives
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Play only the devices whose number in their group leaves the remainder I when divided by N, and write what they came
+    /// to with --json; `testament merge` joins the shards and judges them
+    #[arg(long, value_name = "I/N", requires = "json")]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 impl Fleet {
@@ -51,24 +59,38 @@ impl Fleet {
             return Ok(OK);
         }
         plan.seed = self.seed.unwrap_or(plan.seed);
+        let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
         let began = Instant::now();
-        let mut report = match play(plan) {
-            Ok(report) => report,
+        let played = match play(plan, self.shard.unwrap_or(Shard::WHOLE)) {
+            Ok(played) => played,
             Err(why) => bail!("{shown}: {why}"),
         };
-        report.run = Some(Run { wall: began.elapsed().as_secs_f64(), memory: most_memory() });
-        if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&report)?;
-            std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        print(&report.text())?;
-        if report.is_met() {
+        let measured = Measured {
+            target: "the bundled broker in virtual time".to_owned(),
+            hosts: [host()].into(),
+            wall: began.elapsed().as_secs_f64(),
+            processes: 1,
+            memory: most_memory(),
+            live: None,
+        };
+        if let (Some(shard), Some(path)) = (self.shard, &self.outputs.json) {
+            write_part(path, &Part::new(text, seed, shard, end, played.outcome, measured))?;
             return Ok(OK);
         }
-        let seed = report.seed;
-        print(&format!("\nAgain: testament fleet {shown} --seed {seed}\n"))?;
-        Ok(FAILED)
+        self.outputs.report(&played, &measured, &format!("testament fleet {shown} --seed {seed}"))
     }
+}
+
+/// Writes what one or several shards came to.
+pub(super) fn write_part(path: &Path, part: &Part) -> anyhow::Result<()> {
+    std::fs::write(path, serde_json::to_string(part)? + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Operating system, architecture and cores of this machine.
+fn host() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} on {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)
 }
 
 /// The most memory this process ever had, in bytes, where the system says it.

@@ -1,0 +1,204 @@
+//! What was booked, in order: the books of a process that knows only a part of the writers and readers, kept so that they
+//! can be joined to those of the others.
+//!
+//! A booking takes about eight bytes, and nothing is left out: who joins the journals of all books what one ledger
+//! would have booked that saw everything.
+
+use serde::{Deserialize, Serialize};
+
+use super::{GUARANTEES, Guarantee};
+use crate::time::Instant;
+
+/// Bookings by time. As text it is hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Journal {
+    bytes: Vec<u8>,
+    /// When the last of them was booked.
+    last: Instant,
+}
+
+/// A call of the ledger that changes it, by its name and arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Booked {
+    Number { stream: u32 },
+    Accept { stream: u32, sequence: u32, sent: Instant },
+    Forbid { stream: u32, sequence: u32 },
+    Arrive { reader: u32, stream: u32, sequence: u32 },
+    Open { reader: u32, guarantee: Guarantee },
+    Close { reader: u32 },
+    Connect { reader: u32 },
+    Disconnect { reader: u32 },
+}
+
+impl Booked {
+    /// The stream and the reader it is about.
+    pub(super) const fn concerns(self) -> (Option<u32>, Option<u32>) {
+        match self {
+            Self::Number { stream } | Self::Accept { stream, .. } | Self::Forbid { stream, .. } => (Some(stream), None),
+            // What comes from nobody knows which stream is a finding, and not an error.
+            Self::Arrive { reader, .. }
+            | Self::Open { reader, .. }
+            | Self::Close { reader }
+            | Self::Connect { reader }
+            | Self::Disconnect { reader } => (None, Some(reader)),
+        }
+    }
+}
+
+impl Journal {
+    /// How many bytes it takes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was booked.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn note(&mut self, now: Instant, booked: Booked) {
+        let (kind, numbers) = match booked {
+            Booked::Number { stream } => (0, [stream.into(), 0, 0]),
+            Booked::Accept { stream, sequence, sent } => {
+                (1, [stream.into(), sequence.into(), now.since(sent).as_nanos() as u64])
+            }
+            Booked::Forbid { stream, sequence } => (2, [stream.into(), sequence.into(), 0]),
+            Booked::Arrive { reader, stream, sequence } => (3, [reader.into(), stream.into(), sequence.into()]),
+            Booked::Open { reader, guarantee } => (4, [reader.into(), guarantee as u64, 0]),
+            Booked::Close { reader } => (5, [reader.into(), 0, 0]),
+            Booked::Connect { reader } => (6, [reader.into(), 0, 0]),
+            Booked::Disconnect { reader } => (7, [reader.into(), 0, 0]),
+        };
+        // The kind stands in the lowest bits of the time since the last one.
+        let since = now.since(self.last).as_nanos() as u64;
+        self.last = self.last.max(now);
+        for number in [since << 3 | kind].iter().chain(&numbers[..NUMBERS[kind as usize]]) {
+            self.write(*number);
+        }
+    }
+
+    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
+    fn write(&mut self, mut number: u64) {
+        while number > 0x7f {
+            self.bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.bytes.push(number as u8);
+    }
+
+    /// What was booked, in order, and when. What cannot be read ends it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Instant, Booked)> {
+        let (mut rest, mut now) = (&self.bytes[..], Instant::ZERO);
+        std::iter::from_fn(move || {
+            let (at, booked) = read_one(&mut rest, now)?;
+            now = at;
+            Some((at, booked))
+        })
+    }
+}
+
+/// How many numbers each kind has.
+const NUMBERS: [usize; 8] = [1, 3, 2, 3, 2, 1, 1, 1];
+
+fn read(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *rest.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
+    let head = read(rest)?;
+    let now = Instant::from_nanos(last.as_nanos().checked_add(head >> 3)?);
+    let mut numbers = [0; 3];
+    for number in &mut numbers[..NUMBERS[(head & 7) as usize]] {
+        *number = read(rest)?;
+    }
+    let [first, second, third] = numbers.map(u32::try_from);
+    let booked = match head & 7 {
+        0 => Booked::Number { stream: first.ok()? },
+        1 => {
+            let sent = Instant::from_nanos(now.as_nanos().checked_sub(numbers[2])?);
+            Booked::Accept { stream: first.ok()?, sequence: second.ok()?, sent }
+        }
+        2 => Booked::Forbid { stream: first.ok()?, sequence: second.ok()? },
+        3 => Booked::Arrive { reader: first.ok()?, stream: second.ok()?, sequence: third.ok()? },
+        4 => Booked::Open { reader: first.ok()?, guarantee: *GUARANTEES.get(second.ok()? as usize)? },
+        5 => Booked::Close { reader: first.ok()? },
+        6 => Booked::Connect { reader: first.ok()? },
+        _ => Booked::Disconnect { reader: first.ok()? },
+    };
+    Some((now, booked))
+}
+
+impl From<Journal> for String {
+    fn from(journal: Journal) -> Self {
+        journal
+            .bytes
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+            .collect()
+    }
+}
+
+impl TryFrom<String> for Journal {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let bad = "a journal that is cut off or was changed";
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?);
+        let bytes: Vec<u8> = text.as_bytes().chunks(2).map(pair).collect::<Option<_>>().ok_or(bad)?;
+        let (mut rest, mut last) = (&bytes[..], Instant::ZERO);
+        while !rest.is_empty() {
+            last = read_one(&mut rest, last).ok_or(bad)?.0;
+        }
+        Ok(Self { bytes, last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> (Journal, Vec<(Instant, Booked)>) {
+        let at = Instant::from_nanos;
+        let booked = vec![
+            (at(5), Booked::Open { reader: 7, guarantee: Guarantee::ExactlyOnce }),
+            (at(5), Booked::Connect { reader: u32::MAX }),
+            (at(1 << 40), Booked::Number { stream: 300 }),
+            (at((1 << 40) + 1), Booked::Accept { stream: 300, sequence: 9, sent: at(1 << 39) }),
+            (at(1 << 50), Booked::Arrive { reader: 1, stream: 2, sequence: 1 << 31 }),
+            (at(1 << 50), Booked::Forbid { stream: 0, sequence: 0 }),
+            (at(1 << 50), Booked::Disconnect { reader: 0 }),
+            (at(1 << 51), Booked::Close { reader: 128 }),
+        ];
+        let mut journal = Journal::default();
+        booked.iter().for_each(|&(now, booked)| journal.note(now, booked));
+        (journal, booked)
+    }
+
+    #[test]
+    fn says_what_was_booked() {
+        let (journal, booked) = journal();
+        assert!(journal.iter().eq(booked));
+        let text = String::from(journal.clone());
+        assert_eq!(Journal::try_from(text), Ok(journal));
+    }
+
+    #[test]
+    fn what_was_cut_off_or_changed_is_no_journal() {
+        let text = String::from(journal().0);
+        for bad in [&text[1..], &text[..text.len() - 2], "zz", "1", "04ff"] {
+            assert!(Journal::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+        assert_eq!(Journal::try_from(String::new()), Ok(Journal::default()));
+    }
+}

@@ -1,0 +1,65 @@
+//! `testament merge`: joins the shards of a run and judges what they came to together.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::fleet::outputs::Outputs;
+use super::fleet::write_part;
+use super::{OK, text::print};
+use crate::fleet::part::Part;
+
+/// Options of `testament merge`.
+#[derive(Debug, Args)]
+pub(super) struct Merge {
+    /// What `testament fleet --shard I/N --json FILE` wrote, in any order
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Write what the files come to together as a file that can be merged again, and judge nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    part: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+impl Merge {
+    /// Does it; the number is the exit code.
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        let mut sum: Option<Part> = None;
+        for path in &self.files {
+            let shown = path.display();
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+            let part: Part = serde_json::from_str(&text)
+                .with_context(|| format!("{shown} is not what `testament fleet --shard I/N --json FILE` writes"))?;
+            match &mut sum {
+                None => sum = Some(part),
+                Some(sum) => {
+                    sum.add(&part).with_context(|| format!("{shown} cannot be merged with those before it"))?
+                }
+            }
+        }
+        let Some(part) = sum else { bail!("name the files of the shards") };
+        let missing = part.missing();
+        let words = || missing.iter().map(|shard| format!("{shard}/{}", part.of)).collect::<Vec<_>>().join(", ");
+        if let Some(path) = &self.part {
+            write_part(path, &part)?;
+            print(&if missing.is_empty() {
+                "all shards are there\n".to_owned()
+            } else {
+                format!("missing: {}\n", words())
+            })?;
+            return Ok(OK);
+        }
+        if !missing.is_empty() {
+            bail!("shards are missing: {}; play them with `testament fleet SCENARIO --shard I/N --json FILE`", words());
+        }
+        let (seed, of) = (part.seed, part.of);
+        let (played, measured) = match part.played() {
+            Ok(played) => played,
+            Err(why) => bail!("{}: {why}", self.files[0].display()),
+        };
+        let again = format!("testament fleet SCENARIO --seed {seed} --shard I/{of}, for each I");
+        self.outputs.report(&played, &measured, &again)
+    }
+}

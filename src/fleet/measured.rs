@@ -1,0 +1,170 @@
+//! How a run itself went: what was measured by clocks and counters of the machine, and does not repeat.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use harness::metrics::{Merge, Spans};
+use serde::{Deserialize, Serialize};
+
+use super::report::Quantiles;
+use super::verdict::words;
+
+/// What was measured in one process, or in several together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What the devices spoke to, in words.
+    pub target: String,
+    /// Operating system and cores, in words.
+    pub hosts: BTreeSet<String>,
+    /// Seconds by the clock on the wall: those of the slowest.
+    pub wall: f64,
+    /// How many processes played.
+    pub processes: u32,
+    /// The most bytes of memory that each process had, all of them together, where the system says it.
+    pub memory: Option<u64>,
+    /// How the sockets fared; absent in virtual time.
+    pub live: Option<Live>,
+}
+
+/// How the generator of a live run fared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// The share of time for which the loop of the busiest process had work, from 0 to 1.
+    pub busy: f64,
+    /// How much later than it was due everything was done that was due at a moment.
+    pub late: Spans,
+    /// How long connections waited for their turn to be made.
+    pub waited: Spans,
+    /// Bytes that the devices of all processes take, sockets in the kernel not counted, where the system says it.
+    pub devices: Option<u64>,
+    /// Why connections could not be made, and how often.
+    pub failures: BTreeMap<String, u64>,
+    /// What limited the run, in words.
+    pub limits: BTreeSet<String>,
+    /// At which second somebody interrupted it, if somebody did.
+    pub interrupted: Option<f64>,
+}
+
+impl Merge for Measured {
+    fn merge(&mut self, other: &Self) {
+        self.target.clone_from(&other.target);
+        self.hosts.extend(other.hosts.iter().cloned());
+        self.wall = self.wall.max(other.wall);
+        self.processes += other.processes;
+        self.memory = sum(self.memory, other.memory);
+        match (&mut self.live, &other.live) {
+            (Some(live), Some(other)) => live.merge(other),
+            (live, other) => *live = live.take().or_else(|| other.clone()),
+        }
+    }
+}
+
+impl Merge for Live {
+    fn merge(&mut self, other: &Self) {
+        self.busy = self.busy.max(other.busy);
+        self.late.merge(&other.late);
+        self.waited.merge(&other.waited);
+        self.devices = sum(self.devices, other.devices);
+        for (why, count) in &other.failures {
+            *self.failures.entry(why.clone()).or_default() += count;
+        }
+        self.limits.extend(other.limits.iter().cloned());
+        self.interrupted = [self.interrupted, other.interrupted].into_iter().flatten().reduce(f64::min);
+    }
+}
+
+/// The sum of what is known.
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).reduce(|one, other| one + other)
+}
+
+/// The same in a report: the `run` of its JSON form.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// What the devices spoke to.
+    pub target: String,
+    /// Where it was played.
+    pub hosts: BTreeSet<String>,
+    /// Seconds by the clock on the wall.
+    pub wall: f64,
+    /// How many processes played.
+    pub processes: u32,
+    /// The most bytes of memory that the processes had together.
+    pub memory: Option<u64>,
+    /// How the generator of a live run fared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<Fared>,
+}
+
+/// How the generator of a live run fared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fared {
+    /// The share of time for which the loop of the busiest process had work, from 0 to 1.
+    pub busy: f64,
+    /// How much later than it was due everything was done, in seconds.
+    pub late: Quantiles,
+    /// How long connections waited for their turn to be made, in seconds.
+    pub waited: Quantiles,
+    /// Bytes that the devices take, sockets in the kernel not counted.
+    pub devices: Option<u64>,
+    /// Why connections could not be made, and how often.
+    pub failures: BTreeMap<String, u64>,
+    /// What limited the run.
+    pub limits: BTreeSet<String>,
+    /// At which second somebody interrupted it, if somebody did.
+    pub interrupted: Option<f64>,
+}
+
+impl From<&Measured> for Run {
+    fn from(measured: &Measured) -> Self {
+        let Measured { target, hosts, wall, processes, memory, live } = measured.clone();
+        let live = live.map(|live| Fared {
+            busy: live.busy,
+            late: Quantiles::of(&live.late),
+            waited: Quantiles::of(&live.waited),
+            devices: live.devices,
+            failures: live.failures,
+            limits: live.limits,
+            interrupted: live.interrupted,
+        });
+        Self { target, hosts, wall, processes, memory, live }
+    }
+}
+
+impl Run {
+    /// Ends a sentence with how it went, and says more of a live run. There are so many `devices`.
+    pub(super) fn write(&self, out: &mut String, devices: u32) -> std::fmt::Result {
+        let span = |seconds: f64| words(Duration::from_secs_f64(seconds));
+        let each = |bytes: u64| bytes / u64::from(devices.max(1));
+        write!(out, "; {} by the clock on the wall", span(self.wall))?;
+        if let Some(memory) = self.memory {
+            write!(out, ", {} bytes of memory a device", each(memory))?;
+        }
+        writeln!(out)?;
+        let Some(live) = &self.live else { return Ok(()) };
+        let processes =
+            if self.processes == 1 { "one process".to_owned() } else { format!("{} processes", self.processes) };
+        writeln!(out, "\nAgainst {}, by {processes}", self.target)?;
+        let [p50, p99, max] =
+            [live.late.p50, live.late.p99, live.late.max].map(|late| late.map_or("-".to_owned(), span));
+        writeln!(out, "  its loop was busy for {:.0} % of the time", live.busy * 100.0)?;
+        writeln!(out, "  it did what was due {p50} late (p50), {p99} (p99), {max} at most")?;
+        if let Some(waited) = live.waited.max.filter(|waited| *waited >= 0.1) {
+            writeln!(out, "  connections waited up to {} for their turn to be made", span(waited))?;
+        }
+        if let Some(bytes) = live.devices {
+            writeln!(out, "  a device takes {} bytes, sockets in the kernel not counted", each(bytes))?;
+        }
+        for (why, count) in &live.failures {
+            writeln!(out, "  {count} connections could not be made: {why}")?;
+        }
+        for limit in &live.limits {
+            writeln!(out, "  limited by {limit}")?;
+        }
+        if let Some(second) = live.interrupted {
+            writeln!(out, "  interrupted after {}: what follows from what came later is not known", span(second))?;
+        }
+        Ok(())
+    }
+}
