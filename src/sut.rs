@@ -4,6 +4,7 @@
 //! that somebody else wrote, [`process`] runs it, and [`install`] gets it onto a machine.
 
 pub mod broker_file;
+pub mod greeting;
 pub mod install;
 pub mod ports;
 pub mod process;

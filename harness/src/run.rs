@@ -56,7 +56,7 @@ pub enum Event<'a> {
     Planned(usize),
     /// A run begins; its id and protocol.
     Started(&'static str, &'static str),
-    /// A run ended. If it is played again, as one that may have done harm, the last time counts.
+    /// A run ended. If it is played again, as one that may have done harm or suffered it, the last time counts.
     Finished(&'a Done),
     /// The target died while `suspects` runs were in flight; they are played again, in smaller company.
     Died {
@@ -71,6 +71,11 @@ pub enum Event<'a> {
         bystanders: &'a [(&'static str, &'static str, String)],
         /// How many runs may have done it.
         suspects: usize,
+    },
+    /// Runs came to no verdict in company, and are played again, alone.
+    Doubtful {
+        /// Which, by id and protocol.
+        runs: &'a [(&'static str, &'static str)],
     },
     /// Nothing follows.
     RunFinished(&'a Report),
@@ -172,7 +177,8 @@ impl Runner<'_> {
 
     /// Plays `todo`. Those in flight when the target dies are played again in ever smaller company, down to the one that
     /// kills it alone. Those in flight with one whose bystander came to harm are played again alone at once: in company
-    /// the guilty one may hit nobody the next time.
+    /// the guilty one may hit nobody the next time. So are those of a shared target that came to no verdict: what the
+    /// target did for its other clients must not decide about a run that those have nothing to do with.
     fn play_all(&self, mut todo: Vec<usize>, table: &mut Table<'_, '_>, party: Party) {
         while !todo.is_empty() && !self.over(table) {
             let round = self.play_round(&todo, table, party);
@@ -186,7 +192,25 @@ impl Runner<'_> {
             }
             if !bystanders.is_empty() {
                 (table.emit)(Event::Harmed { bystanders: &bystanders, suspects: suspects.len() });
-                self.play_all(suspects, table, Party { jobs: 1, suspected: true });
+                self.play_alone(suspects, table);
+            }
+            if !round.doubtful.is_empty() {
+                let names = |&at: &usize| (table.runs[at].id, table.runs[at].protocol);
+                let runs: Vec<_> = round.doubtful.iter().map(names).collect();
+                (table.emit)(Event::Doubtful { runs: &runs });
+                self.play_alone(round.doubtful, table);
+            }
+        }
+    }
+
+    /// Plays each of these again with nobody beside it. Where several in a row come to nothing alone as well, their company
+    /// was not the reason, and the rest that came to nothing are left at that.
+    fn play_alone(&self, todo: Vec<usize>, table: &mut Table<'_, '_>) {
+        let mut in_vain = 0;
+        for at in todo {
+            if in_vain < IN_VAIN || !table.came_to_nothing(at) {
+                self.play_all(vec![at], table, Party { jobs: 1, suspected: true });
+                in_vain = if table.came_to_nothing(at) { in_vain + 1 } else { 0 };
             }
         }
     }
@@ -250,17 +274,19 @@ impl Runner<'_> {
                 round.suspects.push(at);
                 return;
             }
-            if run.isolation.bystander && !party.is_one_suspect() {
+            let in_company = !party.is_one_suspect();
+            if run.isolation.bystander && in_company {
                 let harmed = match &played.outcome {
                     // It may have been dropped before the play could come to the point, too.
                     Err(Stop::Harm(Deviation { came, .. }) | Stop::Inconclusive(came)) => Some(came.clone()),
                     _ => None,
                 };
-                let is_undecided = harmed.is_some();
                 round.watched.push(Watched { at, after, harmed });
-                if is_undecided {
+                if let Err(Stop::Harm(_)) = played.outcome {
                     continue;
                 }
+            } else if in_company && self.target.is_some() && matches!(verdict, Verdict::Inconclusive(_)) {
+                round.doubtful.push(at);
             }
             round.failed |= self.fail_fast && matches!(verdict, Verdict::Fail(_));
             let _ = tell.send(Message::Finished(at, Box::new(run.done(verdict, duration, played.trace))));
@@ -316,6 +342,9 @@ impl Party {
     }
 }
 
+/// How many runs in a row come to nothing alone before the others are left with what they came to in company.
+const IN_VAIN: usize = 8;
+
 /// What the runner has so far.
 struct Table<'t, 'r> {
     runs: &'t [Run<'r>],
@@ -333,6 +362,10 @@ impl Table<'_, '_> {
         (self.emit)(Event::Finished(&done));
         self.done[at] = Some(done);
     }
+
+    fn came_to_nothing(&self, at: usize) -> bool {
+        matches!(&self.done[at], Some(Done { verdict: Verdict::Inconclusive(_), .. }))
+    }
 }
 
 /// What the threads of a round share: runs by their place in the list.
@@ -344,6 +377,8 @@ struct Round {
     suspects: Vec<usize>,
     /// Those that watch over a bystander, in the order they ended.
     watched: Vec<Watched>,
+    /// Those that do not, and came to no verdict.
+    doubtful: Vec<usize>,
     /// Not begun.
     left: Vec<usize>,
     died: Option<String>,
@@ -584,6 +619,33 @@ mod tests {
             assert_eq!(verdicts(&report), "a/suffers pass, b/strikes fail, c/fails fail");
             assert_eq!((named.as_slice(), deaths), (&[("a/suffers", 1, 2)][..], 0));
         }
+    }
+
+    #[test]
+    fn what_came_to_nothing_in_company_is_played_again_alone_unless_that_is_in_vain() {
+        #[track_caller]
+        fn check(bystander: bool, shared: bool, helps: bool, count: usize, expect: (usize, usize)) {
+            let target = Mortal { dead: AtomicBool::new(false), ours: true };
+            let plays = AtomicUsize::new(0);
+            let comes_to_nothing = || match plays.fetch_add(1, Ordering::SeqCst) {
+                again if helps && again >= count => Ok(()),
+                _ => Err(Stop::Inconclusive("no CONNACK".to_owned())),
+            };
+            let mut runs: Vec<_> = (0..count).map(|_| run("a/waits", comes_to_nothing)).collect();
+            for run in &mut runs {
+                run.isolation.bystander = bystander;
+            }
+            let report = runner(4, shared.then_some(&target as &dyn Target)).play(&runs, &mut |_| {});
+            assert_eq!((plays.load(Ordering::SeqCst), Summary::of(&report.results).pass), expect);
+            assert_eq!(report.unplayed, 0);
+        }
+        for bystander in [false, true] {
+            check(bystander, true, true, 20, (40, 20));
+            check(bystander, true, false, IN_VAIN, (2 * IN_VAIN, 0));
+            check(bystander, true, false, 20, (20 + IN_VAIN, 0));
+        }
+        // Nobody else can have had a hand in it.
+        check(false, false, true, 20, (20, 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use harness::case::{Case, Deviation, Outcome, Playable, Stop};
 use serde::Deserialize;
 
-use super::bad_connect::format_error;
+use super::bad_connect::{format_error, judged};
 use super::expect::{accepted, rejected};
 use super::malformed::REASONS;
 use super::peer::{Delivery, Peer};
@@ -168,7 +168,7 @@ impl Row {
     }
 
     /// What the broker may do under this version. 3.1 states no duty to close for violations in general
-    /// (mqtt31:diff-028), only for those of CONNECT.
+    /// (mqtt31:diff-028), and recommends it for those of CONNECT (mqtt31:diff-003).
     fn legal(&self, version: Version) -> Legal {
         match self.legal {
             Legal::Anything => Legal::Anything,
@@ -192,7 +192,7 @@ impl Row {
         };
         let or = |answer| offender.refused_by(answer, &self.reasons(REASONS)).map(drop);
         match self.legal(t.version()) {
-            Legal::Closed => closed(),
+            Legal::Closed => judged(t, closed()),
             Legal::ClosedOrPubAck => or(rejected(PubAck, 1)),
             Legal::ClosedOrPubRec => or(rejected(PubRec, 1)),
             Legal::Unstated => match closed() {

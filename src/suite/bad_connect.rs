@@ -7,7 +7,7 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 use super::expect::Expected;
 use super::script::{ConnectScript, Script, publish, subscribe, will};
 use super::supports::Capability::{Wildcards, Wills};
-use super::testbed::Testbed;
+use super::testbed::{Testbed, about};
 use super::words::code;
 use crate::forge::Forged;
 use crate::packet::ReasonCode::{
@@ -20,10 +20,10 @@ use crate::packet::{Packet, PacketType, Property, PropertyBuf, QoS::AtMostOnce, 
 pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("connect/wrong-protocol-name", wrong_protocol_name)
         .claim("a client that names another protocol is not served")
-        .covers(&["mqtt5:3.1.2-1", "mqtt311:3.1.2-1", "mqtt31:diff-001"]),
+        .covers(&["mqtt5:3.1.2-1", "mqtt311:3.1.2-1", "mqtt31:diff-001", "mqtt31:diff-003"]),
     Case::new("connect/unsupported-protocol-level", unsupported_protocol_level)
         .claim("a protocol level that does not exist is turned away, by 3.1.1 with return code 1")
-        .covers(&["mqtt5:3.1.2-2", "mqtt311:3.1.2-2", "mqtt31:diff-002"]),
+        .covers(&["mqtt5:3.1.2-2", "mqtt311:3.1.2-2", "mqtt31:diff-002", "mqtt31:diff-003"]),
     Case::new("connect/refused-does-nothing", refused_does_nothing)
         .claim("what comes behind a CONNECT that is turned away is not processed")
         .covers(&["mqtt5:3.1.4-6", "mqtt311:3.1.4-5"]),
@@ -41,9 +41,24 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt311:ext-038"]),
 ];
 
-/// How a CONNECT that is not as it should be may be answered: 5.0 lets the server say so, the others close.
+/// How a CONNECT that is not as it should be may be answered: 5.0 and 3.1 let the server say so, 3.1.1 does not.
 pub(super) fn format_error(t: &Testbed) -> &'static [ReasonCode] {
-    if t.v5() { &[MalformedPacket, ProtocolError] } else { &[] }
+    match t.version() {
+        Version::V5 => &[MalformedPacket, ProtocolError],
+        Version::V311 => &[],
+        Version::V31 => &[
+            UnsupportedProtocolVersion,
+            ClientIdentifierNotValid,
+            ServerUnavailable,
+            BadUserNameOrPassword,
+            NotAuthorized,
+        ],
+    }
+}
+
+/// What became of a CONNECT that is not as it should be. 3.1 has one rule for all of them, and no duty.
+pub(super) fn judged<T>(t: &Testbed, result: Result<T, Stop>) -> Result<T, Stop> {
+    about(t.clause(&["mqtt31:diff-003"]), result)
 }
 
 /// A good CONNECT is accepted, and each of these is turned away.
@@ -52,7 +67,7 @@ pub(super) fn turned_away(t: &Testbed, bad: impl IntoIterator<Item = Forged>) ->
     for forged in bad {
         let client = t.dial("bad")?;
         client.send_raw(&forged.bytes())?;
-        client.turned_away(format_error(t))?;
+        judged(t, client.turned_away(format_error(t)))?;
     }
     Ok(())
 }
@@ -81,7 +96,7 @@ fn stranger(t: &Testbed) -> ConnectScript {
 fn not_served(t: &Testbed, forged: Forged) -> Outcome {
     let client = t.dial("bad")?;
     client.send_raw(&forged.bytes())?;
-    client.closes_by(t.now() + t.timing().answer).map(drop)
+    judged(t, client.closes_by(t.now() + t.timing().answer)).map(drop)
 }
 
 fn wrong_protocol_name(t: &Testbed) -> Outcome {

@@ -1,5 +1,6 @@
 //! One connection of a case: the verbs that send, wait and judge.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use harness::case::{Deviation, Outcome, Stop};
@@ -11,7 +12,7 @@ use super::expect::{Expected, accepted, any_of, pingresp};
 use super::script::{
     PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe,
 };
-use super::testbed::{Came, Conn, Testbed, as_step, deviates};
+use super::testbed::{Came, Conn, Testbed, about, as_step, deviates};
 use super::words::words;
 use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode, Version};
 
@@ -288,13 +289,18 @@ impl<'t> Peer<'t> {
         // A CONNECT that is wrong in several ways may be turned away for any of them, and few cases log in.
         let login = |reason| reason == ReasonCode::NotAuthorized && !self.testbed.supports().anonymous;
         let fits = |reason| reasons.contains(&reason) || login(reason);
+        // Before 5.0 whoever says why breaks another rule than whoever does not refuse.
+        let said_why = Cell::new(false);
         // No fence: before CONNECT a PINGREQ is one more reason to close.
-        self.ends(&expected, false, |packet| match packet {
-            Packet::ConnAck(connack) if connack.reason.is_error() && !reasons.is_empty() => {
-                Some((connack.reason, fits(connack.reason)))
+        let ended = self.ends(&expected, false, |packet| match packet {
+            Packet::ConnAck(connack) if connack.reason.is_error() => {
+                said_why.set(reasons.is_empty());
+                (!reasons.is_empty()).then(|| (connack.reason, fits(connack.reason)))
             }
             _ => None,
-        })
+        });
+        let clause = if said_why.get() { self.testbed.clause(&["mqtt311:3.1.4-1"]) } else { None };
+        about(clause, ended)
     }
 
     /// The target must end this connection; what else it sends first does not matter here.
@@ -460,12 +466,14 @@ impl<'t> Peer<'t> {
         }
     }
 
-    /// Ends the connection with DISCONNECT and waits until the target has noticed.
+    /// Ends the connection with DISCONNECT and waits until the target has noticed. The target is let close first: one that
+    /// takes DISCONNECT and the end of the stream for two ends of a connection may end somebody else's by the second.
     ///
     /// # Errors
     /// None but a case that names a connection it never opened.
     pub fn leave(self) -> Result<(), Stop> {
         self.send(disconnect())?;
+        self.await_close()?;
         self.hang_up()
     }
 
@@ -506,9 +514,15 @@ impl<'t> Peer<'t> {
     /// FIN, not RST, so that what was sent arrives; then the target's own end shows that it has seen ours.
     fn hang_up(&self) -> Result<(), Stop> {
         self.testbed.close(self.conn, Close::HalfWay);
+        self.await_close()?;
+        self.testbed.close(self.conn, Close::Gracefully);
+        Ok(())
+    }
+
+    /// Gives the target a little time to end the connection.
+    fn await_close(&self) -> Result<(), Stop> {
         let deadline = self.testbed.now() + self.testbed.timing().grace;
         while self.with(|conn| conn.closed)?.is_none() && self.testbed.pump(deadline) {}
-        self.testbed.close(self.conn, Close::Gracefully);
         Ok(())
     }
 

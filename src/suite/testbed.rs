@@ -16,7 +16,7 @@ use harness::world::{Arrived, Endpoint, Sut, Undone, World};
 
 use super::expect::{busy, welcome};
 use super::peer::Peer;
-use super::script::{ConnectScript, PublishScript, disconnect, publish};
+use super::script::{ConnectScript, PublishScript, publish};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
 use super::websocket_stream::{self, Stream};
 use crate::codec::{PacketBuf, frame};
@@ -491,7 +491,7 @@ impl Testbed {
                 }
             }
             let _ = cleaner.ping();
-            let _ = cleaner.send(disconnect());
+            let _ = cleaner.leave();
         }
     }
 

@@ -26,10 +26,12 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::broker_file::{BrokerFile, StopSignal};
+use super::greeting::{ACCEPTS_WITHIN, is_answered};
 use super::install;
 use super::ports::Ports;
 use crate::net::certificate::SelfSigned;
 use crate::net::live::Restart;
+use crate::packet::Version;
 
 /// Stands for the PEM file of the certificate of TLS listeners.
 const CERTIFICATE: &str = "{certificate}";
@@ -39,8 +41,10 @@ const KEY: &str = "{key}";
 const LOOK: Duration = Duration::from_millis(5);
 /// How long a broker may take to stop cleanly before it is killed.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);
-/// How long a broker may take to accept a connection before it counts as dead.
-const ACCEPTS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a broker that answered CONNECT may take to do so again before it counts as dead: it may be busy with many cases.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// How long it is given the first time: whoever is slower is not asked again.
+const ANSWERS_FIRST_WITHIN: Duration = Duration::from_secs(1);
 /// How often other ports are tried: between our finding a port free and the broker binding it, another may take it.
 const ATTEMPTS: usize = 3;
 /// How many of the broker's last lines an error shows.
@@ -100,6 +104,10 @@ struct State {
     /// `None` while it is stopped on purpose.
     broker: Option<Child>,
     guard: Guard,
+    /// The versions under which it answers CONNECT; `None` until it was asked.
+    answers: Option<Vec<Version>>,
+    /// How often it was asked.
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -129,7 +137,8 @@ impl Process {
         let dir = fresh_dir().map_err(refused)?;
         let guard = Guard::new(&dir).map_err(refused)?;
         let ports = Ports::free(|placeholder| file.mentions(placeholder)).map_err(refused)?;
-        let process = Self { file, dir, ports, state: Mutex::new(State { broker: None, guard }) };
+        let process =
+            Self { file, dir, ports, state: Mutex::new(State { broker: None, guard, answers: None, asked: 0 }) };
         if process.file.mentions(CERTIFICATE) {
             let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
             let SelfSigned { certificate, key } = SelfSigned::fresh().map_err(refused)?;
@@ -197,6 +206,21 @@ impl Process {
     fn accepts(&self, within: Duration) -> bool {
         let accepts = |port| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), within).is_ok();
         self.ports.listening().all(accepts)
+    }
+
+    /// A version under which it answered CONNECT and does so no more.
+    fn mute(&self, state: &mut State) -> Option<Version> {
+        state.asked += 1;
+        let (number, login) = (state.asked, self.file.login.as_ref());
+        let answers = |version: Version, within| is_answered(self.ports.tcp(version), version, login, number, within);
+        match &state.answers {
+            Some(known) => known.iter().copied().find(|&version| !answers(version, ANSWERS_WITHIN)),
+            None => {
+                let versions = self.file.versions().into_iter();
+                state.answers = Some(versions.filter(|&version| answers(version, ANSWERS_FIRST_WITHIN)).collect());
+                None
+            }
+        }
     }
 
     /// Kills it with whatever it has started. Nothing happens if it is not running.
@@ -273,6 +297,10 @@ impl run::Target for Process {
                 _ if doubtful && !self.accepts(ACCEPTS_WITHIN) => {
                     Some(format!("the target died: it accepts no more connections{}", self.last_words()))
                 }
+                _ if doubtful || state.answers.is_none() => self.mute(&mut state).map(|version| {
+                    let last_words = self.last_words();
+                    format!("the target died: it accepts connections, but answers no CONNECT of {version}{last_words}")
+                }),
                 _ => None,
             },
         };
@@ -400,6 +428,21 @@ mod tests {
         check(Sut::Stop, false);
         check(Sut::Kill, false);
         check(Sut::Start, true);
+    }
+
+    #[test]
+    fn a_broker_that_answers_no_connect_any_more_is_dead() {
+        const ANSWERS: &str = "exec perl -MIO::Socket::INET -e '\
+             $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => shift, Listen => 9, ReuseAddr => 1) or die; \
+             while ($c = $s->accept) { print $c chr(32) unless -e q(mute); close $c }' $0";
+        let process = Process::start(file(ANSWERS)).unwrap();
+        // Learned at the first look, whatever that is for.
+        assert_eq!(process.check(false), Ok(()));
+        assert_eq!(process.check(true), Ok(()));
+        std::fs::write(process.dir.join("mute"), "").unwrap();
+        assert_eq!(process.check(false), Ok(()));
+        let how = process.check(true).unwrap_err();
+        assert!(how.contains("it accepts connections, but answers no CONNECT of 5.0"), "{how}");
     }
 
     #[test]

@@ -104,6 +104,11 @@ fn forward(event: &Event<'_>, tell: &Sender<Message>) {
                 "{bystanders}that may be a neighbour's doing; playing {suspects} cases again, alone"
             ))
         }
+        Event::Doubtful { runs } => {
+            let of = |(id, protocol): &(_, _)| format!("{id} under {protocol}\n");
+            let named: String = runs.iter().map(of).collect();
+            Message::Trouble(format!("{named}came to no verdict in company; playing {} cases again, alone", runs.len()))
+        }
         Event::RunFinished(_) => return,
     };
     let _ = tell.send(message);
