@@ -23,7 +23,7 @@ use harness::report::{Heading, difference, steady};
 use harness::run::{Done, Report, Run, Runner, Summary};
 use harness::trace::Dissect;
 
-use super::text::unless_closed;
+use super::text::{no_colour_is_unset, quoted, unless_closed};
 use super::tls::Tls;
 use super::{FAILED, OK, TROUBLE};
 use crate::catalogue::catalogue;
@@ -327,21 +327,6 @@ fn rule(clause: &str) -> Option<String> {
     requirement.or_else(|| Keeps::promised(clause).map(ToOwned::to_owned))
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
-fn no_colour_is_unset() -> bool {
-    std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
-}
-
 /// Time since now.
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the clock that is handed to the runner")]
 fn clock() -> impl Fn() -> Duration + Sync {
@@ -353,21 +338,4 @@ fn clock() -> impl Fn() -> Duration + Sync {
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a report says when it was made")]
 pub(super) fn timestamp() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().trim_end_matches('Z').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_would_not_take_them() {
-        fn check(word: &str, expect: &str) {
-            assert_eq!(quoted(word), expect);
-        }
-        check("mqtt://h:1883", "mqtt://h:1883");
-        check("", "''");
-        check("a b", "'a b'");
-        check("it's", r"'it'\''s'");
-        check("$x", "'$x'");
-    }
 }

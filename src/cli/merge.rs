@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::conform::timestamp;
 use super::fleet::outputs::Outputs;
 use super::fleet::write_part;
 use super::{OK, text::print};
@@ -54,12 +55,13 @@ impl Merge {
         if !missing.is_empty() {
             bail!("shards are missing: {}; play them with `testament fleet SCENARIO --shard I/N --json FILE`", words());
         }
+        let outputs = self.outputs.open()?;
         let (seed, of) = (part.seed, part.of);
         let (played, measured) = match part.played() {
             Ok(played) => played,
             Err(why) => bail!("{}: {why}", self.files[0].display()),
         };
         let again = format!("testament fleet SCENARIO --seed {seed} --shard I/{of}, for each I");
-        self.outputs.report(&played, &measured, &again)
+        outputs.report(&played, &measured, timestamp(), again)
     }
 }

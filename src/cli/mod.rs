@@ -16,6 +16,7 @@ mod mutants;
 mod property;
 mod publish;
 mod serve;
+mod sink;
 mod subscribe;
 mod text;
 mod tls;

@@ -36,6 +36,22 @@ pub(super) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Whether nobody asked for text without colour.
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+pub(super) fn no_colour_is_unset() -> bool {
+    std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +70,17 @@ mod tests {
         check(0, &format!("{half} {rest}b"), &format!("{half}\n{rest}b\n"));
         check(1, &format!("{half} {rest}"), &format!(" {half}\n {rest}\n"));
         check(0, &format!("{half}{half}{half} a"), &format!("{half}{half}{half}\na\n"));
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_not_take_them() {
+        fn check(word: &str, expect: &str) {
+            assert_eq!(quoted(word), expect);
+        }
+        check("mqtt://h:1883", "mqtt://h:1883");
+        check("", "''");
+        check("a b", "'a b'");
+        check("it's", r"'it'\''s'");
+        check("$x", "'$x'");
     }
 }

@@ -1,14 +1,12 @@
 //! How a run itself went: what was measured by clocks and counters of the machine, and does not repeat.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use std::time::Duration;
 
 use harness::metrics::{Merge, Spans};
 use serde::{Deserialize, Serialize};
 
 use super::report::Quantiles;
-use super::verdict::words;
+use super::words;
 
 /// What was measured in one process, or in several together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +80,10 @@ fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// The same in a report: the `run` of its JSON form.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
+    /// The command that plays it again.
+    pub repeat: String,
+    /// When it began, as `2026-11-22T20:00:00` in UTC; of shards, when they were joined.
+    pub began: String,
     /// What the devices spoke to.
     pub target: String,
     /// Where it was played.
@@ -116,8 +118,9 @@ pub struct Fared {
     pub interrupted: Option<f64>,
 }
 
-impl From<&Measured> for Run {
-    fn from(measured: &Measured) -> Self {
+impl Run {
+    /// What was `measured` of a run that `began` then and that `repeat` plays again.
+    pub fn new(measured: &Measured, began: String, repeat: String) -> Self {
         let Measured { target, hosts, wall, processes, memory, live } = measured.clone();
         let live = live.map(|live| Fared {
             busy: live.busy,
@@ -128,43 +131,41 @@ impl From<&Measured> for Run {
             limits: live.limits,
             interrupted: live.interrupted,
         });
-        Self { target, hosts, wall, processes, memory, live }
+        Self { repeat, began, target, hosts, wall, processes, memory, live }
     }
-}
 
-impl Run {
-    /// Ends a sentence with how it went, and says more of a live run. There are so many `devices`.
-    pub(super) fn write(&self, out: &mut String, devices: u32) -> std::fmt::Result {
-        let span = |seconds: f64| words(Duration::from_secs_f64(seconds));
-        let each = |bytes: u64| bytes / u64::from(devices.max(1));
-        write!(out, "; {} by the clock on the wall", span(self.wall))?;
-        if let Some(memory) = self.memory {
-            write!(out, ", {} bytes of memory a device", each(memory))?;
-        }
-        writeln!(out)?;
-        let Some(live) = &self.live else { return Ok(()) };
-        let processes =
-            if self.processes == 1 { "one process".to_owned() } else { format!("{} processes", self.processes) };
-        writeln!(out, "\nAgainst {}, by {processes}", self.target)?;
-        let [p50, p99, max] =
-            [live.late.p50, live.late.p99, live.late.max].map(|late| late.map_or("-".to_owned(), span));
-        writeln!(out, "  its loop was busy for {:.0} % of the time", live.busy * 100.0)?;
-        writeln!(out, "  it did what was due {p50} late (p50), {p99} (p99), {max} at most")?;
+    /// How it went, in words. There are so many `devices`.
+    pub(super) fn words(&self, devices: u32) -> String {
+        let processes = words::some(self.processes.into(), "process", "processes");
+        let took = words::seconds(Some(self.wall));
+        let each = self.memory.map(|memory| words::count(memory / u64::from(devices.max(1))));
+        let memory = each.map_or(String::new(), |each| format!(", with {each} bytes of memory a device"));
+        format!("played against {} in {took} by {processes}{memory}", self.target)
+    }
+
+    /// How the generator of a live run fared, sentence by sentence. There are so many `devices`.
+    pub(super) fn fared(&self, devices: u32) -> Vec<String> {
+        let Some(live) = &self.live else { return Vec::new() };
+        let [p50, p99, max] = [live.late.p50, live.late.p99, live.late.max].map(words::seconds);
+        let mut said = vec![
+            format!("its loop was busy for {:.0} % of the time", live.busy * 100.0),
+            format!("it did what was due {p50} late (p50), {p99} (p99), {max} at most"),
+        ];
         if let Some(waited) = live.waited.max.filter(|waited| *waited >= 0.1) {
-            writeln!(out, "  connections waited up to {} for their turn to be made", span(waited))?;
+            let waited = words::seconds(Some(waited));
+            said.push(format!("connections waited up to {waited} for their turn to be made"));
         }
         if let Some(bytes) = live.devices {
-            writeln!(out, "  a device takes {} bytes, sockets in the kernel not counted", each(bytes))?;
+            let each = words::count(bytes / u64::from(devices.max(1)));
+            said.push(format!("a device takes {each} bytes, sockets in the kernel not counted"));
         }
-        for (why, count) in &live.failures {
-            writeln!(out, "  {count} connections could not be made: {why}")?;
-        }
-        for limit in &live.limits {
-            writeln!(out, "  limited by {limit}")?;
-        }
+        let failures = live.failures.iter();
+        said.extend(failures.map(|(why, count)| format!("{count} connections could not be made: {why}")));
+        said.extend(live.limits.iter().map(|limit| format!("limited by {limit}")));
         if let Some(second) = live.interrupted {
-            writeln!(out, "  interrupted after {}: what follows from what came later is not known", span(second))?;
+            let second = words::seconds(Some(second));
+            said.push(format!("interrupted after {second}: what follows from what came later is not known"));
         }
-        Ok(())
+        said
     }
 }

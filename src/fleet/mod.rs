@@ -14,3 +14,4 @@ pub mod simulation;
 pub mod tag;
 pub mod tally;
 pub mod verdict;
+pub mod words;

@@ -117,7 +117,7 @@ mod tests {
         let text = include_str!("../../scenarios/cell-outage.ron").replace("count: 400", "count: 40");
         let report = play(plan(&text), Shard::WHOLE).expect("a small scenario").report();
         assert!(report.is_met(), "{}", report.text());
-        assert_eq!(report.series.iter().map(|point| point.connected).min(), Some(2), "{}", report.text());
+        assert_eq!(report.series.points.iter().map(|point| point.connected).min(), Some(2), "{}", report.text());
     }
 
     #[test]

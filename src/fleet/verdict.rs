@@ -1,12 +1,12 @@
 //! What was expected, and what was found.
 
 use harness::ledger::{Account, Balance, Entry};
-use harness::link::Span;
 use harness::metrics::{Merge, Spans};
 use serde::Serialize;
 
 use super::roster::guarantee;
 use super::run::Outcome;
+use super::words;
 use crate::packet::QoS;
 use crate::scenario::plan::{Expectation, Plan};
 use crate::scenario::schema::Phase;
@@ -14,12 +14,29 @@ use crate::scenario::schema::Phase;
 /// An expectation, judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judgement {
+    /// What it is about.
+    pub about: Subject,
     /// What was expected, as a sentence.
     pub expected: String,
     /// Whether it was met.
     pub met: bool,
     /// What was found.
     pub found: String,
+}
+
+/// What an expectation can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Subject {
+    /// What arrives, how often and in which order.
+    Delivery,
+    /// Last wills.
+    Wills,
+    /// What the server says of sessions.
+    Sessions,
+    /// How long things take.
+    Time,
+    /// Questions and their answers.
+    Questions,
 }
 
 /// Judges each expectation of `plan` by what became of it.
@@ -34,53 +51,59 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn judge(&self, expectation: &Expectation) -> Judgement {
+        let about = subject(expectation);
+        let judgement = |expected, met, found| Judgement { about, expected, met, found };
         match *expectation {
             Expectation::NoLoss(qos, group) => {
                 let account = self.messages(qos, group);
-                let expected = format!("nothing owed is missing{}", self.of(qos, group));
-                let found = format!("{} of {} owed messages are missing", account.lost, account.owed);
-                Judgement { expected, met: account.lost == 0, found }
+                let expected = format!("nothing that was confirmed is missing{}", self.of(qos, group));
+                let (lost, owed) = (words::count(account.lost), words::count(account.owed));
+                judgement(expected, account.lost == 0, format!("{lost} of {owed} owed messages are missing"))
             }
             Expectation::NoDuplicates(qos, group) => {
                 // At least once, a repeat is no breach.
                 let asked = qos.map_or(vec![QoS::AtMostOnce, QoS::ExactlyOnce], |qos| vec![qos]);
-                let repeated: u64 = asked.iter().map(|&qos| self.messages(Some(qos), group).repeated).sum();
+                let accounts: Vec<_> = asked.iter().map(|&qos| self.messages(Some(qos), group)).collect();
+                let repeated: u64 = accounts.iter().map(|account| account.repeated).sum();
+                let arrived = words::count(accounts.iter().map(|account| account.arrived).sum());
                 let expected = format!("nothing comes twice{}", self.of(qos, group));
-                Judgement { expected, met: repeated == 0, found: format!("{repeated} messages came again") }
+                let found = format!("of {arrived} messages {} came again", words::count(repeated));
+                judgement(expected, repeated == 0, found)
             }
             Expectation::InOrder => {
                 let account = self.messages(None, None);
-                let found = format!("{} of {} messages came behind a later one", account.reordered, account.arrived);
-                Judgement { expected: "messages keep their order".to_owned(), met: account.reordered == 0, found }
+                let (reordered, arrived) = (words::count(account.reordered), words::count(account.arrived));
+                let found = format!("{reordered} of {arrived} messages came behind a later one of their writer");
+                judgement("messages keep their order".to_owned(), account.reordered == 0, found)
             }
             Expectation::WillsExact => {
                 let account = self.sum(|entry| usize::from(entry.from) >= self.plan.groups.len());
-                let met = account.lost == 0 && account.forbidden == 0 && account.invented == 0;
-                let found = format!(
-                    "{} wills came; {} that were due are missing, {} came that must not",
-                    account.arrived,
-                    account.lost,
-                    account.forbidden + account.invented
-                );
-                Judgement { expected: "each will that is due comes, and no other".to_owned(), met, found }
+                let wrong = account.forbidden + account.invented;
+                let [arrived, lost, forbidden] = [account.arrived, account.lost, wrong].map(words::count);
+                let found = format!("{arrived} wills came; {lost} more were due, and {forbidden} came that must not");
+                let expected = "each last will that is due comes, and no other".to_owned();
+                judgement(expected, account.lost == 0 && wrong == 0, found)
             }
             Expectation::SessionsTrue => {
                 let untrue: u64 = self.outcome.tally.groups.iter().map(|group| group.untrue_sessions).sum();
-                let expected = "the server tells the truth about sessions".to_owned();
-                Judgement { expected, met: untrue == 0, found: format!("{untrue} times it did not") }
+                let connected = self.outcome.tally.groups.iter().map(|group| group.connected).sum();
+                let found =
+                    format!("at {} of {} connects it was untrue", words::count(untrue), words::count(connected));
+                judgement("what the server says of sessions is true".to_owned(), untrue == 0, found)
             }
             Expectation::ReconnectedWithin(limit) => {
                 let mut recovery = Spans::default();
                 self.outcome.tally.groups.iter().for_each(|group| recovery.merge(&group.recovery));
                 let longest = recovery.longest();
                 let (devices, connected) = (self.plan.devices(), self.outcome.connected);
+                let limit_in_words = words::span(limit);
                 let expected =
-                    format!("all devices are connected again {} after what was done to them ends", Span(limit));
+                    format!("all devices are connected again {limit_in_words} after what was done to them ends");
                 let met = longest.is_none_or(|longest| longest <= limit) && connected >= self.expected_connected();
-                let slowest = longest
-                    .map_or("none had lost its connection".to_owned(), |it| format!("the last took {}", words(it)));
+                let none = || "none had lost its connection".to_owned();
+                let slowest = longest.map_or_else(none, |it| format!("the last took {}", words::span(it)));
                 let found = format!("{slowest}; {connected} of {devices} are connected in the end");
-                Judgement { expected, met, found }
+                judgement(expected, met, found)
             }
             Expectation::Latency { share, below, phase, group, qos } => {
                 let spans = self.latency(phase, group, qos);
@@ -89,21 +112,22 @@ impl Judge<'_> {
                 let expected = format!(
                     "{} % of messages take less than {}{when}{}",
                     (share * 1e4).round() / 1e2,
-                    Span(below),
+                    words::span(below),
                     self.of(qos, group)
                 );
                 let quantile = spans.quantile(share);
                 // Nothing that arrived is nothing that was fast.
                 let met = quantile.is_some_and(|quantile| quantile < below);
-                let found = quantile.map_or("no message arrived".to_owned(), |it| format!("they took {}", words(it)));
-                Judgement { expected, met, found }
+                let none = || "no message arrived".to_owned();
+                let of = || words::some(spans.count(), "message", "messages");
+                let found = quantile.map_or_else(none, |it| format!("of {} they took {}", of(), words::span(it)));
+                judgement(expected, met, found)
             }
             Expectation::Delivered(share, qos, group) => {
                 let account = self.messages(qos, group);
                 let expected = format!("{} % of messages arrive{}", share * 100.0, self.of(qos, group));
-                let found = format!("{} of {} arrived", account.arrived, account.sent);
-                let met = account.sent > 0 && account.arrived as f64 >= share * account.sent as f64;
-                Judgement { expected, met, found }
+                let found = format!("{} of {} arrived", words::count(account.arrived), words::count(account.sent));
+                judgement(expected, account.sent > 0 && account.arrived as f64 >= share * account.sent as f64, found)
             }
             Expectation::Answered(share, group) => {
                 let groups = self.outcome.tally.groups.iter().enumerate();
@@ -111,8 +135,8 @@ impl Judge<'_> {
                 let (asked, answered) =
                     chosen.fold((0, 0), |sum, (_, group)| (sum.0 + group.asked, sum.1 + group.answered));
                 let expected = format!("{} % of questions are answered in time{}", share * 100.0, self.of(None, group));
-                let met = asked > 0 && answered as f64 >= share * asked as f64;
-                Judgement { expected, met, found: format!("{answered} of {asked} were") }
+                let found = format!("{} of {} were", words::count(answered), words::count(asked));
+                judgement(expected, asked > 0 && answered as f64 >= share * asked as f64, found)
             }
         }
     }
@@ -172,16 +196,16 @@ impl Judge<'_> {
     }
 }
 
-/// A span as people say it: two or three digits.
-pub fn words(span: std::time::Duration) -> String {
-    let seconds = span.as_secs_f64();
-    match seconds {
-        0.0..0.001 => format!("{:.0} us", seconds * 1e6),
-        0.001..0.1 => format!("{:.1} ms", seconds * 1e3),
-        0.1..1.0 => format!("{:.0} ms", seconds * 1e3),
-        1.0..120.0 => format!("{seconds:.1} s"),
-        120.0..7200.0 => format!("{:.1} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
+/// What an expectation is about.
+const fn subject(expectation: &Expectation) -> Subject {
+    match expectation {
+        Expectation::NoLoss(..) | Expectation::NoDuplicates(..) | Expectation::InOrder | Expectation::Delivered(..) => {
+            Subject::Delivery
+        }
+        Expectation::WillsExact => Subject::Wills,
+        Expectation::SessionsTrue => Subject::Sessions,
+        Expectation::ReconnectedWithin(_) | Expectation::Latency { .. } => Subject::Time,
+        Expectation::Answered(..) => Subject::Questions,
     }
 }
 

@@ -14,6 +14,9 @@ use crate::run::{Done, Report, Summary};
 use crate::time::Instant;
 use crate::trace::{self, HEAD};
 
+/// How our pages look, light and dark.
+pub const STYLE: &str = include_str!("../../templates/report.css");
+
 /// How to write the page.
 pub struct Html<'a> {
     /// A clause in words: its level and its rule.

@@ -141,12 +141,12 @@ fn trace(evidence: &Evidence) -> String {
 }
 
 /// `text` for a place where only tags count.
-fn tagged(text: &str) -> String {
+pub fn tagged(text: &str) -> String {
     visible(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// `text` in one line, in which no character has a meaning of its own.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in tagged(text).chars() {
         match c {

@@ -24,11 +24,15 @@ pub struct Terminal<'a> {
 }
 
 /// A colour of the terminal, by its ANSI code.
-#[derive(Clone, Copy)]
-enum Ink {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ink {
+    /// Something is wrong.
     Red = 31,
+    /// All is well.
     Green = 32,
+    /// Something deserves a look.
     Yellow = 33,
+    /// What may be passed over.
     Grey = 90,
 }
 
@@ -162,12 +166,17 @@ impl Terminal<'_> {
     }
 
     fn paint(&self, ink: Ink, text: &str) -> String {
-        if self.colour { format!("\x1b[{}m{text}\x1b[0m", ink as u8) } else { text.to_owned() }
+        painted(self.colour, ink, text)
     }
 }
 
+/// `text` in a colour, where there are any.
+pub fn painted(colour: bool, ink: Ink, text: &str) -> String {
+    if colour { format!("\x1b[{}m{text}\x1b[0m", ink as u8) } else { text.to_owned() }
+}
+
 /// `text` without control characters: what a target says must not steer the terminal.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
@@ -175,8 +184,11 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
-/// Writes `text` after `label`, broken between words, with what follows indented as far.
-fn prose(out: &mut dyn io::Write, label: &str, text: &str) -> io::Result<()> {
+/// Writes `text` after `label`, broken between words into lines of at most 110 columns, with what follows indented as far.
+///
+/// # Errors
+/// Those of `out`.
+pub fn prose(out: &mut dyn io::Write, label: &str, text: &str) -> io::Result<()> {
     let mut line = label.to_owned();
     let mut empty = true;
     for word in visible(text).split_whitespace() {

@@ -1,10 +1,8 @@
 //! The reports that go to files, or one of them to standard output.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
 use clap::Args;
 use harness::report::html::Html;
 use harness::report::markdown::Markdown;
@@ -14,7 +12,7 @@ use harness::trace::Dissect;
 use harness::world::Endpoint;
 
 use crate::catalogue::catalogue;
-use crate::cli::text::unless_closed;
+use crate::cli::sink::{Sink, for_people, one_takes_stdout, opened, written};
 use crate::net::url::default_port;
 use crate::packet::Version;
 use crate::suite::words::is_upgrade;
@@ -54,11 +52,6 @@ pub(super) struct Outputs {
     piped: bool,
 }
 
-enum Sink {
-    File(File),
-    Stdout,
-}
-
 /// How reports put things.
 pub(super) struct Words<'a> {
     /// A clause: its level and its rule.
@@ -81,8 +74,7 @@ impl Asked {
     /// If one cannot be written, or two want standard output.
     pub(super) fn open(&self) -> anyhow::Result<Outputs> {
         let paths = [&self.json, &self.junit, &self.markdown, &self.html, &self.pcap, &self.trace];
-        let piped = paths.iter().filter(|path| path.as_deref().is_some_and(is_stdout)).count();
-        ensure!(piped <= 1, "only one report can go to standard output; give the others a file");
+        let piped = one_takes_stdout(paths.map(Option::as_deref))?;
         Ok(Outputs {
             json: opened(self.json.as_deref())?,
             junit: opened(self.junit.as_deref())?,
@@ -90,20 +82,15 @@ impl Asked {
             html: opened(self.html.as_deref())?,
             pcap: opened(self.pcap.as_deref())?,
             trace: opened(self.trace.as_deref())?,
-            piped: piped > 0,
+            piped,
         })
     }
 }
 
 impl Outputs {
-    /// Where the report for people goes, and whether somebody looks at it there: standard output, unless another report
-    /// goes there.
+    /// Where the report for people goes, and whether somebody looks at it there.
     pub(super) fn for_people(&self) -> (Box<dyn Write>, bool) {
-        if self.piped {
-            (Box::new(io::stderr().lock()), io::stderr().is_terminal())
-        } else {
-            (Box::new(io::stdout().lock()), io::stdout().is_terminal())
-        }
+        for_people(self.piped)
     }
 
     /// Writes each report that was asked for.
@@ -133,43 +120,5 @@ impl Outputs {
         // WebSocket frames are taken off already; what is left of that layer is the upgrade.
         written(self.pcap, |out| pcap::write(out, report, default_port(Endpoint::Tcp), &is_upgrade))?;
         written(self.trace, |out| trace::write(out, report, dissect))
-    }
-}
-
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-/// The file at `path`, made if it is not there. What it holds stays until there is a report to replace it.
-fn opened(path: Option<&Path>) -> anyhow::Result<Option<Sink>> {
-    let open = |path: &Path| {
-        if is_stdout(path) {
-            return Ok(Sink::Stdout);
-        }
-        let file = File::options().write(true).create(true).truncate(false).open(path);
-        let why = || format!("cannot write {}; check that the folder is there and yours", path.display());
-        file.map(Sink::File).with_context(why)
-    };
-    path.map(open).transpose()
-}
-
-/// Has `write` fill what is there to be filled.
-fn written(sink: Option<Sink>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    match sink {
-        None => Ok(()),
-        Some(Sink::Stdout) => {
-            let mut out = BufWriter::new(io::stdout().lock());
-            unless_closed(write(&mut out).and_then(|()| out.flush()))
-        }
-        Some(Sink::File(file)) => {
-            match file.set_len(0) {
-                // A pipe or a terminal has no length and needs none.
-                Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
-                _ => {}
-            }
-            let mut out = BufWriter::new(file);
-            write(&mut out)?;
-            out.flush()
-        }
     }
 }

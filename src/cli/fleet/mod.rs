@@ -10,7 +10,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::text::print;
+use super::conform::timestamp;
+use super::text::{print, quoted};
 use super::{OK, TROUBLE};
 use crate::fleet::measured::Measured;
 use crate::fleet::part::Part;
@@ -33,7 +34,7 @@ pub(super) struct Fleet {
     seed: Option<u64>,
     /// Play only the devices whose number in their group leaves the remainder I when divided by N, and write what they came
     /// to with --json; `testament merge` joins the shards and judges them
-    #[arg(long, value_name = "I/N", requires = "json")]
+    #[arg(long, value_name = "I/N", requires = "json", conflicts_with_all = ["html", "junit", "markdown"])]
     shard: Option<Shard>,
     #[command(flatten)]
     outputs: Outputs,
@@ -60,7 +61,8 @@ impl Fleet {
         }
         plan.seed = self.seed.unwrap_or(plan.seed);
         let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
-        let began = Instant::now();
+        let outputs = if self.shard.is_some() { None } else { Some(self.outputs.open()?) };
+        let (began, clock) = (timestamp(), Instant::now());
         let played = match play(plan, self.shard.unwrap_or(Shard::WHOLE)) {
             Ok(played) => played,
             Err(why) => bail!("{shown}: {why}"),
@@ -68,7 +70,7 @@ impl Fleet {
         let measured = Measured {
             target: "the bundled broker in virtual time".to_owned(),
             hosts: [host()].into(),
-            wall: began.elapsed().as_secs_f64(),
+            wall: clock.elapsed().as_secs_f64(),
             processes: 1,
             memory: most_memory(),
             live: None,
@@ -77,7 +79,8 @@ impl Fleet {
             write_part(path, &Part::new(text, seed, shard, end, played.outcome, measured))?;
             return Ok(OK);
         }
-        self.outputs.report(&played, &measured, &format!("testament fleet {shown} --seed {seed}"))
+        let again = format!("testament fleet {} --seed {seed}", quoted(&shown.to_string()));
+        outputs.map_or(Ok(OK), |outputs| outputs.report(&played, &measured, began, again))
     }
 }
 

@@ -1,40 +1,87 @@
-//! What `fleet` and `merge` make of a run: reports, and an exit code.
+//! What `fleet` and `merge` make of a run: reports, of which one may go to standard output, and an exit code.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::text::print;
+use crate::cli::sink::{Sink, for_people, one_takes_stdout, opened, written};
+use crate::cli::text::{no_colour_is_unset, unless_closed};
 use crate::cli::{FAILED, INTERRUPTED, OK};
 use crate::fleet::measured::{Measured, Run};
-use crate::fleet::report::Report;
+use crate::fleet::report::{Report, html, junit, markdown, terminal};
 use crate::fleet::run::Played;
 
-/// Where reports go.
+/// Which reports are wanted, and where. `-` is standard output.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Outputs {
-    /// Write the report as JSON, in the form that docs/scenarios.md gives
+    /// Write the report for machines (docs/scenarios.md); `-` is standard output, here and below
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) json: Option<PathBuf>,
+    /// Write a page to look at in a browser, all in one file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a report for build servers: each expectation is a test case
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a report in Markdown, for the summary page of a build
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Where reports go, opened before the run so that a wrong path costs no run.
+pub(in crate::cli) struct Opened {
+    json: Option<Sink>,
+    html: Option<Sink>,
+    junit: Option<Sink>,
+    markdown: Option<Sink>,
+    piped: bool,
 }
 
 impl Outputs {
-    /// Writes what was asked for, and prints the rest; the number is the exit code. `again` plays the run again.
-    pub(in crate::cli) fn report(&self, played: &Played, measured: &Measured, again: &str) -> anyhow::Result<u8> {
-        let report = Report { run: Some(Run::from(measured)), ..played.report() };
-        if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&report)?;
-            std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        print(&report.text())?;
-        if measured.live.as_ref().is_some_and(|live| live.interrupted.is_some()) {
-            return Ok(INTERRUPTED);
-        }
-        if report.is_met() {
-            return Ok(OK);
-        }
-        print(&format!("\nAgain: {again}\n"))?;
-        Ok(FAILED)
+    /// Makes or opens the files.
+    ///
+    /// # Errors
+    /// If one cannot be written, or two want standard output.
+    pub(in crate::cli) fn open(&self) -> anyhow::Result<Opened> {
+        let paths = [&self.json, &self.html, &self.junit, &self.markdown].map(Option::as_deref);
+        let piped = one_takes_stdout(paths)?;
+        let [json, html, junit, markdown] = paths.map(opened);
+        Ok(Opened { json: json?, html: html?, junit: junit?, markdown: markdown?, piped })
+    }
+}
+
+impl Opened {
+    /// Writes what was asked for, and prints the rest; the number is the exit code. `began` is when the run did, and
+    /// `again` the command that plays it again.
+    pub(in crate::cli) fn report(
+        self,
+        played: &Played,
+        measured: &Measured,
+        began: String,
+        again: String,
+    ) -> anyhow::Result<u8> {
+        let report = Report { run: Some(Run::new(measured, began, again)), ..played.report() };
+        let met = report.is_met();
+        self.write(&report).context("cannot write a report")?;
+        Ok(match &measured.live {
+            Some(live) if live.interrupted.is_some() => INTERRUPTED,
+            _ if met => OK,
+            _ => FAILED,
+        })
+    }
+
+    fn write(self, report: &Report) -> io::Result<()> {
+        let (mut out, watched) = for_people(self.piped);
+        let colour = watched && no_colour_is_unset();
+        unless_closed(terminal::write(&mut out, report, colour).and_then(|()| out.flush()))?;
+        written(self.json, |out| {
+            serde_json::to_writer_pretty(&mut *out, report)?;
+            out.write_all(b"\n")
+        })?;
+        written(self.html, |out| html::write(out, report))?;
+        written(self.junit, |out| junit::write(out, report))?;
+        written(self.markdown, |out| markdown::write(out, report))
     }
 }

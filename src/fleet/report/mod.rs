@@ -1,0 +1,390 @@
+//! What became of a run: one value, from which every form of the report is made. It is also the form for machines
+//! (docs/scenarios.md). All but `run`, which says how the run itself went, repeats byte for byte with the scenario and
+//! the seed.
+
+pub mod html;
+pub mod junit;
+pub mod markdown;
+mod plots;
+pub mod terminal;
+mod timeline;
+
+use harness::ledger::{Account, Balance, Breach, Finding, Guarantee};
+use harness::metrics::Spans;
+use serde::Serialize;
+
+pub use timeline::{Event, Moment};
+
+use super::measured::Run;
+use super::roster::{Origin, Own, Roster};
+use super::run::Outcome;
+use super::verdict::{Judgement, judge};
+use crate::scenario::plan::{Duty, Plan, Publish};
+use crate::scenario::schema::Phase;
+
+/// The edition of the JSON form; it changes when a reader of the old one could be misled.
+const FORMAT: u32 = 1;
+
+/// The report of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The edition of this form.
+    pub format: u32,
+    /// What the scenario shows.
+    pub about: String,
+    /// The seed.
+    pub seed: u64,
+    /// How many devices there are.
+    pub devices: u32,
+    /// Seconds of weather.
+    pub lasts: f64,
+    /// Seconds of calm.
+    pub calm: f64,
+    /// What was expected and what was found.
+    pub expectations: Vec<Judgement>,
+    /// What happened, in order.
+    pub timeline: Vec<Moment>,
+    /// The groups.
+    pub groups: Vec<Group>,
+    /// What became of the messages.
+    pub messages: Vec<Messages>,
+    /// How many messages came to somebody who does not read what they were written for.
+    pub unsolicited: u64,
+    /// The first breaches of each kind.
+    pub findings: Vec<Named>,
+    /// What happened over time.
+    pub series: Series,
+    /// How the run itself went: all that does not repeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+}
+
+/// One group.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its devices.
+    pub devices: u32,
+    /// Connections accepted.
+    pub connected: u64,
+    /// Of these, how many found the session that the server had kept.
+    pub resumed: u64,
+    /// Times the server said something untrue about a session.
+    pub untrue_sessions: u64,
+    /// Connections lost.
+    pub lost: u64,
+    /// Attempts to connect that came to nothing.
+    pub failed: u64,
+    /// Messages made, by QoS.
+    pub published: [u64; 3],
+    /// Messages accepted, by QoS; at QoS 0 nobody says.
+    pub accepted: [u64; 3],
+    /// Messages not made for want of a connection or a place.
+    pub skipped: u64,
+    /// Messages refused, or given up with a session.
+    pub refused: u64,
+    /// Messages read that are not of this run.
+    pub foreign: u64,
+    /// Questions asked.
+    pub asked: u64,
+    /// Questions answered in time.
+    pub answered: u64,
+    /// How long devices were without a connection that they had lost.
+    pub away: Quantiles,
+    /// From the end of what was done to them until they were connected again.
+    pub recovery: Quantiles,
+    /// How long the messages of the group took, by QoS and phase.
+    pub latency: Vec<Latency>,
+}
+
+/// How long messages took, from the moment each was meant to be sent to its first arrival.
+#[derive(Clone, Debug, Serialize)]
+pub struct Latency {
+    /// Their QoS.
+    pub qos: u8,
+    /// When they arrived.
+    pub phase: Phase,
+    /// How long.
+    #[serde(flatten)]
+    pub quantiles: Quantiles,
+    /// All of it: microseconds in two digits, and how many messages.
+    pub spans: Spans,
+}
+
+/// A distribution by its quantiles, in seconds; absent where there is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// How many values.
+    pub count: u64,
+    /// The median.
+    pub p50: Option<f64>,
+    /// 90 % are not above.
+    pub p90: Option<f64>,
+    /// 99 % are not above.
+    pub p99: Option<f64>,
+    /// The longest.
+    pub max: Option<f64>,
+}
+
+impl Quantiles {
+    pub(super) fn of(spans: &Spans) -> Self {
+        let at = |share| spans.quantile(share).map(|span| span.as_secs_f64());
+        let max = spans.longest().map(|span| span.as_secs_f64());
+        Self { count: spans.count(), p50: at(0.5), p90: at(0.9), p99: at(0.99), max }
+    }
+}
+
+/// What became of the messages of one group for another.
+#[derive(Clone, Debug, Serialize)]
+pub struct Messages {
+    /// Who wrote them.
+    pub from: String,
+    /// Whether they are wills.
+    pub wills: bool,
+    /// Who reads them.
+    pub to: String,
+    /// How often they may arrive.
+    pub guarantee: Guarantee,
+    /// What became of them.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// A breach in names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Named {
+    /// What was broken.
+    pub breach: Breach,
+    /// What kind of message it was: `message`, `question`, `answer` or `will`.
+    pub what: &'static str,
+    /// Its number among those that its writer wrote there, from 0.
+    pub number: u32,
+    /// Who wrote it; nobody in particular where several could have.
+    pub writer: String,
+    /// Where it was published.
+    pub topic: Option<String>,
+    /// For whom it was.
+    pub reader: String,
+    /// When it showed, in seconds: what is missing shows at the end.
+    pub at: f64,
+}
+
+/// What happened over time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Series {
+    /// Seconds in an interval.
+    pub width: f64,
+    /// The intervals in which anything happened, at most 300.
+    pub points: Vec<Point>,
+}
+
+/// An interval of time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// When it begins, in seconds.
+    pub at: f64,
+    /// How many devices are connected at its end.
+    pub connected: i64,
+    /// How many messages wait at its end for a connection, or for the server to confirm them.
+    pub waiting: i64,
+    /// Connections accepted in it.
+    pub accepted: u64,
+    /// Attempts to connect that came to nothing in it.
+    pub failed: u64,
+    /// Messages made in it.
+    pub published: u64,
+    /// Messages that arrived in it, each counted once for each reader.
+    pub arrived: u64,
+    /// How long these took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Quantiles>,
+}
+
+impl Report {
+    /// The report of `outcome`, of which `roster` knows the names.
+    pub fn new(plan: &Plan, roster: &Roster, outcome: &Outcome) -> Self {
+        let Outcome { balance, tally, .. } = outcome;
+        let groups = plan.groups.iter().zip(&tally.groups).map(|(group, tally)| Group {
+            name: group.name.clone(),
+            devices: group.count,
+            connected: tally.connected,
+            resumed: tally.resumed,
+            untrue_sessions: tally.untrue_sessions,
+            lost: tally.lost,
+            failed: tally.failed,
+            published: tally.published,
+            accepted: tally.accepted,
+            skipped: tally.skipped,
+            refused: tally.refused,
+            foreign: tally.foreign,
+            asked: tally.asked,
+            answered: tally.answered,
+            away: Quantiles::of(&tally.away),
+            recovery: Quantiles::of(&tally.recovery),
+            latency: latency(&tally.latency),
+        });
+        let series = series(&tally.series);
+        Self {
+            format: FORMAT,
+            about: plan.about.clone(),
+            seed: plan.seed,
+            devices: plan.devices(),
+            lasts: plan.lasts.as_secs_f64(),
+            calm: plan.calm.as_secs_f64(),
+            expectations: judge(plan, outcome),
+            timeline: timeline::of(plan, &series),
+            groups: groups.collect(),
+            messages: messages(plan, balance),
+            unsolicited: balance.unsolicited,
+            findings: balance.findings.iter().map(|finding| named(plan, roster, finding)).collect(),
+            series,
+            run: None,
+        }
+    }
+
+    /// Whether all that was expected was met.
+    pub fn is_met(&self) -> bool {
+        self.broken() == 0
+    }
+
+    /// The report for people, without colour.
+    pub fn text(&self) -> String {
+        let mut out = Vec::new();
+        // Writing to memory does not fail.
+        let _ = terminal::write(&mut out, self, false);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// How many expectations were not met.
+    pub fn broken(&self) -> usize {
+        self.expectations.iter().filter(|judgement| !judgement.met).count()
+    }
+
+    /// How often something was broken, whether or not a finding tells of it.
+    fn breaches(&self, breach: Breach) -> u64 {
+        let each = self.messages.iter().map(|messages| match breach {
+            Breach::Lost => messages.account.lost,
+            Breach::Duplicated if messages.guarantee == Guarantee::AtLeastOnce => 0,
+            Breach::Duplicated => messages.account.repeated,
+            Breach::Reordered => messages.account.reordered,
+            Breach::Forbidden => messages.account.forbidden,
+            Breach::Invented => messages.account.invented,
+            Breach::Unsolicited => 0,
+        });
+        if breach == Breach::Unsolicited { self.unsolicited } else { each.sum() }
+    }
+
+    /// The findings, by what was broken.
+    fn broken_down(&self) -> Vec<(Breach, Vec<&Named>)> {
+        let mut kinds: Vec<_> = self.findings.iter().map(|finding| finding.breach).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let of = |breach| (breach, self.findings.iter().filter(|finding| finding.breach == breach).collect());
+        kinds.into_iter().map(of).collect()
+    }
+}
+
+impl Messages {
+    /// Whose they are, in words.
+    fn way(&self) -> String {
+        let Self { from, to, .. } = self;
+        if self.wills { format!("last wills of {from} to {to}") } else { format!("{from} to {to}") }
+    }
+
+    /// What the books say of them, as far as it adds up: `sent + prior = arrived + missing + not owed`.
+    fn sum(&self) -> [u64; 5] {
+        let Account { sent, prior, arrived, lost, unowed, .. } = self.account;
+        [sent, prior, arrived, lost, unowed]
+    }
+}
+
+impl Named {
+    /// Which message it is, in words.
+    fn message(&self) -> String {
+        let topic = self.topic.as_ref().map_or(String::new(), |topic| format!(" on {topic}"));
+        format!("{} {}{topic} by {}, for {}", self.what, self.number, self.writer, self.reader)
+    }
+}
+
+/// What it means that something was broken.
+const fn said(breach: Breach) -> &'static str {
+    match breach {
+        Breach::Lost => "confirmed to the writer, and never came",
+        Breach::Duplicated => "came twice, and must not at its QoS",
+        Breach::Reordered => "came behind a later message of its writer",
+        Breach::Forbidden => "a will that came although its writer had taken leave",
+        Breach::Invented => "came before it was sent",
+        Breach::Unsolicited => "came to somebody who had not subscribed to it",
+    }
+}
+
+fn latency(spans: &[((u8, Phase), Spans)]) -> Vec<Latency> {
+    let of = |((qos, phase), spans): &((u8, Phase), Spans)| {
+        let (qos, phase) = (*qos, *phase);
+        Latency { qos, phase, quantiles: Quantiles::of(spans), spans: spans.clone() }
+    };
+    spans.iter().map(of).collect()
+}
+
+fn messages(plan: &Plan, balance: &Balance) -> Vec<Messages> {
+    let name = |number: u16| plan.groups[usize::from(number) % plan.groups.len()].name.clone();
+    let of = |entry: &harness::ledger::Entry| Messages {
+        from: name(entry.from),
+        wills: usize::from(entry.from) >= plan.groups.len(),
+        to: name(entry.to),
+        guarantee: entry.guarantee,
+        account: entry.account,
+    };
+    balance.entries.iter().map(of).collect()
+}
+
+fn series(series: &harness::metrics::Series<super::tally::Interval>) -> Series {
+    let (mut connected, mut waiting) = (0, 0);
+    let points = series.iter().map(|(at, interval)| {
+        connected += interval.connected;
+        waiting += interval.waiting;
+        Point {
+            at: at.elapsed().as_secs_f64(),
+            connected,
+            waiting,
+            accepted: interval.accepted,
+            failed: interval.failed,
+            published: interval.published,
+            arrived: interval.arrived,
+            latency: interval.latency.as_ref().map(Quantiles::of),
+        }
+    });
+    Series { points: points.collect(), width: series.width().as_secs_f64() }
+}
+
+/// A finding with the names of what it is about.
+fn named(plan: &Plan, roster: &Roster, finding: &Finding) -> Named {
+    let (origin, place) = roster.origin(finding.stream);
+    let own = |group: usize, number: u32| Own::new(&plan.groups[group], number);
+    let (what, writer, topic) = match origin {
+        Origin::Duty(group, duty) => match &plan.groups[group].does[duty] {
+            Duty::Publish(Publish { topic, .. }) => {
+                let own = own(group, place);
+                ("message", own.id().to_owned(), Some(topic.fill(&own.names(""))))
+            }
+            _ => ("question", plan.groups[group].name.clone(), None),
+        },
+        Origin::Will(group) => {
+            let own = own(group, place);
+            let topic = plan.groups[group].will.as_ref().map(|will| will.topic.fill(&own.names("")));
+            ("will", own.id().to_owned(), topic)
+        }
+        Origin::Answers => ("answer", "one who was asked".to_owned(), None),
+    };
+    let reader = roster.reader(finding.reader).map(|(group, number)| own(group, number).id().to_owned());
+    Named {
+        breach: finding.breach,
+        what,
+        number: finding.sequence,
+        writer,
+        topic,
+        reader: reader.unwrap_or_else(|| "nobody".to_owned()),
+        at: finding.at as f64 / 1e9,
+    }
+}

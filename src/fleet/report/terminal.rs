@@ -1,0 +1,285 @@
+//! The report for people: what was promised and kept first, then what happened, then the numbers behind it.
+
+use std::io;
+
+use harness::ledger::Breach;
+use harness::report::terminal::{Ink, painted, prose};
+
+use super::{Event, Point, Report, said};
+use crate::fleet::words::{count, seconds, some};
+use crate::scenario::schema::Phase;
+
+/// How many columns show the course of a run.
+const COLUMNS: usize = 76;
+/// So many breaches of a kind are named here; the JSON form has all that are known.
+const NAMED: usize = 5;
+
+/// A row that shows something over time.
+struct Course {
+    name: &'static str,
+    of: fn(&Point) -> f64,
+    peak: Peak,
+}
+
+/// What a row shows, and how its peak reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peak {
+    /// A number that stays until something changes it.
+    Level,
+    /// How many in an interval.
+    Rate,
+    /// Seconds.
+    Span,
+}
+
+const COURSES: [Course; 5] = [
+    Course { name: "connected", of: |point| point.connected as f64, peak: Peak::Level },
+    Course { name: "attempts", of: |point| (point.accepted + point.failed) as f64, peak: Peak::Rate },
+    Course { name: "arrived", of: |point| point.arrived as f64, peak: Peak::Rate },
+    Course { name: "waiting", of: |point| point.waiting as f64, peak: Peak::Level },
+    Course { name: "p99", of: |point| point.latency.and_then(|it| it.p99).unwrap_or(0.0), peak: Peak::Span },
+];
+
+/// Writes `report` in lines of at most 110 columns, with `colour` or without.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(out: &mut dyn io::Write, report: &Report, colour: bool) -> io::Result<()> {
+    Terminal { out, report, colour }.write()
+}
+
+struct Terminal<'a> {
+    out: &'a mut dyn io::Write,
+    report: &'a Report,
+    colour: bool,
+}
+
+impl Terminal<'_> {
+    fn write(&mut self) -> io::Result<()> {
+        let report = self.report;
+        prose(self.out, "", &report.about)?;
+        let groups = some(report.groups.len() as u64, "group", "groups");
+        let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
+        let devices = some(report.devices.into(), "device", "devices");
+        let head = format!("{devices} in {groups}; {weather} of weather, then {calm} of calm; seed {}", report.seed);
+        prose(self.out, "", &head)?;
+        self.timeline()?;
+        self.course()?;
+        self.promises()?;
+        self.findings()?;
+        self.messages()?;
+        self.latency()?;
+        self.devices()?;
+        self.end()
+    }
+
+    fn title(&mut self, title: &str, note: &str) -> io::Result<()> {
+        let title = if self.colour { format!("\x1b[1m{title}\x1b[0m") } else { title.to_owned() };
+        let note = if note.is_empty() { String::new() } else { format!("  {}", painted(self.colour, Ink::Grey, note)) };
+        writeln!(self.out, "\n{title}{note}")
+    }
+
+    fn timeline(&mut self) -> io::Result<()> {
+        self.title("What happened", "")?;
+        let mut faults = 0;
+        for moment in &self.report.timeline {
+            let number = if moment.event == Event::Fault {
+                faults += 1;
+                format!("[{faults}]")
+            } else {
+                String::new()
+            };
+            let at = if moment.at > 0.0 { seconds(Some(moment.at)) } else { "0".to_owned() };
+            prose(self.out, &format!("  {at:>9} {number:>4} "), &moment.what)?;
+            if let Some(then) = &moment.then {
+                prose(self.out, &format!("  {:>9} {:>4}  ", "", ""), then)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What happened over time, as rows of blocks.
+    fn course(&mut self) -> io::Result<()> {
+        let report = self.report;
+        let column = (report.lasts + report.calm) / COLUMNS as f64;
+        self.title("Its course", &format!("one column is {}; at the end of a row its peak", seconds(Some(column))))?;
+        let width = report.series.width;
+        for Course { name, of, peak } in COURSES {
+            let most = report.series.points.iter().map(of).fold(0.0, f64::max);
+            let blocks = self.blocks(|point| of(point) / most.max(f64::MIN_POSITIVE), peak == Peak::Level);
+            let peak = match peak {
+                Peak::Level => count(most.round() as u64),
+                Peak::Rate => format!("{} /s", rounded(most / width)),
+                Peak::Span => seconds(Some(most)),
+            };
+            writeln!(self.out, "  {name:<10} {blocks}  {peak}")?;
+        }
+        let faults = self.faults();
+        if !faults.trim().is_empty() {
+            writeln!(self.out, "  {:<10} {}", "faults", painted(self.colour, Ink::Yellow, faults.trim_end()))?;
+        }
+        Ok(())
+    }
+
+    /// A row of blocks, whose heights are shares from 0 to 1: of each column the highest. What `holds` stays where it is
+    /// until something changes it.
+    fn blocks(&self, height: impl Fn(&Point) -> f64, holds: bool) -> String {
+        const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let report = self.report;
+        let column = (report.lasts + report.calm) / COLUMNS as f64;
+        let mut held = 0.0;
+        let share = |place: usize| {
+            let (from, to) = (column * place as f64, column * (place + 1) as f64);
+            let inside = report.series.points.iter().filter(|point| (from..to).contains(&point.at));
+            let heights: Vec<_> = inside.map(&height).collect();
+            let highest = heights.iter().copied().fold(if heights.is_empty() && holds { held } else { 0.0 }, f64::max);
+            held = heights.last().copied().unwrap_or(held);
+            highest
+        };
+        let block = |share: f64| {
+            let eighths = (share.clamp(0.0, 1.0) * 8.0).round() as usize;
+            // Little is not nothing.
+            BLOCKS[if share > 0.0 { eighths.max(1) } else { 0 }]
+        };
+        (0..COLUMNS).map(share).map(block).collect()
+    }
+
+    /// Where there were faults, by their numbers.
+    fn faults(&self) -> String {
+        let report = self.report;
+        let column = (report.lasts + report.calm) / COLUMNS as f64;
+        let mut row = vec![' '; COLUMNS];
+        for (number, moment) in report.faults() {
+            let place = |at: f64| ((at / column) as usize).min(COLUMNS - 1);
+            let (from, to) = (place(moment.at), place(moment.until.unwrap_or(moment.at)));
+            row[from..=to].iter_mut().filter(|cell| **cell == ' ').for_each(|cell| *cell = '=');
+            for (cell, digit) in row[from..].iter_mut().zip(number.to_string().chars()) {
+                *cell = digit;
+            }
+        }
+        row.into_iter().collect()
+    }
+
+    fn promises(&mut self) -> io::Result<()> {
+        if self.report.expectations.is_empty() {
+            self.title("Nothing was promised", "the scenario expects nothing")?;
+            return Ok(());
+        }
+        self.title("What was promised, and what was kept", "")?;
+        for judgement in &self.report.expectations {
+            let (ink, word) = if judgement.met { (Ink::Green, "kept    ") } else { (Ink::Red, "BROKEN  ") };
+            write!(self.out, "  {}", painted(self.colour, ink, word))?;
+            // The label takes no room on its first line, for it is there already.
+            let mut text = Vec::new();
+            prose(&mut text, "          ", &format!("{}: {}", judgement.expected, judgement.found))?;
+            self.out.write_all(text.trim_ascii_start())?;
+        }
+        Ok(())
+    }
+
+    fn findings(&mut self) -> io::Result<()> {
+        let report = self.report;
+        for (breach, findings) in report.broken_down() {
+            let all = report.breaches(breach);
+            let title = format!("{} {}", count(all), if all == 1 { "message" } else { "messages" });
+            self.title(&painted(self.colour, Ink::Red, &title), said(breach))?;
+            for finding in findings.iter().take(NAMED) {
+                let at = if breach == Breach::Lost { "never".to_owned() } else { seconds(Some(finding.at)) };
+                prose(self.out, &format!("  {at:>9}  "), &finding.message())?;
+            }
+            let more = all.saturating_sub(NAMED.min(findings.len()) as u64);
+            if more > 0 {
+                writeln!(self.out, "  {:>9}  and {} more", "", count(more))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn messages(&mut self) -> io::Result<()> {
+        let report = self.report;
+        let prior = report.messages.iter().any(|messages| messages.account.prior > 0);
+        let sum =
+            if prior { "sent + before = arrived + missing + not owed" } else { "sent = arrived + missing + not owed" };
+        self.title("Messages", &format!("once for each reader; {sum}"))?;
+        let names: Vec<_> = report.messages.iter().map(super::Messages::way).collect();
+        let mut rows = vec![row("", ["QoS", "sent", "before", "arrived", "missing", "not owed", "again", "disorder"])];
+        for (messages, name) in report.messages.iter().zip(&names) {
+            let [sent, prior, arrived, lost, unowed] = messages.sum().map(count);
+            let account = &messages.account;
+            let (again, disorder) = (count(account.repeated), count(account.reordered));
+            let qos = (messages.guarantee as u8).to_string();
+            let cells = [&qos, &sent, &prior, &arrived, &lost, &unowed, &again, &disorder];
+            rows.push(row(name, cells.map(String::as_str)));
+        }
+        if !prior {
+            rows.iter_mut().for_each(|row| _ = row.remove(3));
+        }
+        table(self.out, &rows)
+    }
+
+    fn latency(&mut self) -> io::Result<()> {
+        self.title("How long messages took", "from the moment each was meant to be sent to its first arrival")?;
+        let mut rows = vec![row("", ["QoS", "messages", "p50", "p90", "p99", "max"])];
+        for group in &self.report.groups {
+            for latency in &group.latency {
+                let phase = if latency.phase == Phase::Calm { "calm" } else { "weather" };
+                let super::Quantiles { count: messages, p50, p90, p99, max } = latency.quantiles;
+                let [p50, p90, p99, max] = [p50, p90, p99, max].map(seconds);
+                let (qos, messages) = (latency.qos.to_string(), count(messages));
+                let cells = [&qos, &messages, &p50, &p90, &p99, &max].map(String::as_str);
+                rows.push(row(&format!("{} in the {phase}", group.name), cells));
+            }
+        }
+        table(self.out, &rows)
+    }
+
+    fn devices(&mut self) -> io::Result<()> {
+        self.title("Devices", "their connections, and how long they were without one")?;
+        let heads = ["devices", "connected", "session kept", "lost", "failed", "away p50", "away max", "back max"];
+        let mut rows = vec![row("", heads)];
+        for group in &self.report.groups {
+            let numbers = [group.devices.into(), group.connected, group.resumed, group.lost, group.failed].map(count);
+            let spans = [group.away.p50, group.away.max, group.recovery.max].map(seconds);
+            let cells: Vec<_> = [group.name.clone()].into_iter().chain(numbers).chain(spans).collect();
+            rows.push(cells);
+        }
+        table(self.out, &rows)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let report = self.report;
+        let (all, broken) = (report.expectations.len() as u64, report.broken() as u64);
+        let promises = some(all, "promise", "promises");
+        let verdict = match broken {
+            0 => painted(self.colour, Ink::Green, &format!("{promises} kept")),
+            _ => painted(self.colour, Ink::Red, &format!("{} of {promises} broken", count(broken))),
+        };
+        let Some(run) = &report.run else { return writeln!(self.out, "\n{verdict}") };
+        writeln!(self.out, "\n{verdict}; {}", run.words(report.devices))?;
+        for sentence in run.fared(report.devices) {
+            prose(self.out, "  ", &sentence)?;
+        }
+        writeln!(self.out, "play it again: {}", run.repeat)
+    }
+}
+
+fn rounded(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
+}
+
+fn row<const N: usize>(name: &str, cells: [&str; N]) -> Vec<String> {
+    [name].into_iter().chain(cells).map(str::to_owned).collect()
+}
+
+/// Writes rows whose first cells begin, and whose others end, in one column.
+fn table(out: &mut dyn io::Write, rows: &[Vec<String>]) -> io::Result<()> {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    for row in rows {
+        let cell = |(column, cell): (usize, &String)| {
+            let width = width(column).unwrap_or_default();
+            if column == 0 { format!("  {cell:<width$}") } else { format!("  {cell:>width$}") }
+        };
+        writeln!(out, "{}", row.iter().enumerate().map(cell).collect::<String>().trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What happened when: what the scenario had in store, and what it did to the connections.
+
+use std::time::Duration;
+
+use harness::fault::{Fault, Side};
+use serde::Serialize;
+
+use super::Series;
+use crate::fleet::words;
+use crate::scenario::plan::{Group, Happening, Plan, Starts};
+use crate::scenario::schema::Keeps;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Moment {
+    /// When, in seconds.
+    pub at: f64,
+    /// Until when, in seconds, where it lasted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<f64>,
+    /// Which kind it is of.
+    pub event: Event,
+    /// What, in words.
+    pub what: String,
+    /// What it did to the connections, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<String>,
+}
+
+/// The kinds of what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Event {
+    /// A group comes up.
+    Start,
+    /// Something is done to devices, links or the broker.
+    Fault,
+    /// It ends.
+    Heal,
+    /// The weather ends.
+    Calm,
+}
+
+/// All of it, in order.
+pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
+    let start = |group: &Group| Moment {
+        at: if let Starts::At(at) = group.starts { at.as_secs_f64() } else { 0.0 },
+        until: None,
+        event: Event::Start,
+        what: started(group),
+        then: None,
+    };
+    let mut moments: Vec<_> = plan.groups.iter().map(start).collect();
+    for (place, moment) in plan.timeline.iter().enumerate() {
+        let until = until(plan, place).map(|until| until.as_secs_f64());
+        let event = if matches!(moment.what, Happening::Heal(_)) { Event::Heal } else { Event::Fault };
+        let what = happening(plan, &moment.what);
+        moments.push(Moment { at: moment.at.as_secs_f64(), until, event, what, then: None });
+    }
+    let what = "the calm begins: all links are healed, and nothing new is said".to_owned();
+    moments.push(Moment { at: plan.lasts.as_secs_f64(), until: None, event: Event::Calm, what, then: None });
+    moments.sort_by(|one, other| one.at.total_cmp(&other.at));
+    let end = (plan.lasts + plan.calm).as_secs_f64();
+    for place in 0..moments.len() {
+        if moments[place].event == Event::Fault {
+            let later = moments[place + 1..].iter().filter(|moment| moment.event == Event::Fault);
+            let next = later.map(|moment| moment.at).find(|at| *at > moments[place].at).unwrap_or(end);
+            moments[place].then = effect(&moments[place], next, series);
+        }
+    }
+    moments
+}
+
+/// When something of the timeline ends; `None` where it takes no time, or has no end.
+fn until(plan: &Plan, place: usize) -> Option<Duration> {
+    let moment = &plan.timeline[place];
+    let lasting = |lasts: Duration| (!lasts.is_zero()).then_some(moment.at + lasts);
+    match moment.what {
+        Happening::Heal(_) => None,
+        Happening::Link { fault: Fault::Handover(gap), .. } => lasting(gap.0),
+        Happening::Link { fault: Fault::Reset | Fault::ResetAfter(..) | Fault::HalfOpen | Fault::Heal, .. } => None,
+        Happening::Link { lasts: Some(lasts), .. } => lasting(lasts),
+        Happening::Link { group, .. } => {
+            let later = plan.timeline[place..].iter().find(|later| later.what == Happening::Heal(group));
+            Some(later.map_or(plan.lasts, |later| later.at))
+        }
+        Happening::Leave { lasts, .. } => lasts.and_then(lasting),
+        Happening::Restart { lasts, .. } => lasting(lasts),
+    }
+}
+
+/// What became of the connections from `moment` to that of the `next` fault.
+fn effect(moment: &Moment, next: f64, series: &Series) -> Option<String> {
+    let end = |at: f64| at + series.width;
+    let before = series.points.iter().take_while(|point| end(point.at) <= moment.at).last()?.connected;
+    let during = series.points.iter().filter(|point| end(point.at) > moment.at && point.at < next);
+    let least = during.clone().map(|point| point.connected).min().unwrap_or(before);
+    if least >= before {
+        return Some(format!("no fewer devices are connected than the {before} before"));
+    }
+    let lowest = during.clone().min_by_key(|point| point.connected).map_or(moment.at, |point| point.at);
+    let over = moment.until.unwrap_or(moment.at);
+    let mut after = during.filter(|point| point.at >= lowest && end(point.at) >= over);
+    let back = after.find(|point| point.connected >= before).map(|point| words::seconds(Some(end(point.at))));
+    let back = back.map_or("not as many again".to_owned(), |at| format!("as many again by {at}"));
+    Some(format!("connected devices fall from {before} to {least}; {back}"))
+}
+
+fn started(group: &Group) -> String {
+    let devices = words::some(group.count.into(), "device", "devices");
+    let how = match group.starts {
+        Starts::Ramp(span) if span.is_zero() => "at once".to_owned(),
+        Starts::Ramp(span) => format!("over {}", words::span(span)),
+        Starts::Arrivals(rate) => format!("as they arrive, {rate} in a second"),
+        Starts::At(_) => "all at one moment".to_owned(),
+    };
+    format!("{}: {devices} come up {how}", group.name)
+}
+
+/// What happens, in words.
+fn happening(plan: &Plan, what: &Happening) -> String {
+    let whom = |group: usize, share: f64| {
+        let Group { name, count, .. } = &plan.groups[group];
+        if share >= 1.0 { format!("all {count} of {name}") } else { format!("{} % of {name}", share * 100.0) }
+    };
+    let lasting =
+        |lasts: Option<Duration>| lasts.map_or(String::new(), |lasts| format!(", for {}", words::span(lasts)));
+    match *what {
+        Happening::Link { group, share, lasts, fault } => {
+            let whom = whom(group, share);
+            let what = match fault {
+                Fault::Cut => format!("silence both ways for {whom}"),
+                Fault::CutUp => format!("silence from {whom}"),
+                Fault::CutDown => format!("silence towards {whom}"),
+                Fault::Reset => format!("connections torn down: {whom}"),
+                Fault::ResetAfter(end, bytes) => {
+                    let way = if end == Side::Device { "to" } else { "from" };
+                    format!("connections torn down after {bytes} bytes {way} each: {whom}")
+                }
+                Fault::Handover(gap) => format!("a handover of {gap} for {whom}"),
+                Fault::HalfOpen => format!("connections go dead, and neither end is told: {whom}"),
+                Fault::Dribble(_) => format!("one byte at a time for {whom}"),
+                Fault::SlowReader(_, rate) => format!("{whom} read {rate} bytes in a second"),
+                Fault::StopReading(_) => format!("{whom} read nothing"),
+                Fault::Heal => format!("{whom} healed"),
+                Fault::Vanish => format!("{whom} without power"),
+            };
+            format!("{what}{}", lasting(lasts))
+        }
+        Happening::Heal(group) => format!("{} is healed", plan.groups[group].name),
+        Happening::Leave { group, share, lasts } => {
+            format!("{} take their leave{}", whom(group, share), lasting(lasts))
+        }
+        Happening::Restart { keeps, lasts } => {
+            let memory = if keeps == Keeps::Nothing { "forgets all" } else { "keeps all" };
+            let away = if lasts.is_zero() { String::new() } else { format!(", away for {}", words::span(lasts)) };
+            format!("the broker is started again and {memory}{away}")
+        }
+    }
+}
