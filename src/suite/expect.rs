@@ -73,6 +73,21 @@ pub fn suback(id: u16, grants: &[Option<u8>]) -> Expected {
     })
 }
 
+/// SUBACK for this identifier that refuses some of the filters, or grants them less than these levels.
+pub fn suback_with_less(id: u16, asked: &[Option<u8>]) -> Expected {
+    let asked = asked.to_vec();
+    Expected::new("less", move |packet| {
+        let Packet::SubAck(suback) = packet else { return false };
+        suback.packet_id.get() == id
+            && suback.reasons.len() == asked.len()
+            && suback
+                .reasons
+                .iter()
+                .zip(&asked)
+                .all(|(reason, asked)| reason.is_error() || asked.is_some_and(|qos| reason.code() <= qos))
+    })
+}
+
 /// UNSUBACK for this identifier; in 5.0 with this many reason codes.
 pub fn unsuback(id: u16, filters: usize) -> Expected {
     Expected::new(format!("UNSUBACK for packet identifier {id}"), move |packet| match packet {

@@ -8,12 +8,12 @@ use harness::node::{Close, Closed, ConnId};
 use harness::time::Instant;
 use harness::trace::Passed;
 
-use super::expect::{Expected, accepted, any_of, pingresp};
+use super::expect::{Expected, accepted, any_of, pingresp, suback, suback_with_less};
 use super::script::{
     PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe,
 };
 use super::testbed::{Came, Conn, Testbed, about, as_step, deviates};
-use super::words::words;
+use super::words::{code, words};
 use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode, Version};
 
 /// A connection to the system under test. Packets that came wait in two lines: messages, and everything else.
@@ -134,6 +134,21 @@ impl<'t> Peer<'t> {
             Ok(came)
         } else {
             Err(deviates(expected.words, words(&came.packet.packet(), self.testbed.version())))
+        }
+    }
+
+    /// This packet must come; what else is answered before it is passed over, for it is another case's affair.
+    ///
+    /// # Errors
+    /// As [`Peer::expect`].
+    pub fn awaits(&self, expected: Expected) -> Result<Came, Stop> {
+        let deadline = self.patience();
+        loop {
+            let came =
+                self.next(deadline, |conn| conn.answers.pop_front())?.map_err(|why| deviates(&expected.words, why))?;
+            if (expected.accepts)(&came.packet.packet()) {
+                return Ok(came);
+            }
         }
     }
 
@@ -379,22 +394,33 @@ impl<'t> Peer<'t> {
     /// Subscribes to one filter of the case: a step.
     ///
     /// # Errors
-    /// [`Stop::Skip`] where the quality of service is not there, [`Stop::Inconclusive`] if it is not granted.
+    /// [`Stop::Skip`] where it is refused or less is granted, [`Stop::Inconclusive`] if it is not answered so.
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), Stop> {
         let id = self.testbed.fresh_id();
-        self.subscribe_with(subscribe(id).to(filter, qos))
+        self.subscribe_with(subscribe(id).to(filter, qos)).map(drop)
     }
 
-    /// Subscribes with this SUBSCRIBE: a step.
+    /// Subscribes with this SUBSCRIBE and hands out SUBACK: a step. A server may refuse any subscription, or grant less than was asked for.
     ///
     /// # Errors
     /// As [`Peer::subscribe`].
-    pub fn subscribe_with(&self, script: SubscribeScript) -> Result<(), Stop> {
-        let highest = script.filters.iter().map(|(_, options, _)| options.qos).max().unwrap_or_default();
-        self.carries(highest)?;
-        let (id, levels) = (script.id, script.filters.iter().map(|(_, o, _)| Some(o.qos as u8)).collect::<Vec<_>>());
+    pub fn subscribe_with(&self, script: SubscribeScript) -> Result<Came, Stop> {
+        let asked: Vec<_> = script.filters.iter().map(|(filter, options, _)| (filter.clone(), options.qos)).collect();
+        self.carries(asked.iter().map(|(_, qos)| *qos).max().unwrap_or_default())?;
+        let (id, levels) = (script.id, asked.iter().map(|(_, qos)| Some(*qos as u8)).collect::<Vec<_>>());
         self.send(script)?;
-        as_step("subscribing", self.expect(super::expect::suback(id, &levels)).map(drop))
+        let came = as_step("subscribing", self.expect(suback(id, &levels).or(suback_with_less(id, &levels))))?;
+        let Packet::SubAck(suback) = came.packet.packet() else { return Ok(came) };
+        for ((filter, qos), reason) in asked.iter().zip(suback.reasons.iter()) {
+            if reason.is_error() {
+                let why = code(reason, PacketType::SubAck, self.testbed.version());
+                return Err(Stop::Skip(format!("needs a subscription to {filter:?}, which was refused with {why}")));
+            }
+            if reason.code() < *qos as u8 {
+                return Err(Stop::Skip(format!("needs QoS {} granted", *qos as u8)));
+            }
+        }
+        Ok(came)
     }
 
     /// Publishes and completes the handshake: a step. The packet identifier is drawn unless the script has one.
@@ -453,17 +479,7 @@ impl<'t> Peer<'t> {
     /// [`Stop::Inconclusive`] if PINGREQ is not answered.
     pub fn settle(&self) -> Result<(), Stop> {
         self.send(PingReq)?;
-        let fence = |conn: &mut Conn| {
-            let answer = conn.answers.pop_front()?;
-            Some(matches!(answer.packet.packet(), Packet::PingResp))
-        };
-        loop {
-            match self.next(self.patience(), fence)? {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(why) => return as_step("the fence (PINGREQ)", Err(deviates(pingresp().words, why))),
-            }
-        }
+        as_step("the fence (PINGREQ)", self.awaits(pingresp()).map(drop))
     }
 
     /// Ends the connection with DISCONNECT and waits until the target has noticed. The target is let close first: one that

@@ -6,14 +6,15 @@ use std::time::Duration;
 use harness::case::{Case, Outcome, Stop};
 use harness::time::Instant;
 
-use super::expect::welcome;
+use super::expect::{accepted, welcome};
 use super::peer::Peer;
 use super::script::{ConnectScript, Raw, Script, disconnect, publish, subscribe};
 use super::supports::Capability;
-use super::testbed::Testbed;
+use super::testbed::{Testbed, as_step};
 use super::will::publish_at_qos_3;
 use crate::packet::{
     Packet,
+    PacketType::PubAck,
     Property::{SessionExpiryInterval, SubscriptionIdentifier},
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     SubscriptionOptions, Version,
@@ -253,11 +254,12 @@ fn waiting_messages_come_first(t: &Testbed) -> Outcome {
             writer.publish(publish("door", number).at(AtLeastOnce, 0))?;
         }
         let reader = t.resume("reader")?;
-        for (id, number) in (1..).zip(new) {
+        let ids = 1..=new.len() as u16;
+        for (id, number) in ids.clone().zip(new) {
             writer.send(publish("door", number).at_least_once(id))?;
         }
         reader.hears(&numbers)?;
-        writer.settle()?;
+        as_step("publishing", writer.expect_all(ids.map(|id| accepted(PubAck, id))))?;
         reader.vanish()?;
     }
     Ok(())

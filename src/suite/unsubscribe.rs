@@ -120,7 +120,7 @@ fn filters_are_compared_exactly(t: &Testbed) -> Outcome {
     reader.hears_all(["a/b", "A/B", "a/b/"])?;
 
     reader.send(unsubscribe(100, ["a/b"]))?;
-    reader.expect(unsuback(100, 1))?;
+    reader.awaits(unsuback(100, 1))?;
     for topic in ["a/b", "A/B", "a/b/"] {
         writer.publish(publish(topic, topic))?;
     }

@@ -22,6 +22,7 @@ mod freedoms;
 mod hollow;
 mod link;
 mod malformed;
+mod manners;
 #[cfg(feature = "net")]
 mod mortal;
 mod mutants;

@@ -1,0 +1,359 @@
+//! Legal ways to be a broker that no setting of ours has, as other brokers have them: at the seam where mutants break the
+//! broker ([`Seam`]), and in time ([`Late`]).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use harness::node::{Close, ConnId, Input, Node, Output, Ticket, Work};
+use harness::time::Instant;
+use testament::mutant::seam::{Fate, Passing, Seam};
+use testament::packet::{
+    Ack, ConnAck, Disconnect, Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, ReasonCode,
+    ReasonCodes, SubAck, Subscribe, SubscriptionBuf, UnsubAck, Version,
+};
+
+/// Every answer of 5.0 says more than it must, as far as the client allows: a reason string and user properties.
+#[derive(Default)]
+pub(crate) struct Talkative {
+    quiet: BTreeMap<ConnId, bool>,
+}
+
+impl Seam for Talkative {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Connect(connect)) = passing.packet {
+            let asked = connect.properties;
+            let quiet = asked.request_problem_information() == Some(0) || asked.maximum_packet_size().is_some();
+            self.quiet.insert(passing.conn, quiet);
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let quiet = self.quiet.get(&passing.conn).is_none_or(|quiet| *quiet);
+        let (Ok(packet), Version::V5, false) = (passing.packet, passing.version, quiet) else {
+            return fate.on(passing.frame);
+        };
+        let mut more = PropertyBuf::new();
+        more.extend(of(&packet));
+        if of(&packet).reason_string().is_none() {
+            more.push(Property::ReasonString("as it should be"));
+        }
+        more.push(Property::UserProperty("broker", "one"));
+        more.push(Property::UserProperty("broker", "two"));
+        fate.on_as(&with(packet, more.view()), passing.version);
+    }
+}
+
+/// The properties of an answer; none of any other packet.
+fn of<'a>(packet: &Packet<'a>) -> Properties<'a> {
+    match packet {
+        Packet::ConnAck(connack) => connack.properties,
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties,
+        Packet::SubAck(suback) => suback.properties,
+        Packet::UnsubAck(unsuback) => unsuback.properties,
+        Packet::Disconnect(disconnect) => disconnect.properties,
+        _ => Properties::EMPTY,
+    }
+}
+
+/// An answer with these properties in place of its own; any other packet as it is.
+fn with<'a>(packet: Packet<'a>, properties: Properties<'a>) -> Packet<'a> {
+    match packet {
+        Packet::ConnAck(connack) => Packet::ConnAck(ConnAck { properties, ..connack }),
+        Packet::PubAck(ack) => Packet::PubAck(Ack { properties, ..ack }),
+        Packet::PubRec(ack) => Packet::PubRec(Ack { properties, ..ack }),
+        Packet::PubRel(ack) => Packet::PubRel(Ack { properties, ..ack }),
+        Packet::PubComp(ack) => Packet::PubComp(Ack { properties, ..ack }),
+        Packet::SubAck(suback) => Packet::SubAck(SubAck { properties, ..suback }),
+        Packet::UnsubAck(unsuback) => Packet::UnsubAck(UnsubAck { properties, ..unsuback }),
+        Packet::Disconnect(disconnect) => Packet::Disconnect(Disconnect { properties, ..disconnect }),
+        other => other,
+    }
+}
+
+/// Whatever is wrong, DISCONNECT and CONNACK of 5.0 only say that something is (0x80).
+pub(crate) struct Unspecific;
+
+impl Seam for Unspecific {
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let (reason, properties) = (ReasonCode::UnspecifiedError, Properties::EMPTY);
+        match passing.packet {
+            Ok(Packet::Disconnect(said)) if said.reason.is_error() => {
+                fate.on_as(&Packet::Disconnect(Disconnect { reason, properties }), passing.version);
+            }
+            Ok(Packet::ConnAck(said)) if passing.version == Version::V5 && said.reason.is_error() => {
+                fate.on_as(&Packet::ConnAck(ConnAck { session_present: false, reason, properties }), passing.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// Who is turned away under 5.0 gets no CONNACK (4.13.2: it MAY come).
+pub(crate) struct Curt;
+
+impl Seam for Curt {
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::ConnAck(said)) if passing.version == Version::V5 && said.reason.is_error() => {}
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// Packet identifiers go down from 65,535.
+pub(crate) struct Descending;
+
+impl Seam for Descending {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::PubAck(ack)) => fate.on_as(&Packet::PubAck(mirrored(ack)), passing.version),
+            Ok(Packet::PubRec(ack)) => fate.on_as(&Packet::PubRec(mirrored(ack)), passing.version),
+            Ok(Packet::PubComp(ack)) => fate.on_as(&Packet::PubComp(mirrored(ack)), passing.version),
+            _ => fate.on(passing.frame),
+        }
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::PubRel(ack)) => fate.on_as(&Packet::PubRel(mirrored(ack)), passing.version),
+            Ok(Packet::Publish(publish)) => {
+                let packet_id = publish.packet_id.map(mirror);
+                fate.on_as(&Packet::Publish(Publish { packet_id, ..publish }), passing.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+fn mirrored(ack: Ack<'_>) -> Ack<'_> {
+    Ack { packet_id: mirror(ack.packet_id), ..ack }
+}
+
+fn mirror(id: PacketId) -> PacketId {
+    PacketId::new(u16::MAX - id.get() + 1).unwrap_or(id)
+}
+
+/// Subscriptions are granted QoS 1 at most, and before 5.0 nothing announces it.
+pub(crate) struct Frugal;
+
+impl Seam for Frugal {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let Ok(Packet::Subscribe(subscribe)) = passing.packet else { return fate.on(passing.frame) };
+        let granted = subscribe.subscriptions.iter().fold(SubscriptionBuf::new(), |list, mut subscription| {
+            subscription.options.qos = subscription.options.qos.min(testament::packet::QoS::AtLeastOnce);
+            list.with(subscription.filter, subscription.options)
+        });
+        fate.on_as(&Packet::Subscribe(Subscribe { subscriptions: granted.view(), ..subscribe }), passing.version);
+    }
+}
+
+/// Filters of more than ten levels or two hundred bytes are correct, but not allowed to anybody (3.9.3 of 5.0): one of them, and
+/// all of the SUBSCRIBE is refused, but for 3.1, where SUBACK cannot.
+pub(crate) struct Shallow;
+
+impl Shallow {
+    fn refuses(name: &str) -> bool {
+        name.len() > 200 || name.split('/').count() > 10
+    }
+}
+
+impl Seam for Shallow {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::Subscribe(subscribe))
+                if passing.version != Version::V31
+                    && subscribe.subscriptions.iter().any(|s| Self::refuses(s.filter)) =>
+            {
+                let no = if passing.version == Version::V5 {
+                    ReasonCode::TopicFilterInvalid
+                } else {
+                    ReasonCode::UnspecifiedError
+                };
+                let reasons = vec![no as u8; subscribe.subscriptions.iter().count()];
+                let Some(reasons) = ReasonCodes::from_bytes(&reasons) else { return };
+                let (packet_id, properties) = (subscribe.packet_id, Properties::EMPTY);
+                fate.back_as(&Packet::SubAck(SubAck { packet_id, properties, reasons }), passing.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// A message at QoS 1 or 2 that nobody acknowledges is sent again on the same connection, twenty seconds later, when the
+/// client is next heard (before 5.0).
+#[derive(Default)]
+pub(crate) struct Insistent {
+    open: BTreeMap<(ConnId, PacketId), (Instant, Vec<u8>)>,
+}
+
+impl Seam for Insistent {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::PubAck(ack) | Packet::PubRec(ack)) = passing.packet {
+            self.open.remove(&(passing.conn, ack.packet_id));
+        }
+        for ((conn, _), (sent, again)) in &mut self.open {
+            if *conn == passing.conn && passing.now >= *sent + Duration::from_secs(20) {
+                *sent = passing.now;
+                fate.back(again);
+            }
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let (Ok(Packet::Publish(publish)), true) = (passing.packet, passing.version != Version::V5)
+            && let Some(id) = publish.packet_id
+        {
+            let mut again = passing.frame.to_vec();
+            again[0] |= 0b1000;
+            self.open.insert((passing.conn, id), (passing.now, again));
+        }
+        fate.on(passing.frame);
+    }
+
+    fn gone(&mut self, gone: ConnId) {
+        self.open.retain(|(conn, _), _| *conn != gone);
+    }
+}
+
+/// The rest of a message's lifetime is rounded down.
+pub(crate) struct RoundsDown;
+
+impl Seam for RoundsDown {
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let Ok(Packet::Publish(publish)) = passing.packet else { return fate.on(passing.frame) };
+        let mut less = PropertyBuf::new();
+        for property in publish.properties.iter() {
+            less.push(match property {
+                Property::MessageExpiryInterval(rest) => Property::MessageExpiryInterval(rest.saturating_sub(1)),
+                other => other,
+            });
+        }
+        fate.on_as(&Packet::Publish(Publish { properties: less.view(), ..publish }), passing.version);
+    }
+}
+
+/// What is late, or comes in another shape; all else is at once.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Delays {
+    /// The first packet of a connection.
+    pub(crate) greeting: Duration,
+    /// PUBLISH: whatever is said meanwhile overtakes it.
+    pub(crate) messages: Duration,
+    /// Acknowledgements: PINGRESP and messages overtake them.
+    pub(crate) answers: Duration,
+    /// Closing a connection.
+    pub(crate) farewell: Duration,
+    /// The first bytes of each packet come one by one.
+    pub(crate) dribbles: bool,
+    /// The end of a connection is a reset.
+    pub(crate) abrupt: bool,
+}
+
+/// A node whose words come late.
+pub(crate) struct Late<N> {
+    node: N,
+    delays: Delays,
+    now: Instant,
+    /// What is due when, in the order it was said.
+    due: BTreeMap<(Instant, u64), Said>,
+    ready: VecDeque<Said>,
+    said: u64,
+    greeted: BTreeMap<ConnId, Instant>,
+    lent: Vec<u8>,
+}
+
+enum Said {
+    Send(ConnId, Vec<u8>),
+    Close(ConnId, Close),
+    Pause(ConnId, bool),
+    Ask(Ticket, Work),
+}
+
+impl<N: Node> Late<N> {
+    pub(crate) fn new(node: N, delays: Delays) -> Self {
+        let (due, ready, greeted) = Default::default();
+        Self { node, delays, now: Instant::ZERO, due, ready, said: 0, greeted, lent: Vec::new() }
+    }
+
+    fn say(&mut self, after: Duration, conn: ConnId, said: Said) {
+        // Nothing goes before the first packet.
+        let at = self.greeted.get(&conn).map_or(self.now, |greeted| self.now.max(*greeted)) + after;
+        self.due.insert((at, self.said), said);
+        self.said += 1;
+    }
+
+    fn drain(&mut self) {
+        loop {
+            let said = match self.node.poll() {
+                None => break,
+                Some(Output::Send { conn, head, tail }) => {
+                    Said::Send(conn, [head, tail.map_or(&[][..], |tail| tail.as_slice())].concat())
+                }
+                Some(Output::Close { conn, how }) => Said::Close(conn, how),
+                Some(Output::Pause { conn, paused }) => Said::Pause(conn, paused),
+                Some(Output::Ask { ticket, work }) => Said::Ask(ticket, work),
+                Some(Output::Open { .. } | Output::Note { .. }) => continue,
+            };
+            match said {
+                Said::Send(conn, bytes) => self.send(conn, bytes),
+                Said::Close(conn, how) => {
+                    let how = if self.delays.abrupt { Close::Abruptly } else { how };
+                    // What was said before goes first.
+                    let longest = self.delays.farewell.max(self.delays.messages).max(self.delays.answers);
+                    self.say(longest, conn, Said::Close(conn, how));
+                }
+                other => self.ready.push_back(other),
+            }
+        }
+        while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= self.now) {
+            self.ready.push_back(first.remove());
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        if !self.greeted.contains_key(&conn) {
+            self.greeted.insert(conn, self.now + self.delays.greeting);
+        }
+        let after = match bytes.first().and_then(|first| PacketType::from_u8(first >> 4)) {
+            Some(PacketType::Publish) => self.delays.messages,
+            Some(PacketType::ConnAck | PacketType::PingResp | PacketType::Disconnect) | None => Duration::ZERO,
+            Some(_) => self.delays.answers,
+        };
+        let (first, rest) = bytes.split_at(if self.delays.dribbles { bytes.len().min(20) } else { 0 });
+        for piece in first.chunks(1).chain([rest]) {
+            self.say(after, conn, Said::Send(conn, piece.to_vec()));
+        }
+    }
+}
+
+impl<N: Node> Node for Late<N> {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
+        if let Input::Closed { conn, .. } = &input {
+            let conn = *conn;
+            self.greeted.remove(&conn);
+            self.due.retain(|_, said| !matches!(said, Said::Send(of, _) | Said::Close(of, _) if *of == conn));
+        }
+        self.node.handle(now, input);
+        self.drain();
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        Some(match self.ready.pop_front()? {
+            Said::Send(conn, bytes) => {
+                self.lent = bytes;
+                Output::Send { conn, head: &self.lent, tail: None }
+            }
+            Said::Close(conn, how) => Output::Close { conn, how },
+            Said::Pause(conn, paused) => Output::Pause { conn, paused },
+            Said::Ask(ticket, work) => Output::Ask { ticket, work },
+        })
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.due.first_key_value().map(|(key, _)| key.0);
+        self.node.deadline().into_iter().chain(due).min()
+    }
+}
