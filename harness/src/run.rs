@@ -3,7 +3,7 @@
 //! It knows neither the protocol nor the target: what a clause binds to, how bytes read in words and whether the target
 //! still stands are handed in. Reports only consume what it emits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +47,9 @@ pub struct Done {
     pub duration: Duration,
     /// All that passed.
     pub trace: Trace,
+    /// What came of its bystander in company, in words, where that came to harm: the verdict is then that of a second
+    /// play, alone.
+    pub in_company: Option<String>,
 }
 
 /// What the runner tells whoever listens, as it happens.
@@ -163,7 +166,8 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Plays `runs`, those that need to be alone last, and tells `emit` what happens as it happens.
     pub fn play(&self, runs: &[Run<'_>], emit: &mut dyn FnMut(Event<'_>)) -> Report {
-        let mut table = Table { runs, done: runs.iter().map(|_| None).collect(), cut_short: None, emit };
+        let done = runs.iter().map(|_| None).collect();
+        let mut table = Table { runs, done, harmed: BTreeMap::new(), cut_short: None, emit };
         (table.emit)(Event::Planned(runs.len()));
         let (alone, company) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
         self.play_all(company, &mut table, Party { jobs: self.jobs.max(1), suspected: false });
@@ -182,7 +186,9 @@ impl Runner<'_> {
     fn play_all(&self, mut todo: Vec<usize>, table: &mut Table<'_, '_>, party: Party) {
         while !todo.is_empty() && !self.over(table) {
             let round = self.play_round(&todo, table, party);
-            let (suspects, bystanders) = round.harm(table.runs);
+            let suspects = suspects(&round.watched);
+            let harmed: BTreeMap<_, _> =
+                round.watched.into_iter().filter_map(|one| Some((one.at, one.harmed?))).collect();
             todo = round.left;
             if let Some(how) = round.died {
                 self.revive(&how, table);
@@ -190,8 +196,11 @@ impl Runner<'_> {
                 (table.emit)(Event::Died { how: &how, suspects });
                 self.play_all(round.suspects, table, Party { jobs: party.jobs.div_ceil(4), suspected: true });
             }
-            if !bystanders.is_empty() {
+            if !harmed.is_empty() {
+                let named = |(&at, came): (&usize, &String)| (table.runs[at].id, table.runs[at].protocol, came.clone());
+                let bystanders: Vec<_> = harmed.iter().map(named).collect();
                 (table.emit)(Event::Harmed { bystanders: &bystanders, suspects: suspects.len() });
+                table.harmed.extend(harmed);
                 self.play_alone(suspects, table);
             }
             if !round.doubtful.is_empty() {
@@ -323,7 +332,7 @@ impl Runner<'_> {
 impl Run<'_> {
     fn done(&self, verdict: Verdict, duration: Duration, trace: Trace) -> Done {
         let Self { id, claim, protocol, ref clauses, .. } = *self;
-        Done { id, claim, protocol, clauses: clauses.clone(), verdict, duration, trace }
+        Done { id, claim, protocol, clauses: clauses.clone(), verdict, duration, trace, in_company: None }
     }
 }
 
@@ -349,6 +358,8 @@ const IN_VAIN: usize = 8;
 struct Table<'t, 'r> {
     runs: &'t [Run<'r>],
     done: Vec<Option<Done>>,
+    /// What came of the bystanders of runs that are, or were, played again alone.
+    harmed: BTreeMap<usize, String>,
     cut_short: Option<String>,
     emit: &'t mut dyn FnMut(Event<'_>),
 }
@@ -358,7 +369,8 @@ impl Table<'_, '_> {
         (self.emit)(Event::Started(self.runs[at].id, self.runs[at].protocol));
     }
 
-    fn finished(&mut self, at: usize, done: Done) {
+    fn finished(&mut self, at: usize, mut done: Done) {
+        done.in_company = self.harmed.get(&at).cloned();
         (self.emit)(Event::Finished(&done));
         self.done[at] = Some(done);
     }
@@ -392,15 +404,6 @@ impl Round {
         }
         let heavy = if takes_heavy { self.heavy.pop_front() } else { None };
         heavy.or_else(|| self.light.pop_front())
-    }
-
-    /// Who may have harmed a bystander, and whose bystanders came to harm.
-    fn harm(&self, runs: &[Run<'_>]) -> (Vec<usize>, Vec<(&'static str, &'static str, String)>) {
-        let harmed = self.watched.iter().filter_map(|one| {
-            let Run { id, protocol, .. } = runs[one.at];
-            Some((id, protocol, one.harmed.clone()?))
-        });
-        (suspects(&self.watched), harmed.collect())
     }
 }
 
@@ -617,6 +620,8 @@ mod tests {
                 _ => {}
             });
             assert_eq!(verdicts(&report), "a/suffers pass, b/strikes fail, c/fails fail");
+            let told: Vec<_> = report.results.iter().map(|done| done.in_company.is_some()).collect();
+            assert_eq!(told, [true, false, false]);
             assert_eq!((named.as_slice(), deaths), (&[("a/suffers", 1, 2)][..], 0));
         }
     }

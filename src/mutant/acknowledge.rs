@@ -163,6 +163,17 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
+        Mutant::seam("answers-pubrec-once", &["mqtt5:4.3.3-4", "mqtt311:4.3.3-1"], || {
+            let mut received = BTreeSet::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::PubRec(ack) if !received.insert((passing.conn, ack.packet_id)) => {}
+                Packet::PubComp(ack) => {
+                    received.remove(&(passing.conn, ack.packet_id));
+                    fate.on(passing.frame);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("answers-an-unknown-pubrel-with-nothing", &["mqtt311:ext-082", "mqtt5:ext-137"], || {
             outbound(|passing, packet, fate| match packet {
                 Packet::PubComp(ack) if passing.version.has_properties() => {

@@ -1,6 +1,11 @@
 //! The shapes that most mutants have, so that each of them is a few lines: packets dropped, packets changed, packets
 //! changed by what came before.
 
+use std::collections::BTreeMap;
+
+use harness::node::ConnId;
+use harness::time::Instant;
+
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
     FilterBuf, Packet, PacketType, Properties, Property, PropertyBuf, Publish, Subscribe, SubscriptionBuf,
@@ -49,6 +54,17 @@ pub(super) fn unheard(which: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
 /// These packets of the broker never reach a client.
 pub(super) fn unsaid(which: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
     outbound(move |passing, packet, fate| go_on_unless(which(&packet), passing, fate))
+}
+
+/// These packets never reach a client that comes back, of those that waited for it: what follows at the moment of CONNACK.
+pub(super) fn waited_in_vain(which: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
+    let mut began = BTreeMap::<ConnId, Instant>::new();
+    outbound(move |passing, packet, fate| {
+        if matches!(packet, Packet::ConnAck(connack) if connack.session_present) {
+            began.insert(passing.conn, passing.now);
+        }
+        go_on_unless(which(&packet) && began.get(&passing.conn) == Some(&passing.now), passing, fate);
+    })
 }
 
 /// The packet goes on as it is, unless it is dropped.

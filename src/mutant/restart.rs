@@ -7,7 +7,7 @@ use harness::node::ConnId;
 use harness::time::Instant;
 
 use super::Mutant;
-use super::change::{go_on_unless, heard, outbound, remembering, said, unsaid};
+use super::change::{go_on_unless, heard, outbound, remembering, said, unsaid, waited_in_vain};
 use crate::packet::{Packet, PacketId, Publish, QoS, ReasonCode};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
@@ -30,17 +30,7 @@ fn losing() -> impl Iterator<Item = Mutant> {
         Mutant::restarted(
             "loses-what-waited-over-a-restart",
             &["mqtt5:ext-186", "mqtt311:4.1.0-1", "mqtt311:ext-028"],
-            || {
-                // What comes at the moment of CONNACK has waited.
-                let mut began = BTreeMap::<ConnId, Instant>::new();
-                outbound(move |passing, packet, fate| {
-                    if matches!(packet, Packet::ConnAck(connack) if connack.session_present) {
-                        began.insert(passing.conn, passing.now);
-                    }
-                    let fresh = matches!(packet, Packet::Publish(Publish { dup: false, .. }));
-                    go_on_unless(fresh && began.get(&passing.conn) == Some(&passing.now), passing, fate);
-                })
-            },
+            || waited_in_vain(|packet| matches!(packet, Packet::Publish(Publish { dup: false, .. }))),
         ),
         Mutant::restarted(
             "loses-retained-messages-over-a-restart",
@@ -51,14 +41,7 @@ fn losing() -> impl Iterator<Item = Mutant> {
             unsaid(|packet| matches!(packet, Packet::Publish(Publish { dup: true, .. })))
         }),
         Mutant::restarted("loses-released-deliveries-over-a-restart", &["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
-            let mut began = BTreeMap::<ConnId, Instant>::new();
-            outbound(move |passing, packet, fate| {
-                if matches!(packet, Packet::ConnAck(_)) {
-                    began.insert(passing.conn, passing.now);
-                }
-                let resent = matches!(packet, Packet::PubRel(_)) && began.get(&passing.conn) == Some(&passing.now);
-                go_on_unless(resent, passing, fate);
-            })
+            waited_in_vain(|packet| matches!(packet, Packet::PubRel(_)))
         }),
     ]
     .into_iter()

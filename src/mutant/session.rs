@@ -7,7 +7,9 @@ use harness::node::ConnId;
 use harness::time::Instant;
 
 use super::Mutant;
-use super::change::{each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said};
+use super::change::{
+    each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said, waited_in_vain,
+};
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
     ConnAck, Connect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, Publish, ReasonCode,
@@ -108,17 +110,7 @@ fn keeping() -> impl Iterator<Item = Mutant> {
                 "mqtt311:4.5.0-1",
                 "mqtt5:ext-217",
             ],
-            || {
-                // What comes at the moment of CONNACK has waited.
-                let mut began = BTreeMap::<ConnId, Instant>::new();
-                outbound(move |passing, packet, fate| {
-                    if matches!(packet, Packet::ConnAck(connack) if connack.session_present) {
-                        began.insert(passing.conn, passing.now);
-                    }
-                    let fresh = matches!(packet, Packet::Publish(Publish { dup: false, .. }));
-                    go_on_unless(fresh && began.get(&passing.conn) == Some(&passing.now), passing, fate);
-                })
-            },
+            || waited_in_vain(|packet| matches!(packet, Packet::Publish(Publish { dup: false, .. }))),
         ),
         Mutant::seam(
             "sends-new-messages-before-those-that-waited",

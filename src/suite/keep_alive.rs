@@ -106,11 +106,11 @@ fn silence_ends_the_connection(t: &Testbed) -> Outcome {
         let latest = latest(seconds);
         let ended = client.closes_by(heard + latest)?;
         let after = ended.since(heard);
-        let expected = || format!("the connection with keep alive {seconds} s closed within {latest:?}");
-        t.judge(after <= latest, expected(), || format!("{after:?}"))?;
+        let expected = || format!("the connection with keep alive {seconds} s closed within {latest:.1?}");
+        t.judge(after <= latest, expected(), || format!("{after:.2?}"))?;
         if ended.since(said) < due(seconds) {
-            let expected = format!("the connection with keep alive {seconds} s open for {:?}", due(seconds));
-            t.remark(None, expected, format!("closed after {:?}", ended.since(said)));
+            let expected = format!("the connection with keep alive {seconds} s open for {:.1?}", due(seconds));
+            t.remark(None, expected, format!("closed after {:.2?}", ended.since(said)));
         }
     }
     Ok(())

@@ -59,6 +59,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos2/rejected-delivery-is-over", rejected_delivery_is_over)
         .claim("PUBREC with an error code ends the exchange: no PUBREL follows, and nothing is sent again")
         .covers(&["mqtt5:4.3.3-4", "mqtt5:4.4.0-2", "mqtt5:ext-150"]),
+    Case::new("qos2/every-pubrec-is-answered", every_pubrec_is_answered)
+        .claim("a second PUBREC for one message is answered by PUBREL like the first, and the message comes once")
+        .covers(&["mqtt5:4.3.3-4", "mqtt311:4.3.3-1"]),
     Case::new("qos2/unknown-pubrel-is-completed", unknown_pubrel_is_completed)
         .claim("PUBREL for an identifier that is not in use is answered by PUBCOMP, in 5.0 with reason code 0x92")
         .covers(&["mqtt5:ext-137", "mqtt311:ext-082"]),
@@ -230,6 +233,22 @@ fn rejected_delivery_is_over(t: &Testbed) -> Outcome {
     reader.still_served()?;
 
     let reader = reader.drop_and_resume()?;
+    writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
+    reader.hears(["shut"])
+}
+
+/// A client says PUBREC twice when the PUBLISH came twice, as it does where a server of 3.1 loses patience.
+fn every_pubrec_is_answered(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open").at(ExactlyOnce, 0))?;
+    let open = reader.delivery("the message")?;
+    for _ in 0..2 {
+        reader.send(pubrec(open.id))?;
+        reader.expect(answered(PubRel, open.id))?;
+    }
+    reader.send(pubcomp(open.id))?;
     writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
     reader.hears(["shut"])
 }

@@ -118,7 +118,7 @@ fn published_promptly(t: &Testbed) -> Outcome {
     mortal.vanish()?;
     let came = watcher.delivery("the will within two seconds")?;
     let after = came.at.since(ended);
-    t.judge(after < Duration::from_secs(2), "the will within two seconds", || format!("the will after {after:?}"))
+    t.judge(after < Duration::from_secs(2), "the will within two seconds", || format!("the will after {after:.2?}"))
 }
 
 /// A PUBLISH at QoS 3, for which every version asks the server to close.

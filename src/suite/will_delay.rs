@@ -55,10 +55,10 @@ fn comes_after(t: &Testbed, watcher: &Peer<'_>, ended: Instant, seconds: u64) ->
     let came = watcher.delivery_by(&expected, due + t.timing().answer.max(Duration::from_secs(10)))?;
     let after = came.at.since(ended);
     if came.text() != "gone" || came.at < due {
-        return Err(deviates(expected, format!("{} after {after:?}", came.words)));
+        return Err(deviates(expected, format!("{} after {after:.2?}", came.words)));
     }
     if after > Duration::from_secs(seconds + 2) {
-        t.remark(Some("mqtt5:ext-098"), expected, format!("the will after {after:?}"));
+        t.remark(Some("mqtt5:ext-098"), expected, format!("the will after {after:.2?}"));
     }
     Ok(())
 }

@@ -76,6 +76,8 @@ struct Case<'a> {
     runs: Vec<Run<'a>>,
     /// Why it was skipped, once.
     skipped: String,
+    /// What happened in company that the verdicts do not rest on.
+    in_company: String,
 }
 
 struct Run<'a> {
@@ -228,8 +230,8 @@ fn cases<'a>(report: &'a Report, chapter: &str) -> Vec<Case<'a>> {
     let mut last = None;
     for done in report.results.iter().filter(|done| chapters::of(done) == chapter) {
         if last != Some(done.id) {
-            let skipped = String::new();
-            cases.push(Case { id: done.id, claim: done.claim, cited: String::new(), runs: Vec::new(), skipped });
+            let (cited, skipped, in_company) = Default::default();
+            cases.push(Case { id: done.id, claim: done.claim, cited, runs: Vec::new(), skipped, in_company });
             last = Some(done.id);
         }
         let Some(case) = cases.last_mut() else { continue };
@@ -242,6 +244,11 @@ fn cases<'a>(report: &'a Report, chapter: &str) -> Vec<Case<'a>> {
         let why = done.verdict.why().map(visible).unwrap_or_default();
         if matches!(done.verdict, Verdict::Skip(_)) {
             case.skipped.clone_from(&why);
+        }
+        if let Some(came) = &done.in_company {
+            let (protocol, came) = (done.protocol, visible(came));
+            case.in_company =
+                format!("suspected in company under {protocol} ({came}); the verdict is that of the play alone");
         }
         let (verdict, found) = (done.verdict.as_str(), done.verdict.evidence().is_some());
         case.runs.push(Run { protocol: done.protocol, verdict, found, why });
@@ -307,6 +314,7 @@ mod tests {
             "PUBREC 7",
             "MUST: answer &#60;it&#62;",
             "needs a TLS listener",
+            "suspected in company under 5.0 (the canary &#60;fell&#62; silent)",
             "34051234… 300 bytes",
             "2 copies (3.1.1), one &#60;copy&#62; (5.0)",
             "href=\"#qos2/repeat@5.0\"",

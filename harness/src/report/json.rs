@@ -91,6 +91,7 @@ struct Case<'a> {
     clauses: &'a [&'static str],
     duration_ms: f64,
     why: Option<&'a str>,
+    in_company: Option<&'a str>,
     evidence: Option<Shown<'a>>,
 }
 
@@ -134,6 +135,7 @@ impl<'a> From<&'a Done> for Case<'a> {
             clauses: &done.clauses,
             duration_ms: done.duration.as_micros() as f64 / 1_000.0,
             why: done.verdict.why(),
+            in_company: done.in_company.as_deref(),
             evidence: done.verdict.evidence().map(Shown::from),
         }
     }
@@ -201,7 +203,8 @@ mod tests {
             document["cases"][0],
             json!({
                 "id": "qos2/repeat", "protocol": "3.1.1", "verdict": "pass",
-                "clauses": ["mqtt5:4.3.3-10", "mqtt5:4.4.0-1"], "duration_ms": 1.5, "why": null, "evidence": null,
+                "clauses": ["mqtt5:4.3.3-10", "mqtt5:4.4.0-1"], "duration_ms": 1.5, "why": null,
+                "in_company": null, "evidence": null,
             })
         );
         assert_eq!(
@@ -218,6 +221,7 @@ mod tests {
                 "omitted": 0,
             })
         );
+        assert_eq!(document["cases"][3]["in_company"], "the canary <fell> silent");
         assert_eq!(document["cases"][3]["why"], "needs a TLS listener");
         assert_eq!(document["cases"][3]["evidence"], Value::Null);
     }

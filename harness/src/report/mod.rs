@@ -67,7 +67,7 @@ pub(crate) mod tests {
                 omitted: 0,
             },
         };
-        let done = |id, protocol, verdict| Done {
+        let done = |id: &'static str, protocol, verdict| Done {
             id,
             claim: "it is acknowledged again",
             protocol,
@@ -75,6 +75,7 @@ pub(crate) mod tests {
             verdict,
             duration: Duration::from_micros(1_500),
             trace: Trace::default(),
+            in_company: id.starts_with("tls/").then(|| "the canary <fell> silent".to_owned()),
         };
         let results = vec![
             done("qos2/repeat", "3.1.1", Verdict::Pass),
