@@ -23,6 +23,8 @@ pub(super) enum Owner {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     alarms: BTreeSet<(Instant, Owner)>,
+    /// The earliest of them, which is asked for after every input.
+    first: Option<Instant>,
 }
 
 impl Timers {
@@ -39,17 +41,23 @@ impl Timers {
             self.alarms.insert((at, owner));
         }
         *alarm = at;
+        self.note_first();
     }
 
     /// The earliest.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.alarms.first().map(|&(at, _)| at)
+        self.first
+    }
+
+    fn note_first(&mut self) {
+        self.first = self.alarms.first().map(|&(at, _)| at);
     }
 
     /// Takes out the earliest that is due. Its owner's copy of the time is then void.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Owner> {
         let &(at, owner) = self.alarms.first().filter(|&&(at, _)| at <= now)?;
         self.alarms.remove(&(at, owner));
+        self.note_first();
         Some(owner)
     }
 }

@@ -124,19 +124,32 @@ impl Live {
             let silent = keep_alive.map_or(Instant::FAR, |period| self.sent + period);
             return Some(((since + patience).min(silent), Due::GiveUp(Awaited::ConnAck)));
         }
+        let mut first = (Instant::FAR, Due::Ping);
+        let mut consider = |at: Instant, due| {
+            if at < first.0 {
+                first = (at, due);
+            }
+        };
         // A tenth early, so that a late timer does not break the promise.
         let soon = keep_alive.map(|period| period * 9 / 10);
-        let idle = soon.map(|period| (self.sent + period, Due::Ping));
-        // Silence of the server is worth a question too: our own packets may all be vanishing.
-        let silence = soon.filter(|_| self.ping.is_none()).map(|period| (self.heard + period, Due::Ping));
-        let pong = self.ping.map(|since| {
-            // 3.1 gives the server one keep alive, the others a reasonable time.
-            let limit = keep_alive.filter(|_| self.version == Version::V31).unwrap_or(patience);
-            (since + patience.min(limit), Due::GiveUp(Awaited::PingResp))
-        });
-        let owed = self.owed.map(|since| (since + patience, Due::GiveUp(Awaited::Acknowledgement)));
-        let of_the_server = [silence, pong, owed].into_iter().flatten().filter(|_| !self.paused);
-        of_the_server.chain(idle).min_by_key(|(at, _)| *at)
+        if !self.paused {
+            // Silence of the server is worth a question too: our own packets may all be vanishing.
+            if let Some(period) = soon.filter(|_| self.ping.is_none()) {
+                consider(self.heard + period, Due::Ping);
+            }
+            if let Some(since) = self.ping {
+                // 3.1 gives the server one keep alive, the others a reasonable time.
+                let limit = keep_alive.filter(|_| self.version == Version::V31).unwrap_or(patience);
+                consider(since + patience.min(limit), Due::GiveUp(Awaited::PingResp));
+            }
+            if let Some(since) = self.owed {
+                consider(since + patience, Due::GiveUp(Awaited::Acknowledgement));
+            }
+        }
+        if let Some(period) = soon {
+            consider(self.sent + period, Due::Ping);
+        }
+        (first.0 < Instant::FAR).then_some(first)
     }
 
     /// How long we may say nothing; `None` for as long as we like.

@@ -214,12 +214,16 @@ impl Device {
         if self.is_off() {
             return (self.off_until < Instant::FAR).then_some(self.off_until);
         }
-        let schedules = self.schedules.iter().map(|(_, schedule)| schedule.due);
-        let rest = self.rest.iter().flat_map(|rest| {
+        let mut first = self.client.deadline().unwrap_or(Instant::FAR);
+        for (_, schedule) in &self.schedules {
+            first = first.min(schedule.due);
+        }
+        if let Some(rest) = &self.rest {
             let asks = rest.asks.iter().map(|(_, due, _)| *due);
-            asks.chain(rest.answers.front().map(|(due, ..)| *due)).chain(rest.leaves_at)
-        });
-        self.client.deadline().into_iter().chain(schedules).chain(rest).min().filter(|&at| at < Instant::FAR)
+            let answer = rest.answers.front().map(|(due, ..)| *due);
+            first = asks.chain(answer).chain(rest.leaves_at).fold(first, Instant::min);
+        }
+        (first < Instant::FAR).then_some(first)
     }
 
     /// Takes in what happened.

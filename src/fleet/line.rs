@@ -2,19 +2,18 @@
 //!
 //! A device may have several connections: the one it uses, and others that it gave up and the server has not missed yet.
 
-use std::collections::VecDeque;
-
 use harness::fault::Fault;
 use harness::link::{Arrival, End, Link, Reading, Stream};
 use harness::node::{Close, ConnId, Shared, Ticket};
 use harness::time::Instant;
+use smallvec::SmallVec;
 
 /// A link and its connections.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) link: Link,
     /// By the device's number of the connection. A place is free once both ends are done with it.
-    pub(super) strands: Vec<Option<Box<Strand>>>,
+    pub(super) strands: SmallVec<[Option<Box<Strand>>; 1]>,
     /// How each end reads while it has not stopped; at once if absent.
     reading: Option<Box<[Reading; 2]>>,
 }
@@ -23,10 +22,10 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) struct Strand {
     stream: Stream,
-    /// Bytes on their way, by the end that sent them.
-    bytes: [VecDeque<u8>; 2],
+    /// Bytes on their way, by the end that sent them; absent while there are none.
+    bytes: Option<Box<[Queue; 2]>>,
     /// How much room each end believes there is.
-    room: [usize; 2],
+    room: [u32; 2],
     /// Which end wants nothing for now.
     paused: [bool; 2],
     /// What the device asked for it with; `None` once it was answered.
@@ -37,9 +36,37 @@ pub(super) struct Strand {
     pub(super) device: bool,
 }
 
+/// Bytes, first in first out.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// How many of them were taken.
+    taken: usize,
+}
+
+impl Queue {
+    fn put(&mut self, bytes: &[u8]) {
+        if self.taken > 0 && self.taken >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn take(&mut self, count: u64) -> &[u8] {
+        let from = self.taken;
+        self.taken = self.bytes.len().min(from + count as usize);
+        &self.bytes[from..self.taken]
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.taken == self.bytes.len()
+    }
+}
+
 impl Line {
-    pub(super) const fn new(link: Link) -> Self {
-        Self { link, strands: Vec::new(), reading: None }
+    pub(super) fn new(link: Link) -> Self {
+        Self { link, strands: SmallVec::new(), reading: None }
     }
 
     /// Begins a connection for the device.
@@ -53,7 +80,7 @@ impl Line {
         }
         let strand = Strand {
             stream,
-            bytes: Default::default(),
+            bytes: None,
             room: [0; 2],
             paused: [false; 2],
             ticket: Some(ticket),
@@ -86,9 +113,10 @@ impl Line {
         let tail = tail.map_or(&[][..], Shared::as_slice);
         let length = head.len() + tail.len();
         if length > 0 {
-            strand.bytes[end as usize].extend(head);
-            strand.bytes[end as usize].extend(tail);
-            strand.room[end as usize] = strand.room[end as usize].saturating_sub(length);
+            let queue = &mut strand.bytes.get_or_insert_default()[end as usize];
+            queue.put(head);
+            queue.put(tail);
+            strand.room[end as usize] = strand.room[end as usize].saturating_sub(length as u32);
             strand.stream.send(now, link, end, length as u64);
         }
     }
@@ -158,14 +186,15 @@ impl Line {
         self.strands.get_mut(place).and_then(|strand| strand.as_deref_mut())
     }
 
-    /// Lets go of the connections of which nobody will hear any more.
+    /// Lets go of the connections of which nobody will hear any more, and of the memory for bytes that all arrived.
     pub(super) fn tidy(&mut self) {
-        for strand in &mut self.strands {
-            if strand
-                .as_ref()
-                .is_some_and(|strand| !strand.device && strand.server.is_none() && strand.stream.is_over())
-            {
-                *strand = None;
+        for place in &mut self.strands {
+            let Some(strand) = place else { continue };
+            if strand.bytes.as_ref().is_some_and(|bytes| bytes.iter().all(Queue::is_empty)) {
+                strand.bytes = None;
+            }
+            if !strand.device && strand.server.is_none() && strand.stream.is_over() {
+                *place = None;
             }
         }
     }
@@ -173,24 +202,19 @@ impl Line {
 
 impl Strand {
     /// Takes the bytes that `end` is given now.
-    pub(super) fn take(&mut self, end: End, count: u64) -> Vec<u8> {
-        let bytes = &mut self.bytes[end.peer() as usize];
-        let taken = bytes.drain(..(count as usize).min(bytes.len())).collect();
-        if bytes.is_empty() {
-            *bytes = VecDeque::new();
-        }
-        taken
+    pub(super) fn take(&mut self, end: End, count: u64) -> &[u8] {
+        self.bytes.as_mut().map_or(&[], |bytes| bytes[end.peer() as usize].take(count))
     }
 
     /// The room that `end` has now, which it is told.
     pub(super) fn tell_room(&mut self, end: End) -> usize {
-        self.room[end as usize] = self.stream.room(end) as usize;
-        self.room[end as usize]
+        self.room[end as usize] = self.stream.room(end) as u32;
+        self.room[end as usize] as usize
     }
 
     /// Whether `end` believes in little room and has much again.
     pub(super) fn has_room_again(&self, end: End) -> bool {
-        const HALF: usize = 32 * 1024;
-        self.room[end as usize] < HALF && self.stream.room(end) as usize >= HALF
+        const HALF: u32 = 32 * 1024;
+        self.room[end as usize] < HALF && self.stream.room(end) >= u64::from(HALF)
     }
 }

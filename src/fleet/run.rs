@@ -51,6 +51,8 @@ pub fn options(group: &Group) -> Arc<Options> {
         }),
         queue: group.queue as usize,
         send_maximum: NonZeroU16::new(20).unwrap_or(NonZeroU16::MAX),
+        // Few devices bother, and at both ends each would hold its topics in memory.
+        topic_aliases: 0,
         ..Options::default()
     })
 }

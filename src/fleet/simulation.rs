@@ -245,7 +245,7 @@ impl<'a> Simulation<'a> {
             }
             Arrived::Bytes(count) => {
                 let bytes = strand.take(End::Device, count);
-                device_core.handle(now, Input::Bytes { conn, bytes: &bytes }, floor);
+                device_core.handle(now, Input::Bytes { conn, bytes }, floor);
             }
             Arrived::Closed(how) => {
                 strand.device = false;
@@ -288,9 +288,10 @@ impl<'a> Simulation<'a> {
                 server.handle(now, Input::Opened { conn, via: Via::Listener(0), peer: Peer::default(), room });
             }
             Arrived::Bytes(count) => {
+                let conn = strand.server;
                 let bytes = strand.take(End::Server, count);
-                if let Some(conn) = strand.server {
-                    server.handle(now, Input::Bytes { conn, bytes: &bytes });
+                if let Some(conn) = conn {
+                    server.handle(now, Input::Bytes { conn, bytes });
                 }
             }
             Arrived::Closed(how) => {

@@ -47,33 +47,46 @@ pub(super) enum Fate {
 #[derive(Clone, Debug)]
 pub struct Link {
     profile: Arc<Profile>,
+    state: State,
+}
+
+/// What changes of a link. A million devices have one each, so what few links have is kept apart.
+#[derive(Clone, Debug)]
+struct State {
     lanes: [Direction; 2],
-    /// Spells that both directions share.
+    /// Bursts that both directions share.
     bursts: Option<Alternating>,
-    gaps: Option<Alternating>,
-    own_outages: Option<Alternating>,
-    shared_outages: Option<Arc<Outages>>,
+    seldom: Option<Box<Seldom>>,
     /// When the last packet passed the radio.
     active: Instant,
-    /// What a connection may be silent for.
-    nat: Option<Duration>,
+    /// What is sent before this moment is held until then.
+    held: Instant,
+    /// By direction, whether a fault has cut it.
+    cut: [bool; 2],
+    /// For how many nanoseconds a connection may be silent.
+    nat: u64,
     /// The stream from which all others branch; also the phase of the device in every cycle.
     root: Draws,
     draws: Draws,
 }
 
+/// Spells that few links have.
+#[derive(Clone, Debug, Default)]
+struct Seldom {
+    /// Bursts of each direction alone.
+    bursts: [Option<Alternating>; 2],
+    gaps: Option<Alternating>,
+    own_outages: Option<Alternating>,
+    shared_outages: Option<Arc<Outages>>,
+}
+
 #[derive(Clone, Debug)]
 struct Direction {
     draws: Draws,
-    bursts: Option<Alternating>,
     /// When the last bit of what waits will have been sent.
     busy: Instant,
     /// When the last packet arrives: none overtakes it.
     last: Instant,
-    /// Cut by a fault.
-    cut: bool,
-    /// Cut by a fault that ends at this moment, and holds what is sent meanwhile.
-    held: Instant,
 }
 
 impl Link {
@@ -82,14 +95,8 @@ impl Link {
         let root = Draws::stream(seed, name);
         let mut draws = root.branch(0);
         let alternating = |number: u64, good| Alternating::new(root.branch(number), good);
-        let lanes = [1, 2].map(|number| Direction {
-            draws: root.branch(number),
-            bursts: profile.bursts.as_ref().filter(|it| !it.shared).map(|it| alternating(number + 2, &it.good)),
-            busy: Instant::ZERO,
-            last: Instant::ZERO,
-            cut: false,
-            held: Instant::ZERO,
-        });
+        let lanes =
+            [1, 2].map(|number| Direction { draws: root.branch(number), busy: Instant::ZERO, last: Instant::ZERO });
         let nat = profile.nat.as_ref().and_then(|nat| {
             let total: f64 = nat.idle.iter().map(|(weight, _)| weight).sum();
             let mut place = draws.unit() * total;
@@ -97,34 +104,44 @@ impl Link {
                 place -= weight;
                 place < 0.0
             };
-            nat.idle.iter().find(pick).map(|(_, idle)| idle.0)
+            nat.idle.iter().find(pick).and_then(|(_, idle)| u64::try_from(idle.0.as_nanos()).ok())
         });
-        Self {
-            lanes,
-            bursts: profile.bursts.as_ref().filter(|it| it.shared).map(|it| alternating(5, &it.good)),
+        let bursts = |shared| profile.bursts.as_ref().filter(|it| it.shared == shared);
+        let seldom = (bursts(false).is_some() || profile.gaps.is_some() || profile.outages.is_some()).then(|| Seldom {
+            bursts: [3, 4].map(|number| bursts(false).map(|it| alternating(number, &it.good))),
             gaps: profile.gaps.as_ref().map(|it| alternating(6, &it.every)),
             own_outages: profile.outages.as_ref().map(|it| alternating(7, &it.every)),
             shared_outages: None,
+        });
+        let state = State {
+            lanes,
+            bursts: bursts(true).map(|it| alternating(5, &it.good)),
+            seldom: seldom.map(Box::new),
             active: Instant::ZERO,
-            nat,
+            held: Instant::ZERO,
+            cut: [false; 2],
+            nat: nat.unwrap_or(u64::MAX),
             root,
             draws,
-            profile,
-        }
+        };
+        Self { profile, state }
     }
 
     /// Outages that others suffer too take the place of the device's own.
     #[must_use]
     pub fn sharing(mut self, outages: Arc<Outages>) -> Self {
-        self.own_outages = None;
-        self.shared_outages = Some(outages);
+        let seldom = self.state.seldom.get_or_insert_default();
+        seldom.own_outages = None;
+        seldom.shared_outages = Some(outages);
         self
     }
 
     /// No outage comes any more, and one that is ends. What is always so of the link stays: its losses, its gaps.
     pub fn end_outages(&mut self) {
-        self.own_outages = None;
-        self.shared_outages = None;
+        if let Some(seldom) = &mut self.state.seldom {
+            seldom.own_outages = None;
+            seldom.shared_outages = None;
+        }
     }
 
     /// What it was made of.
@@ -134,19 +151,20 @@ impl Link {
 
     /// How long a connection may be silent before the translator of addresses forgets it.
     pub const fn nat_idle(&self) -> Option<Duration> {
-        self.nat
+        match self.state.nat {
+            u64::MAX => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 
     /// Loses all packets of that direction, or stops losing them.
     pub fn cut(&mut self, way: Way, cut: bool) {
-        self.lanes[way as usize].cut = cut;
+        self.state.cut[way as usize] = cut;
     }
 
     /// Holds what is sent, both ways, until `until`: a handover.
     pub fn hold(&mut self, until: Instant) {
-        for lane in &mut self.lanes {
-            lane.held = lane.held.max(until);
-        }
+        self.state.held = self.state.held.max(until);
     }
 
     /// Sends one packet of `bytes`, headers not counted, that belongs to no stream; gives when it is there.
@@ -159,51 +177,66 @@ impl Link {
 
     /// What waited for the device to wake arrives at `at`; what is sent from now on need not wait for longer.
     pub(super) fn woken(&mut self, at: Instant) {
-        let down = &mut self.lanes[Way::Down as usize];
+        let down = &mut self.state.lanes[Way::Down as usize];
         (down.last, down.busy) = (down.last.min(at), down.busy.min(at));
     }
 
     /// A number of this device, for phases.
     pub(super) fn phase(&self) -> u64 {
-        self.root.branch(8).u64()
+        self.state.phase()
     }
 
     /// Sends `bytes` of payload, with headers, at `now`. Moments must not fall, per direction.
     pub(super) fn carry(&mut self, now: Instant, way: Way, bytes: u32) -> Fate {
-        let profile = Arc::clone(&self.profile);
-        let awake = self.wake(now, way, &profile);
+        self.state.carry(&self.profile, now, way, bytes)
+    }
+}
+
+impl State {
+    fn phase(&self) -> u64 {
+        self.root.branch(8).u64()
+    }
+
+    fn carry(&mut self, profile: &Profile, now: Instant, way: Way, bytes: u32) -> Fate {
+        let awake = self.wake(now, way, profile);
         let (Fate::Arrives(mut at) | Fate::Waits(mut at)) = awake else { return Fate::Lost };
-        let (spec, lane) = match way {
-            Way::Up => (&profile.up, &mut self.lanes[0]),
-            Way::Down => (&profile.down, &mut self.lanes[1]),
+        let lane = &mut self.lanes[way as usize];
+        let spec = match way {
+            Way::Up => &profile.up,
+            Way::Down => &profile.down,
         };
+        let mut seldom = self.seldom.as_deref_mut();
         // The order of the draws is the same whatever comes of them.
         let (lost, jitter) = (spec.loss > 0.0 && lane.draws.unit() < spec.loss, profile.jitter.0);
         let jitter = if jitter.is_zero() { jitter } else { jitter.mul_f64(lane.draws.unit()) };
-        if let Some(gaps) = &profile.gaps
-            && let Some(until) = self.gaps.as_mut().and_then(|it| it.bad_until(now, &gaps.every, &gaps.lasts))
+        if let (Some(gaps), Some(own)) = (&profile.gaps, seldom.as_mut().and_then(|it| it.gaps.as_mut()))
+            && let Some(until) = own.bad_until(now, &gaps.every, &gaps.lasts)
         {
             at = at.max(until);
         }
-        at = at.max(lane.held);
+        at = at.max(self.held);
         let Some(sent) = lane.queue(at, bytes, spec) else { return Fate::Lost };
         let bursts = match &profile.bursts {
-            Some(spec) => lane.burst(now, spec, self.bursts.as_mut()),
+            Some(spec) => {
+                let own = seldom.as_mut().and_then(|it| it.bursts[way as usize].as_mut());
+                lane.burst(now, spec, own.or(self.bursts.as_mut()))
+            }
             None => false,
         };
-        let outage = match (&profile.outages, &mut self.own_outages, &self.shared_outages) {
-            (_, _, Some(shared)) => shared.cover(now),
-            (Some(spec), Some(own), _) => own.bad_until(now, &spec.every, &spec.lasts).is_some(),
+        let outage = match (&profile.outages, seldom) {
+            (_, Some(Seldom { shared_outages: Some(shared), .. })) => shared.cover(now),
+            (Some(spec), Some(Seldom { own_outages: Some(own), .. })) => {
+                own.bad_until(now, &spec.every, &spec.lasts).is_some()
+            }
             _ => false,
         };
-        if lost || bursts || outage || lane.cut {
+        if lost || bursts || outage || self.cut[way as usize] {
             return Fate::Lost;
         }
-        let coherence = profile.coherence.0.as_nanos().max(1);
-        let epoch = (u128::from(sent.as_nanos()) / coherence) as u64;
+        let coherence = u64::try_from(profile.coherence.0.as_nanos()).unwrap_or(u64::MAX).max(1);
         let rtt = match profile.rtt.points() {
             [(_, span)] => span.0,
-            _ => profile.rtt.at(self.root.at(epoch)),
+            _ => profile.rtt.at(self.root.at(sent.as_nanos() / coherence)),
         };
         lane.last = lane.last.max(sent + rtt / 2 + jitter);
         match awake {
@@ -260,8 +293,8 @@ impl Direction {
         Some(self.busy)
     }
 
-    fn burst(&mut self, now: Instant, spec: &Bursts, shared: Option<&mut Alternating>) -> bool {
-        let Some(spells) = self.bursts.as_mut().or(shared) else { return false };
+    fn burst(&mut self, now: Instant, spec: &Bursts, spells: Option<&mut Alternating>) -> bool {
+        let Some(spells) = spells else { return false };
         spells.bad_until(now, &spec.good, &spec.bad).is_some() && self.draws.unit() < spec.loss
     }
 }

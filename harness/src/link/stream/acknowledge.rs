@@ -1,7 +1,7 @@
 //! What an acknowledgement says: what has arrived, how long it took, and what the peer has out of order.
 
+use super::segment::{Ack, Range};
 use super::sender::{News, Outstanding, Rack, Resend, Sender, Sent, Side, State};
-use super::{Ack, Range};
 
 impl Side<'_> {
     /// Takes in the acknowledgement of a segment that came at this moment.

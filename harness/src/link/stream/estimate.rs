@@ -6,21 +6,21 @@ use super::stack::{Habits, Stack};
 const MIN_RTT_LASTS: u64 = 300_000_000;
 
 /// One sender's estimate. Microseconds, scaled as each stack scales them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Estimate {
     /// Eight times the smoothed round-trip time; 0 before the first sample.
-    srtt: u32,
+    pub(super) srtt: u32,
     /// Four times its mean deviation.
-    deviation: u32,
+    pub(super) deviation: u32,
     /// Linux: the largest deviation of this window, and what the time-out adds.
-    largest: u32,
-    added: u32,
+    pub(super) largest: u32,
+    pub(super) added: u32,
     /// The window ends when this is acknowledged.
-    window: u64,
-    least: u32,
-    least_at: u64,
+    pub(super) window: u64,
+    pub(super) least: u32,
+    pub(super) least_at: u64,
     /// The time-out, without back-off.
-    rto: u64,
+    pub(super) rto: u64,
 }
 
 impl Estimate {

@@ -1,8 +1,8 @@
 //! The receiving half of one end: putting together what arrives, and when to say so.
 
+use super::segment::{Ack, Body, MOST_SACKS, Range};
 use super::sender::Side;
 use super::stack::Habits;
-use super::{Ack, Body, MOST_SACKS, Range};
 use crate::time::Instant;
 
 /// The most acknowledgements that go out at once at the begin, and after anything unusual.
@@ -13,24 +13,24 @@ const FIRST_MSS: u32 = 536;
 const MOST_PATIENCE: u64 = 200_000;
 
 /// What a receiver knows. Moments in microseconds of its host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Receiver {
     /// The next byte in order, and what was so when an acknowledgement last went out.
     pub(super) next: u64,
-    told: u64,
+    pub(super) told: u64,
     /// How far the application has read.
     pub(super) read: u64,
     /// How long an acknowledgement may wait; 0 before the first data.
     pub(super) patience: u32,
     pub(super) last_data: u64,
-    quick: u8,
+    pub(super) quick: u8,
     /// The application answers what it reads, so acknowledgements wait for the answer.
     pub(super) talks_back: bool,
-    mss: u32,
+    pub(super) mss: u32,
     /// The timestamp to echo.
-    echo: u64,
+    pub(super) echo: u64,
     /// The right edge of the window last offered.
-    offered: u64,
+    pub(super) offered: u64,
     /// Where the peer's stream ends, once that is known.
     pub(super) end: Option<u64>,
 }
@@ -96,12 +96,14 @@ impl Receiver {
         self.told = self.next;
         held.owed = None;
         self.quick = self.quick.saturating_sub(1);
-        let mut sacks = [Range::default(); MOST_SACKS];
-        if modern {
+        let mut sacks = None;
+        if modern && (held.twice.is_some() || !held.early.is_empty()) {
             let ranges = held.twice.take().into_iter().chain(held.early.iter().copied());
-            for (slot, range) in sacks.iter_mut().zip(ranges) {
+            let mut list = Box::new([Range::default(); MOST_SACKS]);
+            for (slot, range) in list.iter_mut().zip(ranges) {
                 *slot = range;
             }
+            sacks = Some(list);
         }
         Ack { upto: self.next, edge: self.offered, echo: self.echo, sacks }
     }

@@ -14,7 +14,7 @@ impl Side<'_> {
                 if self.half.sender.backoff > self.habits().retries {
                     return true;
                 }
-                self.emit(super::Body::Ask);
+                self.emit(super::segment::Body::Ask);
                 self.set_timer(Timer::Persist, self.rto());
             }
             Timer::TimeOut => return self.time_out(),

@@ -11,17 +11,18 @@ pub(super) struct Range {
 pub(super) const MOST_SACKS: usize = 3;
 
 /// What every segment says of the other direction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ack {
     pub(super) upto: u64,
     pub(super) edge: u64,
     pub(super) echo: u64,
-    pub(super) sacks: [Range; MOST_SACKS],
+    /// What came out of order; most of the time nothing did.
+    pub(super) sacks: Option<Box<[Range; MOST_SACKS]>>,
 }
 
 impl Ack {
     pub(super) fn sacks(&self) -> impl Iterator<Item = Range> {
-        self.sacks.into_iter().take_while(|range| range.end > 0)
+        self.sacks.iter().flat_map(|ranges| **ranges).take_while(|range| range.end > 0)
     }
 }
 
@@ -42,7 +43,7 @@ pub(super) enum Body {
     Reset,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Segment {
     pub(super) body: Body,
     pub(super) ack: Ack,

@@ -6,14 +6,15 @@
 use smallvec::SmallVec;
 
 use super::estimate::Estimate;
+use super::machine::Half;
 use super::receiver::Held;
+use super::segment::{Body, Range, Segment};
 use super::stack::{Habits, Stack, Ticks};
 use super::window::{Used, Window};
-use super::{Body, Half, Range, Segment};
 use crate::time::Instant;
 
 /// What a sender knows between messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sender {
     /// Sequence numbers: first not acknowledged, next to send, end of what the application wrote. An end of stream
     /// counts as one byte.

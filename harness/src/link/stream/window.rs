@@ -9,15 +9,15 @@ const KEEP: u64 = 717;
 const UNIT: u64 = 1024;
 
 /// A sender's window, in segments. Most senders of small messages never fill the first one, and take no memory for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Window {
-    first: u32,
-    state: Option<Box<Measured>>,
+    pub(super) first: u32,
+    pub(super) state: Option<Box<Measured>>,
 }
 
 /// A window that mattered. Moments in microseconds.
-#[derive(Clone, Debug)]
-struct Measured {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Measured {
     size: u32,
     threshold: u32,
     /// The most that was out during the present round, which ends at `round`; whether the window was then what limited.
@@ -46,7 +46,7 @@ pub(super) struct Used {
     pub(super) open: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Cubic {
     /// The window before the last loss.
     last_max: u32,

@@ -1,0 +1,178 @@
+//! What is left of a connection while nothing is under way: less than half of what it takes while something is.
+//!
+//! It forgets nothing. Positions and moments are told from each other, where they lie near enough to fit into half the
+//! room, and a connection where something does not fit, or is out of the ordinary, stays as it is.
+
+use super::estimate::Estimate;
+use super::machine::{Half, Stage};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::stack::{Stack, Ticks};
+use super::window::{Measured, Window};
+use crate::time::Instant;
+
+/// A connection at rest.
+#[derive(Clone, Debug)]
+pub(super) struct Quiet {
+    pub(super) ends: [(Rest, Ticks); 2],
+    pub(super) spoke: Instant,
+    pub(super) done: Instant,
+    pub(super) mss: u16,
+    pub(super) severed: bool,
+    pub(super) modern: bool,
+    pub(super) ideal: bool,
+}
+
+/// One end at rest: all it wrote is acknowledged, all it received is read and acknowledged.
+#[derive(Clone, Debug)]
+pub(super) struct Rest {
+    pub(super) window: Option<Box<Measured>>,
+    /// How much was sent, and how much received.
+    sent: u64,
+    received: u64,
+    /// How far the peer's window reaches beyond what was sent, and our own beyond what was received.
+    edge: u32,
+    offered: u32,
+    srtt: u32,
+    deviation: u32,
+    largest: u32,
+    added: u32,
+    rto: u32,
+    least: u32,
+    rack_rtt: u32,
+    patience: u32,
+    echo: u32,
+    /// How far behind what was sent the window of the estimate and the last probe end.
+    round: u32,
+    probe: u32,
+    /// How many microseconds before the rest began these moments were.
+    least_at: u32,
+    last_sent: u32,
+    last_data: u32,
+    mss: u16,
+    pub(super) stage: Stage,
+    stack: Stack,
+    backoff: u8,
+    retries: u8,
+    reordering: u8,
+    reorder_steps: u8,
+    quick: u8,
+    flags: u8,
+}
+
+const FINISHED: u8 = 1;
+const HEARD_END: u8 = 2;
+const REORDERING_SEEN: u8 = 4;
+const TALKS_BACK: u8 = 8;
+const PROBED: u8 = 16;
+const PROBE_REPEATED: u8 = 32;
+
+/// By how much `more` exceeds `less`, if that is little.
+fn beyond(more: u64, less: u64) -> Option<u32> {
+    more.checked_sub(less).and_then(|difference| u32::try_from(difference).ok())
+}
+
+impl Rest {
+    /// What is left of `half` at `now`, in microseconds of its host; its window is left behind. `None` where something is
+    /// not at rest.
+    pub(super) fn of(half: &Half, now: u64) -> Option<Self> {
+        let Half { stack, stage, sender, receiver, slow } = half;
+        let (sent, received) = (sender.una, receiver.next);
+        let settled =
+            sender.nxt == sent && sender.written == sent && receiver.told == received && receiver.read == received;
+        let ended = receiver.end.is_none_or(|end| end == received);
+        if !settled || !ended || slow.is_some() || matches!(stage, Stage::Idle | Stage::Opening) {
+            return None;
+        }
+        let Estimate { srtt, deviation, largest, added, window, least, least_at, rto } = sender.estimate;
+        let (probe, repeated) = sender.probe.unwrap_or((sent, false));
+        let flags = [
+            (FINISHED, sender.finished),
+            (HEARD_END, receiver.end.is_some()),
+            (REORDERING_SEEN, sender.reordering_seen),
+            (TALKS_BACK, receiver.talks_back),
+            (PROBED, sender.probe.is_some()),
+            (PROBE_REPEATED, repeated),
+        ];
+        Some(Self {
+            window: None,
+            sent,
+            received,
+            edge: beyond(sender.edge, sent)?,
+            offered: beyond(receiver.offered, received)?,
+            srtt,
+            deviation,
+            largest,
+            added,
+            rto: u32::try_from(rto).ok()?,
+            least,
+            rack_rtt: sender.rack_rtt,
+            patience: receiver.patience,
+            echo: u32::try_from(receiver.echo).ok()?,
+            round: beyond(sent, window)?,
+            probe: beyond(sent, probe)?,
+            least_at: beyond(now, least_at)?,
+            last_sent: beyond(now, sender.last_sent)?,
+            last_data: beyond(now, receiver.last_data)?,
+            mss: u16::try_from(receiver.mss).ok()?,
+            stage: *stage,
+            stack: *stack,
+            backoff: sender.backoff,
+            retries: sender.retries,
+            reordering: sender.reordering,
+            reorder_steps: sender.reorder_steps,
+            quick: receiver.quick,
+            flags: flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum(),
+        })
+    }
+
+    /// As it was before it rested at `now`; its window is taken along.
+    pub(super) fn half(&mut self, now: u64) -> Half {
+        let Self { sent, received, stack, flags, .. } = *self;
+        let is = |flag| flags & flag != 0;
+        Half {
+            stack,
+            stage: self.stage,
+            sender: Sender {
+                una: sent,
+                nxt: sent,
+                written: sent,
+                finished: is(FINISHED),
+                edge: sent + u64::from(self.edge),
+                estimate: Estimate {
+                    srtt: self.srtt,
+                    deviation: self.deviation,
+                    largest: self.largest,
+                    added: self.added,
+                    window: sent - u64::from(self.round),
+                    least: self.least,
+                    least_at: now - u64::from(self.least_at),
+                    rto: u64::from(self.rto),
+                },
+                last_sent: now - u64::from(self.last_sent),
+                rack_rtt: self.rack_rtt,
+                probe: is(PROBED).then_some((sent - u64::from(self.probe), is(PROBE_REPEATED))),
+                backoff: self.backoff,
+                retries: self.retries,
+                reordering: self.reordering,
+                reordering_seen: is(REORDERING_SEEN),
+                reorder_steps: self.reorder_steps,
+                window: Window { first: stack.habits().first_window, state: self.window.take() },
+            },
+            receiver: Receiver {
+                next: received,
+                told: received,
+                read: received,
+                patience: self.patience,
+                last_data: now - u64::from(self.last_data),
+                quick: self.quick,
+                talks_back: is(TALKS_BACK),
+                mss: u32::from(self.mss),
+                echo: u64::from(self.echo),
+                offered: received + u64::from(self.offered),
+                end: is(HEARD_END).then_some(received),
+            },
+            slow: None,
+        }
+    }
+}
