@@ -201,9 +201,13 @@ impl Client {
         event
     }
 
+    /// Whether a connection that was opened `via` this is the one it asked for last, on which it will introduce itself.
+    pub fn expects(&self, via: Via) -> bool {
+        matches!(self.state, State::Opening(ticket, _) if via == Via::Ticket(ticket))
+    }
+
     fn handle_opened(&mut self, conn: ConnId, via: Via, room: usize) {
-        let State::Opening(ticket, _) = self.state else { return self.wire.close(conn, Close::Abruptly) };
-        if via != Via::Ticket(ticket) {
+        if !self.expects(via) {
             return self.wire.close(conn, Close::Abruptly);
         }
         if self.held.is_some_and(|until| until <= self.now) {

@@ -236,7 +236,8 @@ impl Device {
         }
         match input {
             Input::Bytes { .. } => self.heard_at = now,
-            Input::Opened { .. } => self.write_will(now, floor),
+            // One that it gave up waiting for may still come about, and carries no CONNECT.
+            Input::Opened { via, .. } if self.client.expects(via) => self.write_will(now, floor),
             _ => {}
         }
         self.client.handle(now, input);

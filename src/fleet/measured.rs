@@ -136,11 +136,16 @@ impl Run {
 
     /// How it went, in words. There are so many `devices`.
     pub(super) fn words(&self, devices: u32) -> String {
-        let processes = words::some(self.processes.into(), "process", "processes");
         let took = words::seconds(Some(self.wall));
-        let each = self.memory.map(|memory| words::count(memory / u64::from(devices.max(1))));
-        let memory = each.map_or(String::new(), |each| format!(", with {each} bytes of memory a device"));
-        format!("played against {} in {took} by {processes}{memory}", self.target)
+        let processes = if self.processes > 1 { format!(" by {} processes", self.processes) } else { String::new() };
+        let memory = self.memory.map_or(String::new(), |memory| {
+            let all = format!(", with {} MB of memory", words::count(memory.div_ceil(1_000_000)));
+            // What a process takes before it has any device would hide what few of them take.
+            let each =
+                (devices >= 1000).then(|| format!(", {} bytes a device", words::count(memory / u64::from(devices))));
+            all + &each.unwrap_or_default()
+        });
+        format!("played against {} in {took}{processes}{memory}", self.target)
     }
 
     /// How the generator of a live run fared, sentence by sentence. There are so many `devices`.

@@ -109,18 +109,15 @@ impl Judge<'_> {
                 let spans = self.latency(phase, group, qos);
                 let when =
                     phase.map_or("", |phase| if phase == Phase::Calm { " in the calm" } else { " in the weather" });
-                let expected = format!(
-                    "{} % of messages take less than {}{when}{}",
-                    (share * 1e4).round() / 1e2,
-                    words::span(below),
-                    self.of(qos, group)
-                );
+                let (percent, of) = ((share * 1e4).round() / 1e2, self.of(qos, group));
+                let expected = format!("{percent} % of messages take less than {}{when}{of}", words::span(below));
                 let quantile = spans.quantile(share);
                 // Nothing that arrived is nothing that was fast.
                 let met = quantile.is_some_and(|quantile| quantile < below);
                 let none = || "no message arrived".to_owned();
-                let of = || words::some(spans.count(), "message", "messages");
-                let found = quantile.map_or_else(none, |it| format!("of {} they took {}", of(), words::span(it)));
+                let all = words::count(spans.count());
+                let found =
+                    quantile.map_or_else(none, |it| format!("{percent} % of {all} took at most {}", words::span(it)));
                 judgement(expected, met, found)
             }
             Expectation::Delivered(share, qos, group) => {

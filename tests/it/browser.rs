@@ -16,12 +16,51 @@ use crate::tools;
 fn page(profile: &Path, url: &str) -> String {
     let output = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"])
+        .args([
+            "--allow-file-access-from-files",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--dump-dom",
+        ])
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(url)
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_page_of_a_fleet_fits_a_phone_and_draws_its_plots() {
+    if !tools::finds("chromium") {
+        println!("skipped: needs chromium");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = include_str!("../../scenarios/cell-outage.ron").replace("count: 400", "count: 4");
+    std::fs::write(dir.path().join("a.ron"), scenario).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
+    let run = command.current_dir(&dir).args(["fleet", "a.ron", "--html", "fleet.html"]).output().unwrap();
+    assert!(run.status.code() < Some(2), "{}", String::from_utf8_lossy(&run.stderr));
+    // The page itself has no script. This one measures what the browser has made of it, in a frame as wide as a phone.
+    let measure = "<!DOCTYPE html><iframe src='fleet.html' width='390' height='800'></iframe><script>\
+        onload = () => { const page = frames[0].document, seen = {}; \
+        seen.width = page.documentElement.scrollWidth; \
+        seen.plots = [...page.querySelectorAll('.plot > svg')].map(it => it.getBoundingClientRect().width); \
+        seen.lines = [...page.querySelectorAll('.plot path')].filter(it => it.getBBox().width > 0).length; \
+        seen.labels = [...page.querySelectorAll('.plot > svg text')].filter(it => { \
+          const at = it.getBoundingClientRect(); return at.left < 0 || at.right > 390; }).map(it => it.textContent); \
+        document.body.textContent = JSON.stringify(seen); }</script>";
+    std::fs::write(dir.path().join("measure.html"), measure).unwrap();
+    let url = format!("file://{}", dir.path().join("measure.html").display());
+    let seen = page(dir.path(), &url);
+    let seen = seen.split("<body>").nth(1).and_then(|rest| rest.split("</body>").next()).unwrap();
+    let seen: Value = serde_json::from_str(seen).unwrap_or_else(|_| panic!("{seen}"));
+    assert!(seen["width"].as_u64() <= Some(390), "{seen}");
+    let plots = seen["plots"].as_array().unwrap();
+    assert!(plots.len() == 6 && plots.iter().all(|width| width.as_f64() > Some(250.0)), "{seen}");
+    assert!(seen["lines"].as_u64() >= Some(6), "{seen}");
+    assert_eq!(seen["labels"], Value::Array(Vec::new()), "labels stand beyond the edge");
 }
 
 /// Each element that begins so, up to the end of its tag.

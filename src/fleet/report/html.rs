@@ -4,11 +4,10 @@
 use std::io;
 
 use askama::Template;
-use harness::ledger::Breach;
 use harness::report::terminal::visible;
 use harness::report::{html, plot};
 
-use super::{Event, Group, Latency, Messages, Moment, Report, said};
+use super::{Broken, Event, Group, Latency, Messages, Moment, Report, said};
 use crate::fleet::measured::Run;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
@@ -24,6 +23,7 @@ struct Page<'a> {
     verdict: String,
     about: String,
     setting: String,
+    target: String,
     kept: usize,
     broken: usize,
     happened: Vec<Happened<'a>>,
@@ -35,7 +35,7 @@ struct Page<'a> {
     messages: Vec<Booked<'a>>,
     wills: Vec<Booked<'a>>,
     groups: Vec<Row<'a>>,
-    findings: Vec<Broken>,
+    findings: Vec<Kind>,
     repeat: String,
     /// How the run itself went, sentence by sentence.
     ran: Vec<String>,
@@ -77,10 +77,10 @@ struct Row<'a> {
 }
 
 /// Breaches of one kind.
-struct Broken {
+struct Kind {
     count: String,
     what: &'static str,
-    /// When it showed, and which message it was.
+    /// When it showed, and which messages they are.
     named: Vec<(String, String)>,
     more: u64,
 }
@@ -108,6 +108,7 @@ fn page(report: &Report) -> Page<'_> {
         verdict: if broken > 0 { format!("{broken} broken, {kept} kept") } else { format!("{kept} kept") },
         about: visible(&report.about),
         setting: format!("{devices} in {groups} · {weather} of weather, then {calm} of calm · seed {}", report.seed),
+        target: report.run.as_ref().map_or(String::new(), |run| visible(&run.target)),
         kept,
         broken,
         happened: happened(report),
@@ -130,8 +131,7 @@ fn happened(report: &Report) -> Vec<Happened<'_>> {
     for moment in &report.timeline {
         let fault = moment.event == Event::Fault;
         faults += usize::from(fault);
-        let at = if moment.at > 0.0 { seconds(Some(moment.at)) } else { "0".to_owned() };
-        happened.push(Happened { at, number: fault.then_some(faults), moment });
+        happened.push(Happened { at: moment.when(), number: fault.then_some(faults), moment });
     }
     happened
 }
@@ -172,21 +172,49 @@ fn row(group: &Group) -> Row<'_> {
     Row { group, cells: [devices, connected, resumed, untrue, lost, failed, away, longest, back] }
 }
 
-fn findings(report: &Report) -> Vec<Broken> {
-    let broken = |(breach, findings): (Breach, Vec<&super::Named>)| {
-        let all = report.breaches(breach);
-        let at = |at: f64| if breach == Breach::Lost { "never".to_owned() } else { seconds(Some(at)) };
-        Broken {
-            count: some(all, "message", "messages"),
-            what: said(breach),
-            named: findings.iter().map(|it| (at(it.at), visible(&it.message()))).collect(),
-            more: all.saturating_sub(findings.len() as u64),
-        }
+fn findings(report: &Report) -> Vec<Kind> {
+    let kind = |Broken { breach, count, named, more }| Kind {
+        count: some(count, "message", "messages"),
+        what: said(breach),
+        named: named.into_iter().map(|(at, message)| (at, visible(&message))).collect(),
+        more,
     };
-    report.broken_down().into_iter().map(broken).collect()
+    report.broken_down().into_iter().map(kind).collect()
 }
 
 fn ran(report: &Report, run: &Run) -> Vec<String> {
     let began = format!("{} UTC: {}", run.began.replace('T', " "), run.words(report.devices));
     [began].into_iter().chain(run.fared(report.devices)).map(|sentence| visible(&sentence)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn the_page_holds_all_there_is_to_know_and_names_no_other_resource() {
+        let mut out = Vec::new();
+        write(&mut out, &sample()).unwrap();
+        let page = String::from_utf8(out).unwrap();
+        let body = page.split("</style>").nth(1).unwrap();
+        let count = |text: &str| body.matches(text).count();
+        // Connections, messages and the like over time, and one distribution.
+        assert_eq!((count("<figure "), count("class=\"number\""), count("class=\"badge\"")), (6, 2, 3));
+        for text in [
+            "a &#60;tunnel&#62; &#38; what comes after",
+            "connected devices fall from 3 to 1",
+            "4 of 57 owed messages are missing",
+            "messages 4 to 5 on at/train-1/&#60;b&#62; by train-1, for room-0",
+            "train, QoS 1",
+            "testament fleet &#39;a&#60;b.ron&#39; --seed 7",
+            "against the bundled broker in virtual time",
+            "<td class=\"wrong\">4</td>",
+        ] {
+            assert!(body.contains(text), "{text} is not in {body}");
+        }
+        for text in ["<script", "src=", "@import", "url(", "<link", "http://", "https://"] {
+            assert!(!page.contains(text), "{text}");
+        }
+    }
 }

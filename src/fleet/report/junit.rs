@@ -63,3 +63,28 @@ fn case(judgement: &Judgement, wall: f64, first: bool, repeat: &str) -> Case {
         ending: if *met { Ending::Passed } else { Ending::Failed(wrong()) },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn each_expectation_is_a_case_and_each_subject_a_suite() {
+        let mut out = Vec::new();
+        write(&mut out, &sample()).unwrap();
+        let xml = String::from_utf8(out).unwrap();
+        let count = |text: &str| xml.matches(text).count();
+        assert_eq!((count("<testsuite "), count("<testcase "), count("<failure ")), (3, 3, 1), "{xml}");
+        for text in [
+            r#"<testsuite name="delivery" package="fleet" id="0" timestamp="2026-11-22T20:00:00""#,
+            r#"tests="1" failures="1" errors="0" skipped="0" time="1.500000""#,
+            r#"value="a &lt;tunnel&gt; &amp; what comes after""#,
+            r#"<testcase name="nothing that was confirmed is missing (QoS 1)" classname="fleet.delivery""#,
+            r#"message="4 of 57 owed messages are missing""#,
+            "repeat: testament fleet 'a&lt;b.ron' --seed 7",
+        ] {
+            assert!(xml.contains(text), "{text} is not in {xml}");
+        }
+    }
+}

@@ -2,11 +2,10 @@
 
 use std::io;
 
-use harness::ledger::Breach;
 use harness::report::markdown::{escaped, tagged};
 
-use super::{Latency, Report, said};
-use crate::fleet::words::{count, seconds, some};
+use super::{Broken, Latency, Report, said};
+use crate::fleet::words::{self, count, seconds, some};
 use crate::scenario::schema::Phase;
 
 /// Writes `report`.
@@ -50,12 +49,13 @@ fn promises(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
 }
 
 fn findings(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-    for (breach, findings) in report.broken_down() {
-        let all = some(report.breaches(breach), "message", "messages");
-        writeln!(out, "## {all}: {}\n", said(breach))?;
-        for finding in findings {
-            let at = if breach == Breach::Lost { "never".to_owned() } else { seconds(Some(finding.at)) };
-            writeln!(out, "- {at}: {}", escaped(&finding.message()))?;
+    for Broken { breach, count, named, more } in report.broken_down() {
+        writeln!(out, "## {}: {}\n", some(count, "message", "messages"), said(breach))?;
+        for (at, message) in named {
+            writeln!(out, "- {at}: {}", escaped(&message))?;
+        }
+        if more > 0 {
+            writeln!(out, "- and {} more", words::count(more))?;
         }
         writeln!(out)?;
     }
@@ -66,7 +66,7 @@ fn timeline(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
     writeln!(out, "| at | what happened |\n|--:|---|")?;
     for moment in &report.timeline {
         let then = moment.then.as_ref().map_or(String::new(), |then| format!("; {then}"));
-        writeln!(out, "| {} | {}{} |", seconds(Some(moment.at)), escaped(&moment.what), escaped(&then))?;
+        writeln!(out, "| {} | {}{} |", moment.when(), escaped(&moment.what), escaped(&then))?;
     }
     writeln!(out)
 }
@@ -95,4 +95,60 @@ fn latency(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
         }
     }
     writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn what_was_broken_stands_above_what_happened() {
+        let mut out = Vec::new();
+        write(&mut out, &sample()).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        # a &lt;tunnel&gt; &amp; what comes after
+
+        **1 of 3 promises broken**: 4 devices, 10 min of weather, then 2 min of calm; seed 7
+        (testament 0.1.0)
+
+        | promised | | found |
+        |---|---|---|
+        | nothing that was confirmed is missing (QoS 1) | **BROKEN** | 4 of 57 owed messages are missing |
+        | each last will that is due comes, and no other | kept | 3 wills came; 0 more were due, and 0 came that must not |
+        | 50 % of messages take less than 1 s in the weather | kept | 50 % of 19 took at most 301 ms |
+
+        ## 4 messages: confirmed to the writer, and never came
+
+        - never: messages 4 to 5 on at/train-1/&lt;b&gt; by train-1, for room-0
+        - never: message 9 on at/train-1/&lt;b&gt; by train-1, for room-0
+        - and 1 more
+
+        | at | what happened |
+        |--:|---|
+        | 0 | train: 3 devices come up over 30 s |
+        | 0 | room: 1 device comes up at once |
+        | 2 min | silence both ways for all 3 of train, for 60 s; connected devices fall from 3 to 1; as many again by 3.2 min |
+        | 5 min | the broker is started again and keeps all; no fewer devices are connected than the 3 before |
+        | 10 min | the calm begins: all links are healed, and nothing new is said |
+
+        | messages | QoS | sent | before | arrived | missing | not owed | again | in disorder |
+        |---|--:|--:|--:|--:|--:|--:|--:|--:|
+        | train to room | 1 | 57 | 0 | 53 | 4 | 0 | 1 | 0 |
+        | last wills of train to room | 0 | 5 | 1 | 3 | 0 | 3 | 0 | 0 |
+
+        Each message counts once for each reader, and sent + before = arrived + missing + not owed.
+
+        | how long messages took | QoS | messages | p50 | p90 | p99 | max |
+        |---|--:|--:|--:|--:|--:|--:|
+        | train in the weather | 1 | 19 | 301 ms | 541 ms | 573 ms | 573 ms |
+        | train in the calm | 1 | 1 | 3.3 min | 3.3 min | 3.3 min | 3.3 min |
+
+        - played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory
+
+        Play it again:
+
+        <pre>testament fleet 'a&lt;b.ron' --seed 7</pre>
+        "#);
+    }
 }

@@ -19,6 +19,7 @@ use super::measured::Run;
 use super::roster::{Origin, Own, Roster};
 use super::run::Outcome;
 use super::verdict::{Judgement, judge};
+use super::words;
 use crate::scenario::plan::{Duty, Plan, Publish};
 use crate::scenario::schema::Phase;
 
@@ -275,14 +276,44 @@ impl Report {
         if breach == Breach::Unsolicited { self.unsolicited } else { each.sum() }
     }
 
-    /// The findings, by what was broken.
-    fn broken_down(&self) -> Vec<(Breach, Vec<&Named>)> {
+    /// What was broken, kind by kind.
+    fn broken_down(&self) -> Vec<Broken> {
         let mut kinds: Vec<_> = self.findings.iter().map(|finding| finding.breach).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let of = |breach| (breach, self.findings.iter().filter(|finding| finding.breach == breach).collect());
-        kinds.into_iter().map(of).collect()
+        let broken = |breach| {
+            let findings: Vec<_> = self.findings.iter().filter(|finding| finding.breach == breach).collect();
+            // Those that follow each other are told together.
+            let follows = |one: &&Named, next: &&Named| {
+                (&one.writer, &one.topic, &one.reader, one.number + 1)
+                    == (&next.writer, &next.topic, &next.reader, next.number)
+            };
+            let count = self.breaches(breach);
+            let more = count.saturating_sub(findings.len() as u64);
+            Broken { breach, count, named: findings.chunk_by(follows).map(told).collect(), more }
+        };
+        kinds.into_iter().map(broken).collect()
     }
+}
+
+/// What was broken in one way.
+struct Broken {
+    breach: Breach,
+    /// How many messages show it.
+    count: u64,
+    /// When it showed, and which messages they are.
+    named: Vec<(String, String)>,
+    /// How many are not named.
+    more: u64,
+}
+
+/// When it showed, and which messages it is about: some that follow each other.
+fn told(findings: &[&Named]) -> (String, String) {
+    let [first, .., last] = findings else {
+        return findings.first().map(|only| (only.shown(), only.message())).unwrap_or_default();
+    };
+    let numbers = format!("{}s {} to {}", first.what, first.number, last.number);
+    (first.shown(), format!("{numbers}{}", first.whose()))
 }
 
 impl Messages {
@@ -300,10 +331,20 @@ impl Messages {
 }
 
 impl Named {
+    /// When it showed, in words.
+    fn shown(&self) -> String {
+        if self.breach == Breach::Lost { "never".to_owned() } else { words::seconds(Some(self.at)) }
+    }
+
     /// Which message it is, in words.
     fn message(&self) -> String {
+        format!("{} {}{}", self.what, self.number, self.whose())
+    }
+
+    /// Where it was published, by whom and for whom.
+    fn whose(&self) -> String {
         let topic = self.topic.as_ref().map_or(String::new(), |topic| format!(" on {topic}"));
-        format!("{} {}{topic} by {}, for {}", self.what, self.number, self.writer, self.reader)
+        format!("{topic} by {}, for {}", self.writer, self.reader)
     }
 }
 
@@ -386,5 +427,100 @@ fn named(plan: &Plan, roster: &Roster, finding: &Finding) -> Named {
         topic,
         reader: reader.unwrap_or_else(|| "nobody".to_owned()),
         at: finding.at as f64 / 1e9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use harness::ledger::Entry;
+    use harness::time::Instant;
+
+    use super::*;
+    use crate::fleet::tally::Tally;
+    use crate::packet::QoS;
+    use crate::scenario;
+
+    /// A report with a bit of everything, and with text that every form must escape.
+    pub(super) fn sample() -> Report {
+        let text = r#"Scenario(about: "a <tunnel> & what comes after", seed: 7, lasts: "10m", calm: "2m", fleet: [
+            (name: "train", count: 3, starts: Ramp("30s"), will: (topic: "gone/{id}"),
+             does: [Publish(topic: "at/{id}/<b>", qos: 1, every: "10s")]),
+            (name: "room", count: 1, does: [Listen(filter: "at/#", qos: 1), Listen(filter: "gone/+", qos: 0)]),
+        ], timeline: [
+            At("2m", Cut(group: "train", lasts: "1m")), At("5m", Restart(node: "broker", keeps: State)),
+        ], expect: [NoLoss(qos: 1), WillsExact, Latency(p: 50, below: "1s", phase: Weather)])"#;
+        let plan = scenario::check(text, &[]).expect("a legal scenario");
+        let (roster, _) = Roster::new(&plan).expect("a small one");
+        let at = |second: u64| Instant::ZERO + Duration::from_secs(second);
+        let mut tally = Tally::new(2, plan.lasts + plan.calm);
+        for second in [1, 10, 20] {
+            tally.series.at(at(second)).connected += 1;
+        }
+        for second in (30..600).step_by(30) {
+            tally.series.at(at(second)).published += 3;
+            tally.arrived(at(second), 0, QoS::AtLeastOnce, Phase::Weather, Duration::from_millis(second));
+        }
+        tally.arrived(at(601), 0, QoS::AtLeastOnce, Phase::Calm, Duration::from_secs(200));
+        tally.series.at(at(130)).connected -= 2;
+        tally.series.at(at(150)).failed += 4;
+        tally.series.at(at(150)).waiting += 12;
+        tally.series.at(at(190)).waiting -= 12;
+        tally.series.at(at(190)).connected += 2;
+        (tally.groups[0].connected, tally.groups[0].resumed, tally.groups[0].lost, tally.groups[0].failed) =
+            (5, 2, 2, 4);
+        tally.groups[0].away.record(Duration::from_secs(60));
+        let messages = Account { sent: 57, owed: 57, arrived: 53, lost: 4, repeated: 1, ..Account::default() };
+        let wills = Account { sent: 5, arrived: 3, prior: 1, unowed: 3, ..Account::default() };
+        let entry = |from, guarantee, account| Entry { from, to: 1, guarantee, account };
+        let finding = |sequence| Finding { breach: Breach::Lost, stream: 1, sequence, reader: 0, at: 720_000_000_000 };
+        let balance = Balance {
+            entries: vec![entry(0, Guarantee::AtLeastOnce, messages), entry(2, Guarantee::AtMostOnce, wills)],
+            findings: [4, 5, 9].map(finding).to_vec(),
+            ..Balance::default()
+        };
+        let run = Run {
+            repeat: "testament fleet 'a<b.ron' --seed 7".to_owned(),
+            began: "2026-11-22T20:00:00".to_owned(),
+            target: "the bundled broker in virtual time".to_owned(),
+            hosts: ["a machine".to_owned()].into(),
+            wall: 1.5,
+            processes: 1,
+            memory: Some(8000),
+            live: None,
+        };
+        Report { run: Some(run), ..Report::new(&plan, &roster, &Outcome { balance, tally, connected: 4 }) }
+    }
+
+    #[test]
+    fn what_follows_each_other_is_told_together_and_all_is_counted() {
+        let broken = sample().broken_down();
+        let [Broken { breach: Breach::Lost, count: 4, named, more: 1 }] = &broken[..] else { panic!("other breaches") };
+        let expect = [
+            "messages 4 to 5 on at/train-1/<b> by train-1, for room-0",
+            "message 9 on at/train-1/<b> by train-1, for room-0",
+        ];
+        assert_eq!(
+            named.iter().map(|(at, what)| (at.as_str(), what.as_str())).collect::<Vec<_>>(),
+            expect.map(|it| ("never", it))
+        );
+    }
+
+    #[test]
+    fn the_timeline_tells_what_a_fault_did_to_the_connections() {
+        let told: Vec<_> = sample().timeline.into_iter().map(|it| (it.at, it.until, it.event, it.then)).collect();
+        let fell = "connected devices fall from 3 to 1; as many again by 3.2 min".to_owned();
+        let stood = "no fewer devices are connected than the 3 before".to_owned();
+        assert_eq!(
+            told,
+            [
+                (0.0, None, Event::Start, None),
+                (0.0, None, Event::Start, None),
+                (120.0, Some(180.0), Event::Fault, Some(fell)),
+                (300.0, None, Event::Fault, Some(stood)),
+                (600.0, None, Event::Calm, None),
+            ]
+        );
     }
 }

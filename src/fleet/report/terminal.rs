@@ -2,7 +2,6 @@
 
 use std::io;
 
-use harness::ledger::Breach;
 use harness::report::terminal::{Ink, painted, prose};
 
 use super::{Event, Point, Report, said};
@@ -11,7 +10,7 @@ use crate::scenario::schema::Phase;
 
 /// How many columns show the course of a run.
 const COLUMNS: usize = 76;
-/// So many breaches of a kind are named here; the JSON form has all that are known.
+/// So many lines tell of breaches of one kind.
 const NAMED: usize = 5;
 
 /// A row that shows something over time.
@@ -63,6 +62,9 @@ impl Terminal<'_> {
         let devices = some(report.devices.into(), "device", "devices");
         let head = format!("{devices} in {groups}; {weather} of weather, then {calm} of calm; seed {}", report.seed);
         prose(self.out, "", &head)?;
+        let terms =
+            "Weather: all that the scenario has in store happens. Calm: all is healed, and what is owed must come.";
+        writeln!(self.out, "{}", painted(self.colour, Ink::Grey, terms))?;
         self.timeline()?;
         self.course()?;
         self.promises()?;
@@ -89,7 +91,7 @@ impl Terminal<'_> {
             } else {
                 String::new()
             };
-            let at = if moment.at > 0.0 { seconds(Some(moment.at)) } else { "0".to_owned() };
+            let at = moment.when();
             prose(self.out, &format!("  {at:>9} {number:>4} "), &moment.what)?;
             if let Some(then) = &moment.then {
                 prose(self.out, &format!("  {:>9} {:>4}  ", "", ""), then)?;
@@ -102,7 +104,8 @@ impl Terminal<'_> {
     fn course(&mut self) -> io::Result<()> {
         let report = self.report;
         let column = (report.lasts + report.calm) / COLUMNS as f64;
-        self.title("Its course", &format!("one column is {}; at the end of a row its peak", seconds(Some(column))))?;
+        let note = "each row ends in its peak; waiting: not sent yet, or not confirmed";
+        self.title("Its course", &format!("one column is {}; {note}", seconds(Some(column))))?;
         let width = report.series.width;
         for Course { name, of, peak } in COURSES {
             let most = report.series.points.iter().map(of).fold(0.0, f64::max);
@@ -179,17 +182,14 @@ impl Terminal<'_> {
 
     fn findings(&mut self) -> io::Result<()> {
         let report = self.report;
-        for (breach, findings) in report.broken_down() {
-            let all = report.breaches(breach);
-            let title = format!("{} {}", count(all), if all == 1 { "message" } else { "messages" });
-            self.title(&painted(self.colour, Ink::Red, &title), said(breach))?;
-            for finding in findings.iter().take(NAMED) {
-                let at = if breach == Breach::Lost { "never".to_owned() } else { seconds(Some(finding.at)) };
-                prose(self.out, &format!("  {at:>9}  "), &finding.message())?;
+        for broken in report.broken_down() {
+            let title = painted(self.colour, Ink::Red, &some(broken.count, "message", "messages"));
+            self.title(&title, said(broken.breach))?;
+            for (at, message) in broken.named.iter().take(NAMED) {
+                prose(self.out, &format!("  {at:>9}  "), message)?;
             }
-            let more = all.saturating_sub(NAMED.min(findings.len()) as u64);
-            if more > 0 {
-                writeln!(self.out, "  {:>9}  and {} more", "", count(more))?;
+            if broken.named.len() > NAMED || broken.more > 0 {
+                writeln!(self.out, "  {:>9}  and more; the other forms of this report name the first twenty", "")?;
             }
         }
         Ok(())
@@ -255,9 +255,9 @@ impl Terminal<'_> {
             _ => painted(self.colour, Ink::Red, &format!("{} of {promises} broken", count(broken))),
         };
         let Some(run) = &report.run else { return writeln!(self.out, "\n{verdict}") };
-        writeln!(self.out, "\n{verdict}; {}", run.words(report.devices))?;
-        for sentence in run.fared(report.devices) {
-            prose(self.out, "  ", &sentence)?;
+        writeln!(self.out, "\n{verdict}")?;
+        for sentence in [run.words(report.devices)].iter().chain(&run.fared(report.devices)) {
+            prose(self.out, "", sentence)?;
         }
         writeln!(self.out, "play it again: {}", run.repeat)
     }
@@ -282,4 +282,87 @@ fn table(out: &mut dyn io::Write, rows: &[Vec<String>]) -> io::Result<()> {
         writeln!(out, "{}", row.iter().enumerate().map(cell).collect::<String>().trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    fn written(colour: bool) -> String {
+        let mut out = Vec::new();
+        write(&mut out, &sample(), colour).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn it_reads_from_what_happened_to_what_was_kept() {
+        insta::assert_snapshot!(written(false), @r#"
+        a <tunnel> & what comes after
+        4 devices in 2 groups; 10 min of weather, then 2 min of calm; seed 7
+        Weather: all that the scenario has in store happens. Calm: all is healed, and what is owed must come.
+
+        What happened
+                  0      train: 3 devices come up over 30 s
+                  0      room: 1 device comes up at once
+              2 min  [1] silence both ways for all 3 of train, for 60 s
+                          connected devices fall from 3 to 1; as many again by 3.2 min
+              5 min  [2] the broker is started again and keeps all
+                          no fewer devices are connected than the 3 before
+             10 min      the calm begins: all links are healed, and nothing new is said
+
+        Its course  one column is 9.5 s; each row ends in its peak; waiting: not sent yet, or not confirmed
+          connected  ▅████████████▃▃▃▃▃▃█████████████████████████████████████████████████████████  3
+          attempts                  █                                                              1.3 /s
+          arrived       █  █  █  █  █   █  █  █  █  █  █   █  █  █  █  █  █   █  █  █              0.3 /s
+          waiting                   █████                                                          12
+          p99           ▁  ▁  ▁  ▁  ▁   ▁  ▁  ▁  ▁  ▁  ▁   ▁  ▁  ▁  ▁  ▁  ▁   ▁  ▁  █              3.3 min
+          faults                 1=======           2
+
+        What was promised, and what was kept
+          BROKEN  nothing that was confirmed is missing (QoS 1): 4 of 57 owed messages are missing
+          kept    each last will that is due comes, and no other: 3 wills came; 0 more were due, and 0 came that must
+                  not
+          kept    50 % of messages take less than 1 s in the weather: 50 % of 19 took at most 301 ms
+
+        4 messages  confirmed to the writer, and never came
+              never  messages 4 to 5 on at/train-1/<b> by train-1, for room-0
+              never  message 9 on at/train-1/<b> by train-1, for room-0
+                     and more; the other forms of this report name the first twenty
+
+        Messages  once for each reader; sent + before = arrived + missing + not owed
+                                       QoS  sent  before  arrived  missing  not owed  again  disorder
+          train to room                  1    57       0       53        4         0      1         0
+          last wills of train to room    0     5       1        3        0         3      0         0
+
+        How long messages took  from the moment each was meant to be sent to its first arrival
+                                QoS  messages      p50      p90      p99      max
+          train in the weather    1        19   301 ms   541 ms   573 ms   573 ms
+          train in the calm       1         1  3.3 min  3.3 min  3.3 min  3.3 min
+
+        Devices  their connections, and how long they were without one
+                 devices  connected  session kept  lost  failed  away p50  away max  back max
+          train        3          5             2     2       4      60 s      60 s         -
+          room         1          0             0     0       0         -         -         -
+
+        1 of 3 promises broken
+        played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory
+        play it again: testament fleet 'a<b.ron' --seed 7
+        "#);
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        let mut plain = String::new();
+        for (nth, part) in written(true).split("\x1b[").enumerate() {
+            plain.push_str(if nth == 0 { part } else { part.split_once('m').unwrap().1 });
+        }
+        assert_eq!(plain, written(false));
+        assert!(!written(false).contains('\x1b'));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_it_may_be() {
+        assert!(written(false).lines().all(|line| line.chars().count() <= 110));
+    }
 }

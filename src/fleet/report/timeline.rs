@@ -27,6 +27,13 @@ pub struct Moment {
     pub then: Option<String>,
 }
 
+impl Moment {
+    /// When, in words.
+    pub(super) fn when(&self) -> String {
+        if self.at > 0.0 { words::seconds(Some(self.at)) } else { "0".to_owned() }
+    }
+}
+
 /// The kinds of what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Event {
@@ -106,14 +113,14 @@ fn effect(moment: &Moment, next: f64, series: &Series) -> Option<String> {
 }
 
 fn started(group: &Group) -> String {
-    let devices = words::some(group.count.into(), "device", "devices");
+    let devices = words::some(group.count.into(), "device comes", "devices come");
     let how = match group.starts {
         Starts::Ramp(span) if span.is_zero() => "at once".to_owned(),
         Starts::Ramp(span) => format!("over {}", words::span(span)),
         Starts::Arrivals(rate) => format!("as they arrive, {rate} in a second"),
         Starts::At(_) => "all at one moment".to_owned(),
     };
-    format!("{}: {devices} come up {how}", group.name)
+    format!("{}: {devices} up {how}", group.name)
 }
 
 /// What happens, in words.
