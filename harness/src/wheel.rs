@@ -121,6 +121,13 @@ impl<T> Wheel<T> {
         Some((due.at, due.what))
     }
 
+    /// A moment before which nothing is due, and close to the first thing that is: for a driver that sleeps.
+    pub fn next(&self) -> Option<Instant> {
+        let late = self.late.peek().map(|Reverse(late)| late.due.at);
+        let now = self.run.last().map(|due| due.at).into_iter().chain(late).min();
+        now.or_else(|| self.slot().map(|(_, _, tick)| Instant::from_nanos(tick << TICK)))
+    }
+
     /// How many things are in it.
     pub const fn len(&self) -> usize {
         self.len
@@ -140,12 +147,17 @@ impl<T> Wheel<T> {
         self.slots[((wheel as usize) << DIGIT) + slot as usize].push(due);
     }
 
-    /// Goes on to the next slot that holds something, if that begins at tick `limit` at the latest. Tells whether it did.
-    fn turn(&mut self, limit: u64) -> bool {
-        let Some(wheel) = self.occupied.iter().position(|&slots| slots != 0) else { return false };
+    /// The next slot that holds something: its wheel, its number, and the tick at which it begins.
+    fn slot(&self) -> Option<(usize, u32, u64)> {
+        let wheel = self.occupied.iter().position(|&slots| slots != 0)?;
         let slot = self.occupied[wheel].trailing_zeros();
         let shift = wheel as u32 * DIGIT;
-        let tick = (self.tick >> (shift + DIGIT) << (shift + DIGIT)) | (u64::from(slot) << shift);
+        Some((wheel, slot, (self.tick >> (shift + DIGIT) << (shift + DIGIT)) | (u64::from(slot) << shift)))
+    }
+
+    /// Goes on to the next slot that holds something, if that begins at tick `limit` at the latest. Tells whether it did.
+    fn turn(&mut self, limit: u64) -> bool {
+        let Some((wheel, slot, tick)) = self.slot() else { return false };
         if tick > limit {
             return false;
         }
@@ -205,7 +217,12 @@ mod tests {
                     sorted.0.push((at, number));
                 } else {
                     let limit = Instant::from_nanos(now.as_nanos() + span(&mut rng));
+                    let next = wheel.next();
                     let popped = wheel.pop_until(limit);
+                    assert!(
+                        popped.is_none_or(|(at, _)| next.is_some_and(|next| next <= at)),
+                        "seed {seed}, step {number}"
+                    );
                     assert_eq!(popped, sorted.pop_until(limit), "seed {seed}, step {number}");
                     now = popped.map_or(limit, |(at, _)| at);
                 }

@@ -156,7 +156,7 @@ impl Connect {
             bail!("-L {url}: this scheme has no TLS; write mqtts:// or wss://, or leave out the TLS options");
         }
         let tls = url.is_secure().then(|| self.tls.client()).transpose()?;
-        Ok(Dialer { url, tls })
+        Ok(Dialer { url, tls, source: None })
     }
 
     fn identity(&self, url: &Url) -> anyhow::Result<Identity> {

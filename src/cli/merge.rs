@@ -62,6 +62,6 @@ impl Merge {
             Err(why) => bail!("{}: {why}", self.files[0].display()),
         };
         let again = format!("testament fleet SCENARIO --seed {seed} --shard I/{of}, for each I");
-        outputs.report(&played, &measured, timestamp(), again)
+        outputs.report(played, &measured, timestamp(), again)
     }
 }

@@ -10,6 +10,7 @@ pub mod report;
 pub mod roster;
 pub mod run;
 pub mod shard;
+pub mod shore;
 pub mod simulation;
 pub mod tag;
 pub mod tally;

@@ -43,9 +43,9 @@ impl Shard {
         number % self.of == self.number
     }
 
-    /// About how many of so many devices are in it, rounded up.
-    pub const fn share(self, devices: u32) -> usize {
-        devices.div_ceil(self.of) as usize
+    /// How many devices of a group of so many are in it.
+    pub const fn count(self, devices: u32) -> u32 {
+        (devices + self.of - 1 - self.number) / self.of
     }
 }
 
@@ -126,6 +126,10 @@ mod tests {
     fn each_device_is_in_one_shard() {
         for number in 0..20 {
             assert_eq!(Shard::all(7).filter(|shard| shard.plays(number)).count(), 1, "{number}");
+        }
+        for (shard, devices) in Shard::all(7).flat_map(|shard| (0..30).map(move |devices| (shard, devices))) {
+            let played = (0..devices).filter(|&number| shard.plays(number)).count();
+            assert_eq!(shard.count(devices), played as u32, "{shard} of {devices}");
         }
     }
 

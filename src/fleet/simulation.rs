@@ -23,10 +23,10 @@ use crate::scenario::plan::Happening;
 use crate::scenario::schema::{Keeps, Phase};
 
 /// Starts the server.
-pub type Start<'a> = Box<dyn Fn() -> Box<dyn Node> + 'a>;
+pub type Start<'a, S> = Box<dyn Fn() -> S + 'a>;
 
-/// A run in virtual time.
-pub struct Simulation<'a> {
+/// A run in virtual time, or in time that somebody else tells, with a server of type `S`.
+pub struct Simulation<'a, S = Box<dyn Node>> {
     /// What the devices stand on.
     pub floor: Floor,
     devices: Vec<Device>,
@@ -37,10 +37,11 @@ pub struct Simulation<'a> {
     due: Vec<Instant>,
     wheel: Wheel<Due>,
     now: Instant,
-    start: Start<'a>,
-    server: Option<Box<dyn Node>>,
+    /// Absent where the server only leads to a real one, which comes and goes without us.
+    start: Option<Start<'a, S>>,
+    server: Option<S>,
     /// The server while it is away, if it keeps what it knows.
-    stopped: Option<Box<dyn Node>>,
+    stopped: Option<S>,
     /// Until when the server is away, or was when it last was.
     away_until: Instant,
     server_due: Instant,
@@ -72,7 +73,7 @@ enum Told {
     Wake,
 }
 
-impl<'a> Simulation<'a> {
+impl<'a, S: Node> Simulation<'a, S> {
     /// The devices of `shard` switched off, and a server that was started. `options` are those of each group.
     ///
     /// # Errors
@@ -81,18 +82,43 @@ impl<'a> Simulation<'a> {
         floor: Floor,
         shard: Shard,
         options: &[Arc<Options>],
-        start: Start<'a>,
+        start: Start<'a, S>,
+    ) -> Result<Self, (usize, Misuse)> {
+        let server = start();
+        Self::build(floor, shard, options, server, Some(start))
+    }
+
+    /// The devices of `shard` switched off, and what leads to a real server.
+    ///
+    /// # Errors
+    /// As [`Simulation::new`].
+    pub fn with_server(
+        floor: Floor,
+        shard: Shard,
+        options: &[Arc<Options>],
+        server: S,
+    ) -> Result<Self, (usize, Misuse)> {
+        Self::build(floor, shard, options, server, None)
+    }
+
+    fn build(
+        floor: Floor,
+        shard: Shard,
+        options: &[Arc<Options>],
+        server: S,
+        start: Option<Start<'a, S>>,
     ) -> Result<Self, (usize, Misuse)> {
         let seed = floor.plan.seed;
         let fleet = Draws::stream(seed, "fleet");
+        let count = floor.plan.groups.iter().map(|group| shard.count(group.count)).sum::<u32>() as usize;
         let mut simulation = Self {
-            devices: Vec::with_capacity(shard.share(floor.plan.devices())),
-            lines: Vec::with_capacity(shard.share(floor.plan.devices())),
+            devices: Vec::with_capacity(count),
+            lines: Vec::with_capacity(count),
             groups: Vec::with_capacity(options.len()),
             due: Vec::new(),
             wheel: Wheel::default(),
             now: Instant::ZERO,
-            server: Some(start()),
+            server: Some(server),
             stopped: None,
             away_until: Instant::ZERO,
             start,
@@ -146,6 +172,34 @@ impl<'a> Simulation<'a> {
     /// The present moment.
     pub const fn now(&self) -> Instant {
         self.now
+    }
+
+    /// A moment before which nothing is due, and close to the first thing that is.
+    pub fn next(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// The server, while it is there, to be told something at the present moment; [`Simulation::hear`] then.
+    pub fn server(&mut self) -> Option<&mut S> {
+        self.server.as_mut()
+    }
+
+    /// Does what the server wants done at the present moment.
+    pub fn hear(&mut self) {
+        self.floor.ledger.at(self.now);
+        self.serve();
+    }
+
+    /// The device at the other end of a connection of the server: its group, and its number in it.
+    pub fn caller(&self, conn: ConnId) -> Option<(usize, u32)> {
+        let (device, _) = self.seats.get(conn.0 as usize).copied().flatten()?;
+        let device = &self.devices[device as usize];
+        Some((device.group(), device.number()))
+    }
+
+    /// How many messages wait for the server's answer, or for their turn.
+    pub fn outstanding(&self) -> usize {
+        self.devices.iter().map(Device::outstanding).sum()
     }
 
     /// How many devices are connected.
@@ -506,6 +560,18 @@ impl<'a> Simulation<'a> {
 
     /// The server goes, and comes back.
     fn restart(&mut self, keeps: Keeps, lasts: Duration) {
+        if self.start.is_some() {
+            self.take_away(keeps);
+        }
+        if keeps == Keeps::Nothing {
+            self.floor.forget(self.now);
+        }
+        self.away_until = self.away_until.max(self.now + lasts);
+        self.wheel.push(self.away_until, Due::Returns);
+    }
+
+    /// The server is stopped.
+    fn take_away(&mut self, keeps: Keeps) {
         let now = self.now;
         // The operating system ends its connections.
         let seats: Vec<_> = self.seats.iter().flatten().copied().collect();
@@ -528,20 +594,18 @@ impl<'a> Simulation<'a> {
                 self.inbox.clear();
                 self.server = None;
                 self.stopped = None;
-                self.floor.forget(now);
             }
         }
         self.seats.clear();
         self.free.clear();
         self.server_due = Instant::FAR;
-        self.away_until = self.away_until.max(now + lasts);
-        self.wheel.push(self.away_until, Due::Returns);
     }
 
     /// The server is there again; whoever lost it recovers from now on.
     fn bring_back(&mut self) {
+        let Some(start) = &self.start else { return self.floor.healed.fill(self.now) };
         if self.server.is_none() {
-            self.server = Some(self.stopped.take().unwrap_or_else(|| (self.start)()));
+            self.server = Some(self.stopped.take().unwrap_or_else(start));
             self.floor.healed.fill(self.now);
             self.inbox.push_back(Told::Wake);
             self.serve();

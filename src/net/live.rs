@@ -38,6 +38,12 @@ pub trait Restart: Send + Sync {
     /// # Errors
     /// [`Broken`] where it does not stop or does not start again.
     fn restart(&self, what: Sut) -> Result<(), Broken>;
+
+    /// Kills it if it runs, and takes from it all that it has kept.
+    ///
+    /// # Errors
+    /// [`Broken`] where that cannot be done.
+    fn forget(&self) -> Result<(), Broken>;
 }
 
 /// What every live case of a run shares.
@@ -272,7 +278,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let dialer = Dialer { url: Url { port, ..Url::loopback(Endpoint::Tcp) }, tls: None };
+        let dialer = Dialer { url: Url { port, ..Url::loopback(Endpoint::Tcp) }, tls: None, source: None };
         let listeners = BTreeMap::from([(Endpoint::Tcp, dialer)]);
         let target = Target { listeners, runtime: runtime.handle().clone(), restart: None };
         let mut world = LiveWorld::new(target, Rng::stream(1, "live"));

@@ -2,6 +2,7 @@
 //! one connection of any kind, and [`host`] runs a node on them.
 
 pub mod certificate;
+pub mod fleet;
 pub mod host;
 pub mod live;
 pub mod stream;

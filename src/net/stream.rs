@@ -1,15 +1,17 @@
 //! One connection's bytes, whether TLS lies below or not.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use harness::node::Peer;
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -67,6 +69,8 @@ pub struct Dialer {
     pub url: Url,
     /// How to speak TLS; needed for `mqtts` and `wss`.
     pub tls: Option<Arc<ClientConfig>>,
+    /// From which address of this machine; the system's choice if absent.
+    pub source: Option<IpAddr>,
 }
 
 impl Dialer {
@@ -76,7 +80,7 @@ impl Dialer {
     /// The last attempt's, or a time-out after 10 seconds in all.
     pub async fn dial(&self) -> io::Result<(Stream, Peer)> {
         timeout(HANDSHAKE_MAX, async {
-            let socket = TcpStream::connect((self.url.host.as_str(), self.url.port)).await?;
+            let socket = self.connect().await?;
             socket.set_nodelay(true)?;
             let addr = socket.peer_addr().ok();
             let stream = match (&self.tls, self.url.is_secure()) {
@@ -93,6 +97,26 @@ impl Dialer {
             Ok((stream, peer))
         })
         .await?
+    }
+}
+
+impl Dialer {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let place = (self.url.host.as_str(), self.url.port);
+        let Some(source) = self.source else { return TcpStream::connect(place).await };
+        let mut last = io::Error::other("the host has no address of the family of the source address");
+        for addr in lookup_host(place).await?.filter(|addr| addr.is_ipv4() == source.is_ipv4()) {
+            let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            // The port is chosen when the other end is known, so that it need only differ for the same pair of ends.
+            #[cfg(target_os = "linux")]
+            setsockopt(&socket, IpBindAddressNoPort, &true)?;
+            socket.bind(SocketAddr::new(source, 0))?;
+            match socket.connect(addr).await {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 }
 

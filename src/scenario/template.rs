@@ -85,6 +85,11 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// Text without a gap.
+    pub fn literal(text: &str) -> Self {
+        Self(vec![Part::Text(text.into())])
+    }
+
     /// The gaps, in order.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> {
         self.0.iter().filter_map(|part| match part {

@@ -139,19 +139,33 @@ impl Process {
         let ports = Ports::free(|placeholder| file.mentions(placeholder)).map_err(refused)?;
         let process =
             Self { file, dir, ports, state: Mutex::new(State { broker: None, guard, answers: None, asked: 0 }) };
-        if process.file.mentions(CERTIFICATE) {
-            let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
-            let SelfSigned { certificate, key } = SelfSigned::fresh().map_err(refused)?;
-            for (placeholder, text) in [(CERTIFICATE, certificate), (KEY, key)] {
-                std::fs::write(process.filled(placeholder), text).map_err(refused)?;
-            }
-        }
-        for (name, text) in &process.file.files {
-            let refused = |why| NotStarted::Refused { name: process.file.name.clone(), why };
-            std::fs::write(process.dir.join(name), process.filled(text)).map_err(refused)?;
-        }
+        process.write_files().map_err(|why| NotStarted::Refused { name: process.file.name.clone(), why })?;
         process.run(&mut process.lock())?;
         Ok(process)
+    }
+
+    /// Writes what it needs into its folder.
+    fn write_files(&self) -> io::Result<()> {
+        if self.file.mentions(CERTIFICATE) {
+            let SelfSigned { certificate, key } = SelfSigned::fresh()?;
+            for (placeholder, text) in [(CERTIFICATE, certificate), (KEY, key)] {
+                std::fs::write(self.filled(placeholder), text)?;
+            }
+        }
+        self.file.files.iter().try_for_each(|(name, text)| std::fs::write(self.dir.join(name), self.filled(text)))
+    }
+
+    /// Empties its folder.
+    fn remove_files(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Where it listens.
@@ -283,6 +297,12 @@ impl Restart for Process {
             Sut::Start => self.run(&mut state).map_err(|why| Broken(why.to_string()))?,
         }
         Ok(())
+    }
+
+    fn forget(&self) -> Result<(), Broken> {
+        self.kill(&mut self.lock());
+        let emptied = self.remove_files().and_then(|()| self.write_files());
+        emptied.map_err(|why| Broken(format!("cannot empty the folder of {}: {why}", self.file.name)))
     }
 }
 
@@ -443,6 +463,21 @@ mod tests {
         assert_eq!(process.check(false), Ok(()));
         let how = process.check(true).unwrap_err();
         assert!(how.contains("it accepts connections, but answers no CONNECT of 5.0"), "{how}");
+    }
+
+    #[test]
+    fn what_forgets_has_its_files_as_at_the_beginning() {
+        let mut file = file(LISTENS);
+        file.files.insert("a".to_owned(), "as it was".to_owned());
+        let process = Process::start(file).unwrap();
+        std::fs::write(process.dir.join("a"), "changed").unwrap();
+        std::fs::create_dir_all(process.dir.join("kept/deep")).unwrap();
+        process.forget().unwrap();
+        assert!(process.lock().broker.is_none());
+        assert_eq!(std::fs::read_to_string(process.dir.join("a")).unwrap(), "as it was");
+        assert!(!process.dir.join("kept").exists());
+        process.restart(Sut::Start).unwrap();
+        assert!(process.accepts(LOOK));
     }
 
     #[test]

@@ -31,7 +31,14 @@ pub struct Served {
 }
 
 /// What it is to do, and whom to tell when it has.
-type Order = (Sut, mpsc::Sender<io::Result<()>>);
+type Order = (What, mpsc::Sender<io::Result<()>>);
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Sut(Sut),
+    /// Be another broker, which is stopped and knows nothing.
+    Forget,
+}
 
 impl Served {
     /// Starts it on free ports. All that it draws comes from `seed`.
@@ -48,14 +55,14 @@ impl Served {
         let doors: Vec<_> = bound.iter().map(|listener| listener.url().clone()).collect();
         let dialer = |url: &Url| {
             let tls = url.is_secure().then(|| Arc::clone(&believing));
-            (url.endpoint, Dialer { url: url.clone(), tls })
+            (url.endpoint, Dialer { url: url.clone(), tls, source: None })
         };
         let listeners = doors.iter().map(dialer).collect();
         let (orders, taken) = unbounded_channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
-                let host = Host::new(Setup::full().node(Rng::stream(seed, "broker")), bound, None);
-                serve(host, &doors, &config, taken).await;
+                let fresh = |bound| Host::new(Setup::full().node(Rng::stream(seed, "broker")), bound, None);
+                serve(fresh, bound, &doors, &config, taken).await;
             });
         });
         Ok(Self { thread: Some(thread), orders: Some(orders), listeners })
@@ -77,11 +84,13 @@ async fn bind(doors: &[Url], config: &Arc<ServerConfig>) -> io::Result<Vec<Liste
 
 /// Serves, and obeys until there is nobody left to give orders.
 async fn serve<N: Node>(
-    mut host: Host<N>,
+    fresh: impl Fn(Vec<Listener>) -> Host<N>,
+    bound: Vec<Listener>,
     doors: &[Url],
     config: &Arc<ServerConfig>,
     mut orders: UnboundedReceiver<Order>,
 ) {
+    let mut host = fresh(bound);
     let mut runs = true;
     loop {
         let (what, done) = tokio::select! {
@@ -92,27 +101,43 @@ async fn serve<N: Node>(
             },
         };
         let result = match what {
-            Sut::Start if runs => Ok(()),
-            Sut::Start => bind(doors, config).await.map(|bound| host.listen(bound)),
-            Sut::Stop | Sut::Kill => {
+            What::Sut(Sut::Start) if runs => Ok(()),
+            What::Sut(Sut::Start) => bind(doors, config).await.map(|bound| host.listen(bound)),
+            What::Sut(stop @ (Sut::Stop | Sut::Kill)) => {
                 host.close_listeners();
-                host.cut(if what == Sut::Kill { Close::Abruptly } else { Close::Gracefully });
+                host.cut(if stop == Sut::Kill { Close::Abruptly } else { Close::Gracefully });
+                Ok(())
+            }
+            What::Forget => {
+                host.close_listeners();
+                host.cut(Close::Abruptly);
+                host = fresh(Vec::new());
                 Ok(())
             }
         };
-        runs = what == Sut::Start && result.is_ok();
+        runs = matches!(what, What::Sut(Sut::Start)) && result.is_ok();
         // Whoever asked may have given up.
         let _ = done.send(result);
     }
 }
 
-impl Restart for Served {
-    fn restart(&self, what: Sut) -> Result<(), Broken> {
+impl Served {
+    fn order(&self, what: What) -> Result<(), Broken> {
         let gone = || Broken("the reference broker is gone".to_owned());
         let (done, told) = mpsc::channel();
         let orders = self.orders.as_ref().ok_or_else(gone)?;
         orders.send((what, done)).map_err(|_| gone())?;
         told.recv().map_err(|_| gone())?.map_err(|why| Broken(format!("the reference broker does not start: {why}")))
+    }
+}
+
+impl Restart for Served {
+    fn restart(&self, what: Sut) -> Result<(), Broken> {
+        self.order(What::Sut(what))
+    }
+
+    fn forget(&self) -> Result<(), Broken> {
+        self.order(What::Forget)
     }
 }
 

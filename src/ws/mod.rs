@@ -114,6 +114,11 @@ impl<N: Node> WebSocket<N> {
         &self.node
     }
 
+    /// The node inside, for itself.
+    pub fn into_inner(self) -> N {
+        self.node
+    }
+
     /// The node inside, to be told something.
     pub fn inner_mut(&mut self) -> &mut N {
         &mut self.node

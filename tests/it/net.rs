@@ -319,7 +319,7 @@ impl Papers {
         let identity = identity.map(|name| self.identity(name));
         let config = tls::client(&trust, identity.as_ref()).expect("good papers");
         let url = Url { port, ..Url::loopback(Endpoint::Tls) };
-        Ok(Dialer { url, tls: Some(config) }.dial().await?.0)
+        Ok(Dialer { url, tls: Some(config), source: None }.dial().await?.0)
     }
 
     fn trust(&self) -> Trust {
@@ -438,7 +438,7 @@ fn our_own_dialer_reaches_every_kind_of_listener() {
                 true => WebSocket::client(caller, url.authority(), url.path.clone(), rng),
                 false => WebSocket::none(caller),
             };
-            let mut host = Host::new(caller, Vec::new(), Some(Dialer { url, tls: client_tls.clone() }));
+            let mut host = Host::new(caller, Vec::new(), Some(Dialer { url, tls: client_tls.clone(), source: None }));
             while host.node().inner().heard < 20 {
                 host.turn().await;
             }
@@ -454,7 +454,7 @@ fn a_dialer_that_reaches_nobody_says_so() {
         let url: Url = "mqtt://127.0.0.1:1".parse().unwrap();
         let mut caller = Parrot::default();
         caller.out.push_back(Deed::Open(Ticket(3)));
-        let mut host = Host::new(caller, Vec::new(), Some(Dialer { url, tls: None }));
+        let mut host = Host::new(caller, Vec::new(), Some(Dialer { url, tls: None, source: None }));
         while host.node().refused.is_empty() {
             timeout(PATIENCE, host.turn()).await.unwrap();
         }

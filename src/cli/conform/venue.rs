@@ -120,7 +120,7 @@ impl Venue {
         let dialer = |endpoint, port| {
             let url = Url { port, ..Url::loopback(endpoint) };
             let tls = url.is_secure().then(|| Arc::clone(&believing));
-            Dialer { url, tls }
+            Dialer { url, tls, source: None }
         };
         let mut listeners = BTreeMap::from([(Endpoint::Tcp, dialer(Endpoint::Tcp, ports.tcp(protocols[0])))]);
         listeners.extend(ports.others().map(|(endpoint, port)| (endpoint, dialer(endpoint, port))));
@@ -152,7 +152,7 @@ impl Venue {
         });
         let shown = url.to_string();
         let route = Route { endpoint: url.endpoint, authority: url.authority(), path: url.path.clone() };
-        let listeners = BTreeMap::from([(url.endpoint, Dialer { url, tls })]);
+        let listeners = BTreeMap::from([(url.endpoint, Dialer { url, tls, source: None })]);
         Ok(Self {
             name: shown.clone(),
             version: None,

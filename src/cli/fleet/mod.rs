@@ -1,17 +1,27 @@
 //! `testament fleet`: plays a scenario and judges what became of it.
 
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "how long a run took is measured here")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "how long a run took is measured here, and live ones are played by the clock"
+)]
 
+mod ground;
+mod live;
 pub(super) mod outputs;
+mod progress;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::conform::timestamp;
 use super::text::{print, quoted};
+use super::tls::Tls;
 use super::{OK, TROUBLE};
 use crate::fleet::measured::Measured;
 use crate::fleet::part::Part;
@@ -19,13 +29,33 @@ use crate::fleet::run::play;
 use crate::fleet::shard::Shard;
 use crate::links;
 use crate::scenario::check;
+use crate::scenario::plan::Plan;
+use crate::sut::Target;
+use ground::Ground;
+use live::{Run, unix};
 use outputs::Outputs;
+use progress::Progress;
+use workers::Line;
+
+/// Means virtual time.
+const VIRTUAL: &str = "virtual";
+/// Descriptors that a process needs beside those of its devices.
+const OWN_DESCRIPTORS: u64 = 300;
+/// The share of the others that is planned with: devices leave connections behind that the server has not missed yet.
+const PLANNED: f64 = 0.8;
 
 /// Options of `testament fleet`.
 #[derive(Debug, Args)]
 pub(super) struct Fleet {
     /// The scenario, a RON file; docs/scenarios.md shows every field
     scenario: PathBuf,
+    /// Against whom: `virtual`, the bundled broker in virtual time; a URL (mqtt://, mqtts://, ws://, wss://); a broker that
+    /// `testament list brokers` names, or the path of a broker file, which is started for the run
+    #[arg(long, value_name = "TARGET", default_value = VIRTUAL)]
+    target: String,
+    /// Play in real time against the bundled broker on loopback
+    #[arg(long, conflicts_with = "target")]
+    live: bool,
     /// Only say what is wrong with the scenario
     #[arg(long)]
     check: bool,
@@ -34,8 +64,19 @@ pub(super) struct Fleet {
     seed: Option<u64>,
     /// Play only the devices whose number in their group leaves the remainder I when divided by N, and write what they came
     /// to with --json; `testament merge` joins the shards and judges them
-    #[arg(long, value_name = "I/N", requires = "json", conflicts_with_all = ["html", "junit", "markdown"])]
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["html", "junit", "markdown"])]
     shard: Option<Shard>,
+    /// When a live run begins, in seconds since 1970: the same for all its shards
+    #[arg(long, value_name = "SECONDS")]
+    begin: Option<f64>,
+    /// How many processes play a live run [default: as many as their descriptors ask for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(Shard::MOST)), conflicts_with = "shard")]
+    workers: Option<u32>,
+    /// A process of a run that another one started, which says on standard input where to
+    #[arg(long, hide = true)]
+    worker: bool,
+    #[command(flatten)]
+    tls: Tls,
     #[command(flatten)]
     outputs: Outputs,
 }
@@ -60,28 +101,141 @@ impl Fleet {
             return Ok(OK);
         }
         plan.seed = self.seed.unwrap_or(plan.seed);
+        if self.worker {
+            return self.work(text, plan);
+        }
+        if self.shard.is_some() && self.outputs.json.is_none() {
+            bail!("a shard writes what it came to with --json FILE; give it one");
+        }
+        match self.target.as_str() {
+            _ if self.live => self.play_live(text, plan, Target::Reference),
+            VIRTUAL | Target::REFERENCE => self.play_virtually(text, plan),
+            word => self.play_live(text, plan, Target::named(word)?),
+        }
+    }
+
+    fn play_virtually(&self, text: String, plan: Plan) -> anyhow::Result<u8> {
         let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
         let outputs = if self.shard.is_some() { None } else { Some(self.outputs.open()?) };
         let (began, clock) = (timestamp(), Instant::now());
         let played = match play(plan, self.shard.unwrap_or(Shard::WHOLE)) {
             Ok(played) => played,
-            Err(why) => bail!("{shown}: {why}"),
+            Err(why) => bail!("{}: {why}", self.scenario.display()),
         };
         let measured = Measured {
             target: "the bundled broker in virtual time".to_owned(),
             hosts: [host()].into(),
             wall: clock.elapsed().as_secs_f64(),
             processes: 1,
-            memory: most_memory(),
+            memory: memory("VmHWM:"),
             live: None,
         };
         if let (Some(shard), Some(path)) = (self.shard, &self.outputs.json) {
             write_part(path, &Part::new(text, seed, shard, end, played.outcome, measured))?;
             return Ok(OK);
         }
-        let again = format!("testament fleet {} --seed {seed}", quoted(&shown.to_string()));
-        outputs.map_or(Ok(OK), |outputs| outputs.report(&played, &measured, began, again))
+        outputs.map_or(Ok(OK), |outputs| outputs.report(played, &measured, began, self.again(seed)))
     }
+
+    fn play_live(&self, text: String, mut plan: Plan, target: Target) -> anyhow::Result<u8> {
+        let shard = self.shard.unwrap_or(Shard::WHOLE);
+        if shard.of() > 1 && self.begin.is_none() {
+            bail!(
+                "the shards of a live run begin together: give all of them the same --begin, such as $(($(date +%s) + 10))"
+            );
+        }
+        let seed = plan.seed;
+        let outputs = if self.shard.is_some() { None } else { Some(self.outputs.open()?) };
+        let began = timestamp();
+        let ground = Ground::open(target, &self.tls, &mut plan)?;
+        let here: u32 = plan.groups.iter().map(|group| shard.count(group.count)).sum();
+        let (workers, why) = self.workers.map_or_else(|| workers(here, ground.inside), |count| (count, None));
+        // The processes first have to make their devices.
+        let ahead = if workers > 1 { 1.5 + f64::from(here) / 10_000.0 } else { 0.0 };
+        let begin = self.begin.unwrap_or_else(|| unix() + ahead);
+        let mut progress = Progress::new(&plan);
+        let run = Run { text, plan, shard, begin, limits: why.into_iter().collect() };
+        let part = match workers {
+            1 => run.play(&ground, |standing| progress.show(standing))?,
+            _ if shard.of() > 1 => bail!(
+                "{here} devices are more than one process has descriptors for; part the fleet into more than {} shards",
+                shard.of()
+            ),
+            _ => workers::play(&run, workers, &ground, &self.arguments(seed, ground.broker.is_some()), |standing| {
+                progress.show(standing)
+            })?,
+        };
+        drop(progress);
+        if let (Some(_), Some(path)) = (self.shard, &self.outputs.json) {
+            write_part(path, &part)?;
+            return Ok(OK);
+        }
+        match part.played() {
+            Ok((played, measured)) => {
+                outputs.map_or(Ok(OK), |outputs| outputs.report(played, &measured, began, self.again(seed)))
+            }
+            Err(why) => bail!("{}: {why}", self.scenario.display()),
+        }
+    }
+
+    /// Plays a part of a run that another process started.
+    fn work(&self, text: String, mut plan: Plan) -> anyhow::Result<u8> {
+        let handover = serde_json::from_reader(std::io::stdin()).context("--worker is for this program alone")?;
+        let ground = Ground::taken_over(handover, &self.tls, &mut plan)?;
+        let (shard, begin) = (self.shard.unwrap_or(Shard::WHOLE), self.begin.unwrap_or_else(unix));
+        let say = |line: &Line| print(&(serde_json::to_string(line)? + "\n"));
+        let run = Run { text, plan, shard, begin, limits: Vec::new() };
+        workers(0, false);
+        // Where nobody listens any more, nobody needs to know how it stands.
+        let part = run.play(&ground, |standing| drop(say(&Line::Stands(standing))))?;
+        say(&Line::CameTo(Box::new(part)))?;
+        Ok(OK)
+    }
+
+    /// The arguments by which a worker process plays the same scenario against the same target.
+    fn arguments(&self, seed: u64, ours: bool) -> Vec<String> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let mut arguments = vec![path(&self.scenario), "--seed".to_owned(), seed.to_string()];
+        let files = [("--cafile", &self.tls.cafile), ("--cert", &self.tls.cert), ("--key", &self.tls.key)];
+        for (option, file) in files {
+            arguments.extend(file.iter().flat_map(|file| [option.to_owned(), path(file)]));
+        }
+        if self.tls.insecure || ours {
+            arguments.push("--insecure".to_owned());
+        }
+        arguments
+    }
+
+    /// How to play it again.
+    fn again(&self, seed: u64) -> String {
+        let target = match self.target.as_str() {
+            _ if self.live => " --live".to_owned(),
+            VIRTUAL => String::new(),
+            target => format!(" --target {}", quoted(target)),
+        };
+        format!("testament fleet {}{target} --seed {seed}", quoted(&self.scenario.to_string_lossy()))
+    }
+}
+
+/// How many processes so many devices need, and why if that is more than one. `inside` says that the other ends of the
+/// connections are in this process.
+fn workers(devices: u32, inside: bool) -> (u32, Option<String>) {
+    let limit = descriptors();
+    let room = (limit.saturating_sub(OWN_DESCRIPTORS) as f64 * PLANNED) as u32;
+    let here = if inside { devices.saturating_mul(2) } else { devices };
+    if here <= room {
+        return (1, None);
+    }
+    let count = devices.div_ceil(room.max(1)).max(1);
+    // One worker process has all its descriptors for itself where the broker is in this one.
+    let count = if inside { count.max(2) } else { count };
+    (count, Some(format!("{limit} descriptors a process, hence {count} processes")))
+}
+
+/// How many descriptors this process may have, after it has asked for all it can get.
+fn descriptors() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }
 
 /// Writes what one or several shards came to.
@@ -96,10 +250,10 @@ fn host() -> String {
     format!("{} on {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// The most memory this process ever had, in bytes, where the system says it.
-fn most_memory() -> Option<u64> {
+/// A number of bytes of memory that the system knows of this process, where it says it.
+fn memory(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -57,18 +57,23 @@ impl Opened {
     /// `again` the command that plays it again.
     pub(in crate::cli) fn report(
         self,
-        played: &Played,
+        mut played: Played,
         measured: &Measured,
         began: String,
         again: String,
     ) -> anyhow::Result<u8> {
+        let interrupted = measured.live.as_ref().is_some_and(|live| live.interrupted.is_some());
+        if interrupted {
+            // What was expected was expected of the whole run.
+            played.plan.expect.clear();
+        }
         let report = Report { run: Some(Run::new(measured, began, again)), ..played.report() };
         let met = report.is_met();
         self.write(&report).context("cannot write a report")?;
-        Ok(match &measured.live {
-            Some(live) if live.interrupted.is_some() => INTERRUPTED,
-            _ if met => OK,
-            _ => FAILED,
+        Ok(match met {
+            _ if interrupted => INTERRUPTED,
+            true => OK,
+            false => FAILED,
         })
     }
 

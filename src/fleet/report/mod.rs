@@ -13,7 +13,7 @@ use harness::ledger::{Account, Balance, Breach, Finding, Guarantee};
 use harness::metrics::Spans;
 use serde::Serialize;
 
-pub use timeline::{Event, Moment};
+pub use timeline::{Event, Moment, in_force};
 
 use super::measured::Run;
 use super::roster::{Origin, Own, Roster};

@@ -77,6 +77,14 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
     moments
 }
 
+/// What of the timeline is in force at the moment `now` of a run, in words.
+pub fn in_force(plan: &Plan, now: Duration) -> Vec<String> {
+    let lasting = plan.timeline.iter().enumerate().filter(|(place, moment)| {
+        moment.at <= now && now < plan.lasts && until(plan, *place).is_some_and(|until| now < until)
+    });
+    lasting.map(|(_, moment)| happening(plan, &moment.what)).collect()
+}
+
 /// When something of the timeline ends; `None` where it takes no time, or has no end.
 fn until(plan: &Plan, place: usize) -> Option<Duration> {
     let moment = &plan.timeline[place];
@@ -162,5 +170,30 @@ fn happening(plan: &Plan, what: &Happening) -> String {
             let away = if lasts.is_zero() { String::new() } else { format!(", away for {}", words::span(lasts)) };
             format!("the broker is started again and {memory}{away}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_in_force_until_it_ends_or_is_healed() {
+        let text = r#"Scenario(about: "a test", lasts: "2m", fleet: [(name: "a", count: 4), (name: "b", count: 4)], timeline: [
+            At("10s", Cut(group: "a", lasts: "20s")), At("40s", Cut(group: "b")), At("50s", Cut(group: "a")),
+            At("60s", Heal(group: "b")), At("70s", Reset(group: "b")),
+        ])"#;
+        let plan = crate::scenario::check(text, &[]).expect("a legal scenario");
+        let check = |second: u64, expect: &[&str]| {
+            assert_eq!(in_force(&plan, Duration::from_secs(second)), expect, "{second}");
+        };
+        let (a, b) = ("silence both ways for all 4 of a", "silence both ways for all 4 of b");
+        check(9, &[]);
+        check(10, &["silence both ways for all 4 of a, for 20 s"]);
+        check(30, &[]);
+        check(55, &[b, a]);
+        check(60, &[a]);
+        check(70, &[a]);
+        check(120, &[]);
     }
 }

@@ -22,13 +22,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use harness::node::{Close, Closed, ConnId, Input, Node, Peer, Via};
+use harness::node::{Close, Closed, ConnId, Input, Node, Peer, Ticket, Via};
 use harness::time::Instant;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{coop, yield_now};
-use tokio::time::sleep;
+use tokio::time::{Instant as Moment, sleep};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::stream::{self, Dialer, Stream};
@@ -89,7 +89,28 @@ impl<N: Node> Host<N> {
     /// Puts `node` on these listeners, in the order of its own configuration. `dialer` is where [`harness::node::Output::Open`] leads.
     /// Must be called inside the runtime.
     pub fn new(node: N, listeners: Vec<Listener>, dialer: Option<Dialer>) -> Self {
-        Self { node, wires: Wires::new(listeners, dialer) }
+        let choose = dialer.map(|dialer| -> wires::Choose { Box::new(move |_| dialer.clone()) });
+        Self { node, wires: Wires::new(listeners, choose) }
+    }
+
+    /// Calls somebody else for each ticket.
+    #[must_use]
+    pub fn dialing(mut self, choose: impl Fn(Ticket) -> Dialer + Send + 'static) -> Self {
+        self.wires.dialer = Some(Box::new(choose));
+        self
+    }
+
+    /// Lets the clock of the node begin at `began`, which must have passed.
+    #[must_use]
+    pub fn since(mut self, began: Moment) -> Self {
+        self.wires.began = began;
+        self
+    }
+
+    /// The node, and no connection any more: they end by a reset, which leaves nothing behind.
+    pub fn into_node(mut self) -> N {
+        self.cut(Close::Abruptly);
+        self.node
     }
 
     /// The node.

@@ -36,7 +36,7 @@ pub(super) struct Wires {
     /// When this turn began.
     pub(super) now: Instant,
     pub(super) listeners: Vec<Door>,
-    dialer: Option<Dialer>,
+    pub(super) dialer: Option<Choose>,
     /// Numbered as the node knows them.
     pub(super) conns: Slab<Conn>,
     /// Connections with something to write, each once.
@@ -58,6 +58,9 @@ pub(super) struct Wires {
     spare: Vec<Vec<u8>>,
 }
 
+/// Whom to call for a ticket.
+pub(super) type Choose = Box<dyn Fn(Ticket) -> Dialer + Send>;
+
 /// A listener and who wakes it.
 pub(super) struct Door {
     pub(super) listener: Listener,
@@ -76,7 +79,7 @@ pub(super) enum Done {
 }
 
 impl Wires {
-    pub(super) fn new(listeners: Vec<Listener>, dialer: Option<Dialer>) -> Self {
+    pub(super) fn new(listeners: Vec<Listener>, dialer: Option<Choose>) -> Self {
         let knocks = Arc::new(Knocks::default());
         let mut wires = Self {
             began: Moment::now(),
@@ -137,7 +140,7 @@ impl Wires {
             }
             Output::Close { conn, how } => self.close(conn, how),
             Output::Open { ticket } => {
-                let dialer = self.dialer.clone();
+                let dialer = self.dialer.as_ref().map(|choose| choose(ticket));
                 self.tasks.spawn(async move {
                     let result = match dialer {
                         Some(dialer) => dialer.dial().await,

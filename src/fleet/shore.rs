@@ -1,0 +1,554 @@
+//! The fleet before a real server: the devices and their links as a node whose connections are sockets.
+//!
+//! Each connection of a device runs over its link as it does in virtual time; only at the far end stands no server but a
+//! *gate*. What the link releases there goes to the socket of that connection, and what the socket brings is handed to the
+//! link, which gives it to the device when it is due. So a device meets the same weather as in virtual time, whatever the
+//! server is, and needs no privileges for it.
+//!
+//! Time is that of the driver. What is due is done when the driver looks, and as of the moment at which it was due; how
+//! much later that was is measured. What came from a socket counts from the moment it was read.
+//!
+//! Limits. At most [`DIALS`] sockets are opened at a time, the others wait for their turn. A device that reads slowly
+//! stops the socket, and a server that reads slowly stops the device, each by the buffers of the two.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use harness::metrics::Spans;
+use harness::node::{Close, Closed, ConnId, Input, Node, Output, Ticket, Via};
+use harness::time::Instant;
+use slab::Slab;
+
+use super::device::Floor;
+use super::simulation::Simulation;
+
+/// How many sockets are being opened at most: fewer than servers commonly let wait in their backlog.
+pub const DIALS: usize = 64;
+/// How many different reasons of failures are told apart.
+const REASONS: usize = 20;
+
+/// A ticket holds the group in its highest bits, then the number of the device, and the key of the dial in the lowest
+/// ones: 24 bits for each of the two, and there are a million devices at most.
+const KEY: u32 = 24;
+const NUMBERS: u32 = (1 << KEY) - 1;
+
+/// A fleet on its shore.
+pub struct Shore {
+    simulation: Simulation<'static, Gate>,
+    now: Instant,
+    /// Something came that was not carried out yet.
+    stirred: bool,
+    /// When it wanted to be woken.
+    due: Option<Instant>,
+    late: Spans,
+}
+
+/// What became of a run.
+pub struct Landed {
+    /// The books.
+    pub floor: Floor,
+    /// How many devices were connected in the end.
+    pub connected: u32,
+    /// How much later than it was due everything was done.
+    pub late: Spans,
+    /// How long connections waited for their turn.
+    pub waited: Spans,
+    /// Why sockets could not be opened, and how often.
+    pub failures: BTreeMap<String, u64>,
+}
+
+impl Shore {
+    /// Puts it there.
+    pub fn new(simulation: Simulation<'static, Gate>) -> Self {
+        let due = simulation.next();
+        Self { simulation, now: Instant::ZERO, stirred: false, due, late: Spans::default() }
+    }
+
+    /// The fleet.
+    pub const fn fleet(&self) -> &Simulation<'static, Gate> {
+        &self.simulation
+    }
+
+    /// The group of the device for which a connection is asked for, and its number in the group.
+    pub const fn caller(ticket: Ticket) -> (usize, u32) {
+        ((ticket.0 >> 48) as usize, (ticket.0 >> KEY) as u32 & NUMBERS)
+    }
+
+    /// Ends the run.
+    pub fn land(mut self) -> Landed {
+        let gate = self.simulation.server().map(std::mem::take).unwrap_or_default();
+        let connected = self.simulation.connected();
+        let floor = self.simulation.into_floor();
+        Landed { floor, connected, late: self.late, waited: gate.waited, failures: gate.failures }
+    }
+
+    /// Does what is due, and what came.
+    fn carry_out(&mut self) {
+        self.stirred = false;
+        if let Some(due) = self.due.filter(|due| *due <= self.now) {
+            self.late.record(self.now - due);
+        }
+        self.simulation.play_until(self.now);
+        if let Some(gate) = self.simulation.server() {
+            gate.now = self.now;
+            gate.let_in();
+            self.simulation.hear();
+            self.simulation.play_until(self.now);
+        }
+        self.due = self.simulation.next();
+    }
+}
+
+impl Node for Shore {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
+        self.stirred = true;
+        if let Some(gate) = self.simulation.server() {
+            gate.now = now;
+            gate.came(input);
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        if self.stirred {
+            self.carry_out();
+        }
+        let simulation = &mut self.simulation;
+        let next = simulation.server()?.next_dial();
+        if let Some((key, conn)) = next {
+            let (group, number) = simulation.caller(conn)?;
+            let ticket = Ticket((group as u64) << 48 | u64::from(number & NUMBERS) << KEY | key as u64);
+            return Some(Output::Open { ticket });
+        }
+        simulation.server()?.outward.poll()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+/// Stands where the server stands in virtual time, and passes on.
+#[derive(Default)]
+pub struct Gate {
+    now: Instant,
+    /// By the number that the fleet knows.
+    berths: Vec<Berth>,
+    /// By the number that the driver knows.
+    sockets: Vec<Option<ConnId>>,
+    /// Sockets to be opened, or being opened, by the low bits of their ticket.
+    dials: Slab<Dial>,
+    /// Of these, which wait for their turn, in order.
+    queue: VecDeque<usize>,
+    /// How many are being opened.
+    dialing: usize,
+    /// What came from the sockets since the fleet last heard.
+    came: Words,
+    /// To the fleet.
+    inward: Words,
+    /// To the sockets.
+    outward: Words,
+    waited: Spans,
+    failures: BTreeMap<String, u64>,
+}
+
+/// What stands behind a connection of the fleet.
+#[derive(Default)]
+enum Berth {
+    #[default]
+    Free,
+    /// Its socket is being opened.
+    Dialing { key: usize, room: usize },
+    /// A socket.
+    Up(Up),
+}
+
+struct Up {
+    socket: ConnId,
+    /// How much the link takes yet, and whether the socket was stopped because it takes none.
+    inward: (usize, bool),
+    /// The same of the socket and the link.
+    outward: (usize, bool),
+}
+
+struct Dial {
+    /// For whom; nobody any more if absent.
+    conn: Option<ConnId>,
+    since: Instant,
+    /// What was said meanwhile.
+    said: Vec<u8>,
+}
+
+/// What is to be done, and the bytes of it all in one row.
+#[derive(Default)]
+struct Words {
+    words: VecDeque<Word>,
+    bytes: Vec<u8>,
+}
+
+enum Word {
+    Send(ConnId, Range<usize>),
+    Pause(ConnId, bool),
+    Close(ConnId, Close),
+}
+
+impl Words {
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.words.push_back(Word::Send(conn, start..self.bytes.len()));
+    }
+
+    fn append(&mut self, other: &mut Self) {
+        let start = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.words.extend(other.words.drain(..).map(|word| match word {
+            Word::Send(conn, range) => Word::Send(conn, range.start + start..range.end + start),
+            other => other,
+        }));
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        match self.words.pop_front() {
+            None => {
+                self.bytes.clear();
+                None
+            }
+            Some(Word::Send(conn, range)) => Some(Output::Send { conn, head: &self.bytes[range], tail: None }),
+            Some(Word::Pause(conn, paused)) => Some(Output::Pause { conn, paused }),
+            Some(Word::Close(conn, how)) => Some(Output::Close { conn, how }),
+        }
+    }
+}
+
+/// As the server of the fleet.
+impl Node for Gate {
+    fn handle(&mut self, _now: Instant, input: Input<'_>) {
+        match input {
+            Input::Opened { conn, room, .. } => {
+                let dial = Dial { conn: Some(conn), since: self.now, said: Vec::new() };
+                let key = self.dials.insert(dial);
+                self.queue.push_back(key);
+                *self.berth(conn) = Berth::Dialing { key, room };
+            }
+            Input::Bytes { conn, bytes } => match self.berth(conn) {
+                Berth::Up(Up { socket, outward: (room, stopped), .. }) => {
+                    *room = room.saturating_sub(bytes.len());
+                    let (socket, stops) = (*socket, *room == 0 && !*stopped);
+                    *stopped |= stops;
+                    self.outward.send(socket, bytes);
+                    if stops {
+                        self.inward.words.push_back(Word::Pause(conn, true));
+                    }
+                }
+                &mut Berth::Dialing { key, .. } => self.dials[key].said.extend_from_slice(bytes),
+                Berth::Free => {}
+            },
+            Input::Writable { conn, room } => match self.berth(conn) {
+                Berth::Up(Up { socket, inward, .. }) => {
+                    let (socket, stopped) = (*socket, inward.1);
+                    *inward = (room, false);
+                    if stopped {
+                        self.outward.words.push_back(Word::Pause(socket, false));
+                    }
+                }
+                Berth::Dialing { room: known, .. } => *known = room,
+                Berth::Free => {}
+            },
+            Input::Closed { conn, how } => match std::mem::take(self.berth(conn)) {
+                Berth::Dialing { key, .. } => {
+                    // Who finished has said all, which a server would still read; who broke off has taken it back.
+                    let dial = &mut self.dials[key];
+                    dial.conn = None;
+                    if how != Closed::Finished {
+                        dial.said.clear();
+                    }
+                }
+                Berth::Up(Up { socket, .. }) => {
+                    self.sockets[socket.0 as usize] = None;
+                    let how = if how == Closed::Finished { Close::Gracefully } else { Close::Abruptly };
+                    self.outward.words.push_back(Word::Close(socket, how));
+                }
+                Berth::Free => {}
+            },
+            Input::Refused { .. } | Input::Answer { .. } | Input::Wake => {}
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        self.inward.poll()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// As the node of the driver.
+impl Gate {
+    fn came(&mut self, input: Input<'_>) {
+        match input {
+            Input::Opened { conn: socket, via: Via::Ticket(ticket), room, .. } => {
+                let dial = self.dialed(ticket);
+                if !dial.said.is_empty() {
+                    self.outward.send(socket, &dial.said);
+                }
+                let berth = dial.conn.map(|conn| (conn, self.berth(conn)));
+                let Some((conn, berth @ &mut Berth::Dialing { room: inward, .. })) = berth else {
+                    let how = if dial.said.is_empty() { Close::Abruptly } else { Close::Gracefully };
+                    self.outward.words.push_back(Word::Close(socket, how));
+                    return;
+                };
+                let room = room.saturating_sub(dial.said.len()).max(1);
+                *berth = Berth::Up(Up { socket, inward: (inward, false), outward: (room, false) });
+                let place = socket.0 as usize;
+                if self.sockets.len() <= place {
+                    self.sockets.resize(place + 1, None);
+                }
+                self.sockets[place] = Some(conn);
+            }
+            Input::Refused { ticket, why } => {
+                let dial = self.dialed(ticket);
+                let why = if self.failures.len() < REASONS { why } else { "for other reasons" };
+                *self.failures.entry(why.to_owned()).or_default() += 1;
+                if let Some(conn) = dial.conn {
+                    *self.berth(conn) = Berth::Free;
+                    self.came.words.push_back(Word::Close(conn, Close::Abruptly));
+                }
+            }
+            Input::Bytes { conn: socket, bytes } => {
+                let Some((conn, up)) = self.behind(socket) else { return };
+                up.inward.0 = up.inward.0.saturating_sub(bytes.len());
+                let stops = up.inward.0 == 0 && !up.inward.1;
+                up.inward.1 |= stops;
+                self.came.send(conn, bytes);
+                if stops {
+                    self.outward.words.push_back(Word::Pause(socket, true));
+                }
+            }
+            Input::Writable { conn: socket, room } => {
+                let Some((conn, up)) = self.behind(socket) else { return };
+                let stopped = up.outward.1;
+                up.outward = (room, false);
+                if stopped {
+                    self.came.words.push_back(Word::Pause(conn, false));
+                }
+            }
+            Input::Closed { conn: socket, how } => {
+                let Some((conn, _)) = self.behind(socket) else { return };
+                self.sockets[socket.0 as usize] = None;
+                *self.berth(conn) = Berth::Free;
+                let how = if how == Closed::Finished { Close::Gracefully } else { Close::Abruptly };
+                self.came.words.push_back(Word::Close(conn, how));
+            }
+            Input::Opened { .. } | Input::Answer { .. } | Input::Wake => {}
+        }
+    }
+
+    /// Lets the fleet hear what came.
+    fn let_in(&mut self) {
+        self.inward.append(&mut self.came);
+    }
+
+    /// The next socket to be opened, if it is its turn, and for which connection.
+    fn next_dial(&mut self) -> Option<(usize, ConnId)> {
+        while self.dialing < DIALS {
+            let key = self.queue.pop_front()?;
+            if let Some(conn) = self.dials[key].conn {
+                self.dialing += 1;
+                self.waited.record(self.now.since(self.dials[key].since));
+                return Some((key, conn));
+            }
+            self.dials.remove(key);
+        }
+        None
+    }
+
+    fn dialed(&mut self, ticket: Ticket) -> Dial {
+        self.dialing -= 1;
+        self.dials.remove((ticket.0 & u64::from(NUMBERS)) as usize)
+    }
+
+    fn berth(&mut self, conn: ConnId) -> &mut Berth {
+        let place = conn.0 as usize;
+        if self.berths.len() <= place {
+            self.berths.resize_with(place + 1, Berth::default);
+        }
+        &mut self.berths[place]
+    }
+
+    /// The connection of the fleet behind a socket.
+    fn behind(&mut self, socket: ConnId) -> Option<(ConnId, &mut Up)> {
+        let conn = self.sockets.get(socket.0 as usize).copied().flatten()?;
+        match self.berths.get_mut(conn.0 as usize)? {
+            Berth::Up(up) => Some((conn, up)),
+            Berth::Dialing { .. } | Berth::Free => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use harness::link::Profile;
+    use harness::node::Peer;
+    use harness::rng::Rng;
+
+    use super::*;
+    use crate::broker::{Broker, Settings};
+    use crate::fleet::run::{Outcome, options, play};
+    use crate::fleet::shard::Shard;
+    use crate::links;
+    use crate::scenario::{self, plan::Plan};
+
+    const SCENARIO: &str = r#"Scenario(about: "a test", lasts: "4m", calm: "30s",
+        links: { "far": Profile("lte-m"), "slow": Link(delay: (mean: "100ms"), kbit: 20, loss: 0.02) },
+        fleet: [
+            (name: "meter", count: 8, link: "far", starts: Ramp("10s"), keep_alive: "20s",
+             session: (clean_start: false, expiry: "1h"), will: (topic: "gone/{id}", qos: 1),
+             does: [Publish(topic: "m/{id}", qos: 1, every: "5s", size: 100), Listen(filter: "to/{id}", qos: 2)]),
+            (name: "hub", count: 1, does: [
+                Listen(filter: "m/+", qos: 1), Listen(filter: "gone/+", qos: 1),
+                Publish(topic: "to/meter-3", qos: 2, every: "2s", size: 3000),
+            ]),
+            (name: "tap", count: 1, link: "slow", reads: 500, does: [Listen(filter: "m/+", qos: 0)]),
+        ],
+        timeline: [
+            At("1m", Cut(group: "meter", share: 0.5, lasts: "50s")),
+            At("150s", Reset(group: "meter", share: 0.5)),
+        ])"#;
+
+    fn plan() -> Plan {
+        scenario::check(SCENARIO, &links::all()).expect("a legal scenario")
+    }
+
+    /// Plays before a broker whose sockets take no time, and say that they are full after `room` bytes.
+    fn ashore(room: usize) -> Outcome {
+        let plan = plan();
+        let (seed, end) = (plan.seed, Instant::ZERO + plan.lasts + plan.calm);
+        let options: Vec<_> = plan.groups.iter().map(options).collect();
+        let floor = Floor::new(plan, seed as u16).expect("a small one");
+        let simulation = Simulation::with_server(floor, Shard::WHOLE, &options, Gate::default())
+            .map_err(|_| "a bad CONNECT")
+            .expect("legal");
+        let mut shore = Shore::new(simulation);
+        let settings = Settings { anonymous: true, ..Settings::default() };
+        let mut broker = Broker::new(settings, Rng::stream(seed, "broker"));
+        let mut sockets: BTreeMap<u32, bool> = BTreeMap::new();
+        let mut next = 0;
+        loop {
+            let now = shore.deadline().into_iter().chain(broker.deadline()).min().unwrap_or(end).min(end);
+            shore.handle(now, Input::Wake);
+            broker.handle(now, Input::Wake);
+            loop {
+                let mut told = Vec::new();
+                while let Some(output) = shore.poll() {
+                    told.push((true, owned(output)));
+                }
+                while let Some(output) = broker.poll() {
+                    told.push((false, owned(output)));
+                }
+                if told.is_empty() {
+                    break;
+                }
+                for (ours, what) in told {
+                    let peer: &mut dyn Node = if ours { &mut broker } else { &mut shore };
+                    match what {
+                        Said::Open(ticket) => {
+                            let conn = ConnId(next);
+                            next += 1;
+                            sockets.insert(conn.0, true);
+                            let via = Via::Listener(0);
+                            peer.handle(now, Input::Opened { conn, via, peer: Peer::default(), room: 1 << 20 });
+                            let via = Via::Ticket(ticket);
+                            shore.handle(now, Input::Opened { conn, via, peer: Peer::default(), room });
+                        }
+                        Said::Send(conn, bytes) if sockets.contains_key(&conn.0) => {
+                            peer.handle(now, Input::Bytes { conn, bytes: &bytes });
+                            let us: &mut dyn Node = if ours { &mut shore } else { &mut broker };
+                            us.handle(now, Input::Writable { conn, room: if ours { room } else { 1 << 20 } });
+                        }
+                        Said::Close(conn, how) if sockets.remove(&conn.0).is_some() => {
+                            let closed = if how == Close::Abruptly { Closed::Reset } else { Closed::Finished };
+                            peer.handle(now, Input::Closed { conn, how: closed });
+                            let us: &mut dyn Node = if ours { &mut shore } else { &mut broker };
+                            us.handle(now, Input::Closed { conn, how: Closed::Here });
+                        }
+                        Said::Send(..) | Said::Close(..) | Said::Nothing => {}
+                    }
+                }
+            }
+            if now == end {
+                break;
+            }
+        }
+        let Landed { floor, connected, failures, .. } = shore.land();
+        assert_eq!(failures.len(), 0);
+        Outcome { balance: floor.ledger.settle(end), tally: floor.tally, connected }
+    }
+
+    enum Said {
+        Open(Ticket),
+        Send(ConnId, Vec<u8>),
+        Close(ConnId, Close),
+        Nothing,
+    }
+
+    fn owned(output: Output<'_>) -> Said {
+        match output {
+            Output::Open { ticket } => Said::Open(ticket),
+            Output::Send { conn, head, tail } => {
+                Said::Send(conn, [head, tail.map_or(&[][..], |tail| tail.as_slice())].concat())
+            }
+            Output::Close { conn, how } => Said::Close(conn, how),
+            Output::Pause { .. } | Output::Ask { .. } | Output::Note { .. } => Said::Nothing,
+        }
+    }
+
+    #[test]
+    fn before_a_real_server_the_fleet_meets_what_it_meets_in_virtual_time() {
+        let virtually = play(plan(), Shard::WHOLE).expect("a small scenario").outcome;
+        for room in [1 << 20, 64] {
+            let real = ashore(room);
+            assert_eq!(real.balance, virtually.balance, "room {room}");
+            assert_eq!(real.tally, virtually.tally, "room {room}");
+            assert_eq!(real.connected, virtually.connected);
+        }
+    }
+
+    #[test]
+    fn sockets_are_opened_a_few_at_a_time_and_what_failed_is_told() {
+        let text = r#"Scenario(about: "a test", lasts: "1m", fleet: [(name: "a", count: 200, does: [])])"#;
+        let profiles: [(&str, Profile); 0] = [];
+        let plan = scenario::check(text, &profiles).expect("a legal scenario");
+        let options: Vec<_> = plan.groups.iter().map(options).collect();
+        let floor = Floor::new(plan, 1).expect("a small one");
+        let simulation = Simulation::with_server(floor, Shard::WHOLE, &options, Gate::default())
+            .map_err(|_| "a bad CONNECT")
+            .expect("legal");
+        let mut shore = Shore::new(simulation);
+        let mut now = Instant::from_nanos(1_000_000);
+        shore.handle(now, Input::Wake);
+        let asked = |shore: &mut Shore| {
+            let mut tickets = Vec::new();
+            while let Some(output) = shore.poll() {
+                if let Output::Open { ticket } = output {
+                    tickets.push(ticket);
+                }
+            }
+            tickets
+        };
+        let first = asked(&mut shore);
+        assert_eq!(first.len(), DIALS);
+        assert!(first.iter().map(|&ticket| Shore::caller(ticket)).all(|(group, number)| group == 0 && number < 200));
+        now = Instant::from_nanos(2_000_000_000);
+        for ticket in first.into_iter().take(10) {
+            shore.handle(now, Input::Refused { ticket, why: "nobody there" });
+        }
+        assert_eq!(asked(&mut shore).len(), 10);
+        let landed = shore.land();
+        assert_eq!(landed.failures, BTreeMap::from([("nobody there".to_owned(), 10)]));
+        assert_eq!(landed.waited.count(), DIALS as u64 + 10);
+    }
+}
