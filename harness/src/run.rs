@@ -68,12 +68,13 @@ pub enum Event<'a> {
         /// How many runs were in flight; none where the one that did it is known, or the target is lost.
         suspects: usize,
     },
-    /// Bystanders came to harm in company; whoever may have done it is played again, alone.
+    /// Bystanders came to harm in company; those runs are played again alone, and then, without them, whoever shared time
+    /// with one.
     Harmed {
         /// Whose bystander it was, by id and protocol, and what came of it, in words.
         bystanders: &'a [(&'static str, &'static str, String)],
-        /// How many runs may have done it.
-        suspects: usize,
+        /// How many runs shared time with one.
+        neighbours: usize,
     },
     /// Runs came to no verdict in company, and are played again, alone.
     Doubtful {
@@ -180,13 +181,14 @@ impl Runner<'_> {
     }
 
     /// Plays `todo`. Those in flight when the target dies are played again in ever smaller company, down to the one that
-    /// kills it alone. Those in flight with one whose bystander came to harm are played again alone at once: in company
-    /// the guilty one may hit nobody the next time. So are those of a shared target that came to no verdict: what the
-    /// target did for its other clients must not decide about a run that those have nothing to do with.
+    /// kills it alone. Where a bystander came to harm, its run is played again alone, and is guilty only if it does harm then,
+    /// too. Those that shared time with it may be guilty, or hurt by who is: they are played again, in company but without
+    /// those that are settled, until nobody comes to harm any more. A run of a shared target that came to no verdict is played
+    /// again alone: what the target did for its other clients must not decide about a run that those have nothing to do with.
     fn play_all(&self, mut todo: Vec<usize>, table: &mut Table<'_, '_>, party: Party) {
         while !todo.is_empty() && !self.over(table) {
             let round = self.play_round(&todo, table, party);
-            let suspects = suspects(&round.watched);
+            let neighbours = neighbours(&round.watched);
             let harmed: BTreeMap<_, _> =
                 round.watched.into_iter().filter_map(|one| Some((one.at, one.harmed?))).collect();
             todo = round.left;
@@ -199,9 +201,11 @@ impl Runner<'_> {
             if !harmed.is_empty() {
                 let named = |(&at, came): (&usize, &String)| (table.runs[at].id, table.runs[at].protocol, came.clone());
                 let bystanders: Vec<_> = harmed.iter().map(named).collect();
-                (table.emit)(Event::Harmed { bystanders: &bystanders, suspects: suspects.len() });
+                (table.emit)(Event::Harmed { bystanders: &bystanders, neighbours: neighbours.len() });
+                let again = harmed.keys().copied().collect();
                 table.harmed.extend(harmed);
-                self.play_alone(suspects, table);
+                self.play_alone(again, table);
+                todo.extend(neighbours);
             }
             if !round.doubtful.is_empty() {
                 let names = |&at: &usize| (table.runs[at].id, table.runs[at].protocol);
@@ -416,16 +420,19 @@ struct Watched {
     harmed: Option<String>,
 }
 
-/// The runs that shared time with one whose bystander came to harm, and that one itself, in the order of the list. The
-/// others cannot have done it, and a run without a bystander could not be convicted alone.
-fn suspects(watched: &[Watched]) -> Vec<usize> {
+/// The runs that shared time with one whose bystander came to harm, and whose own did not, in the order of the list. The
+/// others cannot have done it, and a run without a bystander could not be convicted.
+fn neighbours(watched: &[Watched]) -> Vec<usize> {
     let met = |(place, one): (usize, &Watched), (end, other): (usize, &Watched)| {
         other.harmed.is_some() && place >= other.after && end >= one.after
     };
     let all = || watched.iter().enumerate();
-    let mut suspects: Vec<_> = all().filter(|one| all().any(|other| met(*one, other))).map(|(_, one)| one.at).collect();
-    suspects.sort_unstable();
-    suspects
+    let mut neighbours: Vec<_> = all()
+        .filter(|one| one.1.harmed.is_none() && all().any(|other| met(*one, other)))
+        .map(|(_, one)| one.at)
+        .collect();
+    neighbours.sort_unstable();
+    neighbours
 }
 
 enum Message {
@@ -615,14 +622,16 @@ mod tests {
             }
             let (mut named, mut deaths) = (Vec::new(), 0);
             let report = runner(jobs, None).play(&runs, &mut |event| match event {
-                Event::Harmed { bystanders, suspects } => named.push((bystanders[0].0, bystanders.len(), suspects)),
+                Event::Harmed { bystanders, neighbours } => {
+                    named.push((bystanders[0].0, bystanders.len(), neighbours));
+                }
                 Event::Died { .. } => deaths += 1,
                 _ => {}
             });
             assert_eq!(verdicts(&report), "a/suffers pass, b/strikes fail, c/fails fail");
             let told: Vec<_> = report.results.iter().map(|done| done.in_company.is_some()).collect();
-            assert_eq!(told, [true, false, false]);
-            assert_eq!((named.as_slice(), deaths), (&[("a/suffers", 1, 2)][..], 0));
+            assert_eq!(told, [true, true, false]);
+            assert_eq!((named.as_slice(), deaths), (&[("a/suffers", 1, 1), ("b/strikes", 1, 0)][..], 0));
         }
     }
 
@@ -670,20 +679,20 @@ mod tests {
     }
 
     #[test]
-    fn suspects_are_those_that_shared_time_with_a_run_that_suffered() {
+    fn neighbours_are_those_that_shared_time_with_a_run_that_suffered() {
         // Each is: how many had ended when it began, and whether its bystander came to harm.
         fn check(watched: &[(usize, bool)], expect: &[usize]) {
             let one =
                 |(at, &(after, harmed)): (_, &(usize, bool))| Watched { at, after, harmed: harmed.then(String::new) };
-            assert_eq!(suspects(&watched.iter().enumerate().map(one).collect::<Vec<_>>()), expect, "{watched:?}");
+            assert_eq!(neighbours(&watched.iter().enumerate().map(one).collect::<Vec<_>>()), expect, "{watched:?}");
         }
         check(&[], &[]);
         check(&[(0, false), (0, false)], &[]);
-        check(&[(0, true)], &[0]);
+        check(&[(0, true)], &[]);
         // One that ended before, one that began after, and one that met it at either end.
-        check(&[(0, false), (1, true), (2, false)], &[1]);
-        check(&[(0, false), (0, true), (1, false)], &[0, 1, 2]);
-        check(&[(0, false), (1, false), (1, true), (2, false), (3, false)], &[1, 2, 3]);
+        check(&[(0, false), (1, true), (2, false)], &[]);
+        check(&[(0, false), (0, true), (1, false)], &[0, 2]);
+        check(&[(0, false), (1, false), (1, true), (2, false), (3, false)], &[1, 3]);
     }
 
     #[test]

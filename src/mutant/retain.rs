@@ -57,6 +57,12 @@ fn storing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("stores-without-the-last-empty-level", &["mqtt5:3.3.1-5", "mqtt311:ext-061"], || {
+            heard(|packet| match packet {
+                Packet::Publish(publish) if publish.retain => publish.topic = publish.topic.trim_end_matches('/'),
+                _ => {}
+            })
+        }),
         Mutant::seam("does-not-store-at-qos-0", &["mqtt5:ext-116", "mqtt5:3.3.1-5", "mqtt311:3.3.1-7"], || {
             heard(|packet| {
                 if let Packet::Publish(publish) = packet {
@@ -175,20 +181,15 @@ fn bringing() -> impl Iterator<Item = Mutant> {
                 go_on_unless(again, passing, fate);
             })
         }),
-        Mutant::seam(
-            "brings-one-stored-message-of-several",
-            &["mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"],
-            || {
-                // Another one right behind it, on the same connection, is dropped.
-                let mut last = None;
-                outbound(move |passing, packet, fate| {
-                    let stored =
-                        matches!(packet, Packet::Publish(Publish { retain: true, .. })).then_some(passing.conn);
-                    go_on_unless(stored.is_some() && stored == last, passing, fate);
-                    last = stored;
-                })
-            },
-        ),
+        Mutant::seam("brings-one-stored-message-of-several", &["mqtt5:ext-159", "mqtt311:3.3.1-6"], || {
+            // Another one right behind it, on the same connection, is dropped.
+            let mut last = None;
+            outbound(move |passing, packet, fate| {
+                let stored = matches!(packet, Packet::Publish(Publish { retain: true, .. })).then_some(passing.conn);
+                go_on_unless(stored.is_some() && stored == last, passing, fate);
+                last = stored;
+            })
+        }),
         Mutant::seam("subscribes-anew-on-resumption", &["mqtt5:ext-186", "mqtt311:ext-057", "mqtt311:ext-077"], || {
             remembering::<Replay>(
                 |replay, passing, packet, fate| {

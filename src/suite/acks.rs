@@ -72,8 +72,9 @@ fn of_the_server_are_well_formed(t: &Testbed) -> Outcome {
     client.expect(accepted(PubRec, 5))?;
     client.send(pubrel(5))?;
     client.expect(accepted(PubComp, 5))?;
+    let writer = t.join("writer")?;
     for qos in [AtLeastOnce, ExactlyOnce] {
-        t.join("writer")?.publish(publish("door", "open").at(qos, 0))?;
+        writer.publish(publish("door", "open").at(qos, 0))?;
         client.hears(["open"])?;
     }
     client.subscribe_with(subscribe(1).to("window", AtLeastOnce))?;

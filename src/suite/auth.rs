@@ -176,9 +176,10 @@ fn is_well_formed(t: &Testbed, login: (&str, &[u8])) -> Outcome {
         client.send(t.connect("client").login(Some(username), Some(password)))?;
         let denied = refusal(t, BadUserNameOrPassword).or(refusal(t, NotAuthorized));
         match client.expect(welcome(None).or(denied))?.packet.packet() {
-            Packet::ConnAck(connack) if connack.reason == Success => client.still_served(),
-            _ => Ok(()),
+            Packet::ConnAck(connack) if connack.reason == Success => client.still_served()?,
+            _ => {}
         }
+        client.vanish()
     };
     match answer("nobody in particular", b"sesame") {
         Err(Stop::Deviation(_)) => Err(Stop::Skip("needs a target that answers a login by CONNACK".into())),

@@ -184,6 +184,7 @@ fn login_missing_in_31(t: &Testbed) -> Outcome {
             move |packet| matches!(packet, Packet::ConnAck(connack) if served.contains(&connack.reason)),
         );
         client.expect(connack)?;
+        client.vanish()?;
     }
     Ok(())
 }

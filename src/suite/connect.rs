@@ -169,7 +169,7 @@ fn session_present(t: &Testbed) -> Outcome {
         let flags = came.packet.as_bytes().get(2).copied();
         let reserved = t.version() == Version::V31;
         t.judge(!reserved || flags == Some(0), "CONNACK with 0 in its reserved byte", || format!("{flags:02X?}"))?;
-        client.subscribe("door", AtMostOnce)?;
+        client.subscribe("door", t.supports().lasting_qos())?;
         client.leave()?;
     }
     Ok(())

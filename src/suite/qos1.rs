@@ -155,7 +155,7 @@ fn identifiers_differ(t: &Testbed) -> Outcome {
 pub(super) fn two_wait_with_different_identifiers(reader: &Peer<'_>) -> Outcome {
     let t = reader.testbed();
     let first = reader.delivery("the first of two messages")?;
-    match reader.delivery_by("the second of two messages", t.now() + t.timing().grace) {
+    match reader.delivery("the second of two messages") {
         Ok(second) => t.judge(first.id != second.id, "two packet identifiers in flight that differ", || {
             format!("{} and then {}", first.words, second.words)
         }),
@@ -213,7 +213,7 @@ fn duplicates_stand_beside_their_original(t: &Testbed) -> Outcome {
 /// identifier is in use all the time; a server that then sends nothing more gets its PUBACK.
 fn identifiers_come_round(t: &Testbed) -> Outcome {
     const AT_ONCE: u16 = 50;
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_secs(180);
     let reader = t.join("reader")?;
     reader.subscribe("door", AtLeastOnce)?;
     let writer = t.join("writer")?;
@@ -221,7 +221,7 @@ fn identifiers_come_round(t: &Testbed) -> Outcome {
         writer.publish(publish("door", number).at(AtLeastOnce, 0))?;
     }
     let held = reader.delivery("the first message")?;
-    let held = match reader.delivery_by("the second message", t.now() + t.timing().grace) {
+    let held = match reader.delivery("the second message") {
         Ok(next) => {
             reader.acknowledge(&next)?;
             Some(held)
@@ -238,7 +238,7 @@ fn identifiers_come_round(t: &Testbed) -> Outcome {
         let ids = (1..=u16::MAX).chain(1..=AT_ONCE).collect::<Vec<_>>();
         for ids in ids.chunks(at_once.into()) {
             if t.now() > deadline {
-                return Err(Stop::Skip("needs a server that passes on 65,535 messages in a minute".into()));
+                return Err(Stop::Skip("needs a server that passes on 65,535 messages in three minutes".into()));
             }
             let mut batch = Vec::new();
             for id in ids {

@@ -125,7 +125,7 @@ fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
     may_end(t, how)?;
     for role in ["away", "connected"] {
         let reader = t.join_persistent(role)?;
-        reader.subscribe(role, AtMostOnce)?;
+        reader.subscribe(role, t.supports().lasting_qos())?;
         if role == "away" {
             reader.leave()?;
         }
@@ -144,7 +144,7 @@ fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
 fn sessions_begun_clean(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
     let reader = t.join_with("reader", &t.connect_persistent("reader").clean(true))?;
-    reader.subscribe("door", AtMostOnce)?;
+    reader.subscribe("door", t.supports().lasting_qos())?;
     reader.leave()?;
     t.restart(Sut::Stop)?;
 

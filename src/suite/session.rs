@@ -10,7 +10,7 @@ use super::expect::{accepted, welcome};
 use super::peer::Peer;
 use super::script::{ConnectScript, Raw, Script, disconnect, publish, subscribe};
 use super::supports::Capability;
-use super::testbed::{Testbed, as_step};
+use super::testbed::{Testbed, as_step, deviates};
 use super::will::publish_at_qos_3;
 use crate::packet::{
     Packet,
@@ -119,7 +119,8 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:ext-171"]),
 ];
 
-/// Connects, and judges whether a session is said to be present; 3.1 does not say.
+/// Connects, and judges whether a session is said to be present. 3.1 does not say; and a server of 3.1.1 that does not say so
+/// may have one all the same, as what comes then shows: that it must say so is the claim of two other cases.
 pub(super) fn arrives<'t>(
     t: &'t Testbed,
     role: &str,
@@ -128,7 +129,12 @@ pub(super) fn arrives<'t>(
 ) -> Result<Peer<'t>, Stop> {
     let peer = t.dial(role)?;
     peer.send(connect)?;
-    peer.expect(welcome((t.version() != Version::V31).then_some(present)))?;
+    let judged = match t.version() {
+        Version::V31 => false,
+        Version::V311 => !present,
+        Version::V5 => true,
+    };
+    peer.expect(welcome(judged.then_some(present)))?;
     Ok(peer)
 }
 
@@ -158,7 +164,8 @@ fn hears_only_the_bell(t: &Testbed, reader: &Peer<'_>) -> Outcome {
     let writer = t.join("ringer")?;
     writer.publish(publish("door", "of the old session"))?;
     writer.publish(publish("bell", "rings"))?;
-    reader.hears(["rings"])
+    reader.hears(["rings"])?;
+    writer.leave()
 }
 
 fn clean_start_discards(t: &Testbed) -> Outcome {
@@ -191,9 +198,13 @@ fn made_where_there_is_none(t: &Testbed) -> Outcome {
 
 fn present_without_subscriptions(t: &Testbed) -> Outcome {
     t.join_persistent("reader")?.leave()?;
-    let reader = arrives(t, "reader", &t.connect_persistent("reader"), true)?;
-    reader.vanish()?;
-    arrives(t, "reader", &t.connect_persistent("reader"), true).map(drop)
+    for _ in 0..2 {
+        let reader = t.dial("reader")?;
+        reader.send(t.connect_persistent("reader"))?;
+        reader.expect(welcome(Some(true)))?;
+        reader.vanish()?;
+    }
+    Ok(())
 }
 
 fn begun_clean_lasts(t: &Testbed) -> Outcome {
@@ -342,18 +353,30 @@ fn takeover_keeps_it(t: &Testbed) -> Outcome {
 }
 
 fn takeover_discards_it(t: &Testbed) -> Outcome {
-    let old = t.join_persistent("reader")?;
-    old.subscribe("door", AtMostOnce)?;
-    let new = arrives(t, "reader", &t.connect("reader"), false)?;
-    hears_only_the_bell(t, &new)
+    takeover_begins_anew(t, &t.connect_persistent("reader"), &t.connect("reader"))
 }
 
 fn clean_session_is_not_taken_over(t: &Testbed) -> Outcome {
+    takeover_begins_anew(t, &t.connect("reader"), &t.connect_persistent("reader"))
+}
+
+/// A server that is still busy with the end of the old connection while it serves the new one may mix them up, by chance:
+/// hence the rounds.
+fn takeover_begins_anew(t: &Testbed, old: &ConnectScript, new: &ConnectScript) -> Outcome {
     t.needs(Capability::Sessions)?;
-    let old = t.join("reader")?;
-    old.subscribe("door", AtMostOnce)?;
-    let new = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
-    hears_only_the_bell(t, &new)
+    for _ in 0..12 {
+        let old = t.join_with("reader", old)?;
+        old.subscribe("door", AtMostOnce)?;
+        let new = arrives(t, "reader", new, false)?;
+        hears_only_the_bell(t, &new).map_err(|stop| match stop {
+            // What worked on the old connection.
+            Stop::Inconclusive(came) => deviates("the new connection served as the old one was", came),
+            other => other,
+        })?;
+        old.vanish()?;
+        new.leave()?;
+    }
+    Ok(())
 }
 
 /// Two seconds more than it takes: servers look for expired sessions now and then.

@@ -232,6 +232,12 @@ impl Supports {
         }
     }
 
+    /// The quality of service for a subscription that has to last: some servers forget those at QoS 0 with the connection,
+    /// which is another case's affair.
+    pub fn lasting_qos(&self) -> QoS {
+        if self.carries(QoS::AtLeastOnce) { QoS::AtLeastOnce } else { QoS::AtMostOnce }
+    }
+
     /// The capability of carrying a message at this quality of service.
     pub fn carries(&self, qos: QoS) -> bool {
         self.maximum_qos >= qos as u8

@@ -449,6 +449,28 @@ impl Testbed {
         self.state.borrow_mut().remarks.push(deviation);
     }
 
+    /// Notes a deviation as advice, and goes on.
+    ///
+    /// # Errors
+    /// What is no deviation.
+    pub fn advised(&self, found: Outcome) -> Outcome {
+        match found {
+            Err(Stop::Deviation(Deviation { expected, came, .. })) => {
+                self.remark(None, expected, came);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// A refusal that 3.1 only recommends at most: it states no duty to refuse what breaks its rules (mqtt31:diff-028).
+    ///
+    /// # Errors
+    /// As `found`, but no deviation under 3.1.
+    pub fn due_since_311(&self, found: Outcome) -> Outcome {
+        if self.version() == Version::V31 { self.advised(found) } else { found }
+    }
+
     /// Judges a condition of the case's own.
     ///
     /// # Errors

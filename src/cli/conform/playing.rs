@@ -97,11 +97,11 @@ fn forward(event: &Event<'_>, tell: &Sender<Message>) {
         Event::Finished(done) => Message::Finished(Box::new((*done).clone())),
         Event::Died { how, suspects: 0 } => Message::Trouble((*how).to_owned()),
         Event::Died { how, suspects } => Message::Trouble(format!("{how}; playing {suspects} cases again")),
-        Event::Harmed { bystanders, suspects } => {
+        Event::Harmed { bystanders, neighbours } => {
             let of = |(id, protocol, came): &(_, _, String)| format!("{id} under {protocol}, in company: {came}\n");
-            let bystanders: String = bystanders.iter().map(of).collect();
+            let (named, count): (String, _) = (bystanders.iter().map(of).collect(), bystanders.len());
             Message::Trouble(format!(
-                "{bystanders}that may be a neighbour's doing; playing {suspects} cases again, alone"
+                "{named}that may be a neighbour's doing; playing {count} again alone, then {neighbours} that ran beside"
             ))
         }
         Event::Doubtful { runs } => {
