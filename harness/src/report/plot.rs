@@ -243,7 +243,7 @@ impl Plot {
                 write!(out, "<line class=\"mark\" x1=\"{left:.2}%\" x2=\"{left:.2}%\" y1=\"0\" y2=\"100%\">")
                     .and_then(|()| writeln!(out, "<title>{about}</title></line>"))
             };
-            let _ = writeln!(out, "<text class=\"label\" x=\"{left:.2}%\" y=\"0\" dx=\"3\" dy=\"12\">{label}</text>");
+            let _ = writeln!(out, "<text class=\"label\" x=\"{left:.2}%\" y=\"0\" dx=\"2\" dy=\"-4\">{label}</text>");
         }
         for (value, label) in &self.y.ticks {
             let (at, class) = (down(*value), if *value == self.y.low { "base" } else { "grid" });
