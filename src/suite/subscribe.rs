@@ -133,7 +133,7 @@ fn holds_from_suback_on(t: &Testbed) -> Outcome {
 /// A server may have a limit on subscriptions, and says by the codes how far it went.
 fn many_filters_at_once(t: &Testbed) -> Outcome {
     const FILTERS: usize = 1000;
-    let reader = t.join("reader")?;
+    let reader = t.join("reader")?.patient();
     let topic = |number: usize| format!("wide/{number}");
     reader.send((0..FILTERS).fold(subscribe(7), |script, number| script.to(&topic(number), AtMostOnce)))?;
     let expected = Expected::new(

@@ -94,7 +94,9 @@ fn topic_may_be_deep_and_long(t: &Testbed) -> Outcome {
     arrives(t, "door")?;
     for (topic, words) in [(&deep, "a topic of a hundred levels"), (&long, "a topic of 65,535 bytes")] {
         match arrives(t, topic) {
-            Err(Stop::Deviation(Deviation { came, .. }) | Stop::Inconclusive(came)) => t.remark(None, words, came),
+            Err(Stop::Deviation(Deviation { clause: None, came, .. }) | Stop::Inconclusive(came)) => {
+                t.remark(None, words, came);
+            }
             other => other?,
         }
     }

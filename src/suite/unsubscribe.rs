@@ -226,7 +226,12 @@ fn misplaced_wildcard_has_no_effect(t: &Testbed) -> Outcome {
             continue;
         }
         writer.publish(publish("a/b", "still here"))?;
-        reader.hears(["still here"])?;
+        let heard = reader.hears(["still here"]);
+        // The end of the connection may come late, behind the answer to a PINGREQ that it overtook.
+        if t.ended(reader.conn())? {
+            continue;
+        }
+        heard?;
         reader.leave()?;
     }
     Ok(())
