@@ -14,7 +14,7 @@ use super::bad_connect::{format_error, judged};
 use super::expect::{accepted, rejected};
 use super::malformed::REASONS;
 use super::peer::{Delivery, Peer};
-use super::script::{publish, pubrec, will};
+use super::script::{disconnect, publish, pubrec, will};
 use super::supports::Capability::{self, QoS2, Wills};
 use super::testbed::{Login, Testbed, as_step};
 use crate::codec;
@@ -185,6 +185,19 @@ impl Row {
         }
     }
 
+    /// What a broker has accepted that it should not have must not come down on others later: no will with a QoS of 3 and no
+    /// message that is stored with one.
+    fn take_back(&self, t: &Testbed, offender: &Peer<'_>, bytes: &[u8]) -> Outcome {
+        const RETAINED_PUBLISH: u8 = 0x31;
+        if bytes.first().is_some_and(|first| first & 0xF1 == RETAINED_PUBLISH) {
+            t.remember_retained("t/bad");
+        }
+        match self.before {
+            Before::Opened => offender.send(disconnect()),
+            _ => Ok(()),
+        }
+    }
+
     /// What came of the offender.
     fn judge(&self, t: &Testbed, offender: &Peer<'_>) -> Outcome {
         let closed = || match self.before {
@@ -224,6 +237,9 @@ impl Playable<Testbed> for Row {
         canary.told("before")?;
         peer.send_raw(&bytes)?;
         let judged = self.judge(t, &peer);
+        if judged.is_err() {
+            self.take_back(t, &peer, &bytes)?;
+        }
         canary.told("after")?;
         // What the bad bytes did to others weighs more than what became of the offender.
         canary.has_lost_nothing()?;

@@ -12,7 +12,7 @@ use super::expect::{Expected, accepted, any_of, pingresp, suback, suback_with_le
 use super::script::{
     PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe,
 };
-use super::testbed::{Came, Conn, Testbed, about, as_step, deviates};
+use super::testbed::{Came, Conn, Due, Testbed, about, as_step, deviates};
 use super::words::{code, words};
 use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode, Version};
 
@@ -128,7 +128,7 @@ impl<'t> Peer<'t> {
     /// [`Stop::Deviation`] if another comes, the connection ends, or nothing comes in time.
     pub fn expect(&self, expected: Expected) -> Result<Came, Stop> {
         let came = self
-            .next(self.patience(), |conn| conn.answers.pop_front())?
+            .next(Due::by(self.patience()), |conn| conn.answers.pop_front())?
             .map_err(|why| deviates(&expected.words, why))?;
         if (expected.accepts)(&came.packet.packet()) {
             Ok(came)
@@ -160,8 +160,9 @@ impl<'t> Peer<'t> {
         let mut open: Vec<Expected> = expected.into_iter().collect();
         while !open.is_empty() {
             let all = || open.iter().map(|e| e.words.as_str()).collect::<Vec<_>>().join(" and ");
-            let came =
-                self.next(self.patience(), |conn| conn.answers.pop_front())?.map_err(|why| deviates(all(), why))?;
+            let came = self
+                .next(Due::by(self.patience()), |conn| conn.answers.pop_front())?
+                .map_err(|why| deviates(all(), why))?;
             match open.iter().position(|e| (e.accepts)(&came.packet.packet())) {
                 Some(found) => drop(open.remove(found)),
                 None => return Err(deviates(all(), words(&came.packet.packet(), self.testbed.version()))),
@@ -183,7 +184,9 @@ impl<'t> Peer<'t> {
     /// # Errors
     /// [`Stop::Deviation`] if none comes.
     pub fn delivery_by(&self, expected: &str, deadline: Instant) -> Result<Delivery, Stop> {
-        let came = self.next(deadline, |conn| conn.deliveries.pop_front())?.map_err(|why| deviates(expected, why))?;
+        let came = self
+            .next(self.due(deadline), |conn| conn.deliveries.pop_front())?
+            .map_err(|why| deviates(expected, why))?;
         match came.packet.packet() {
             Packet::Publish(publish) => Ok(self.relative(&came, &publish)),
             other => Err(Stop::Broken(format!("{} waits among the messages", words(&other, self.testbed.version())))),
@@ -276,7 +279,7 @@ impl<'t> Peer<'t> {
     /// [`Stop::Deviation`] if it does neither.
     pub fn refused_by(&self, answer: Expected, reasons: &[ReasonCode]) -> Result<Option<Came>, Stop> {
         let fits = |conn: &mut Conn| conn.answers.front().map(|came| (answer.accepts)(&came.packet.packet()));
-        if self.next(self.patience(), fits)? == Ok(true) {
+        if self.next(Due::by(self.patience()), fits)? == Ok(true) {
             return self.expect(answer).map(Some);
         }
         self.refused(reasons).map(|()| None).map_err(|stop| match stop {
@@ -323,11 +326,12 @@ impl<'t> Peer<'t> {
     /// # Errors
     /// [`Stop::Deviation`] if it stays open until the deadline.
     pub fn closes_by(&self, deadline: Instant) -> Result<Instant, Stop> {
+        let mut due = self.due(deadline);
         loop {
             if let Some((at, _)) = self.with(|conn| conn.closed)? {
                 return Ok(at);
             }
-            if !self.testbed.pump(deadline) {
+            if !self.testbed.pump_until(&mut due) {
                 return Err(deviates("the connection closed", "it stayed open"));
             }
         }
@@ -343,7 +347,8 @@ impl<'t> Peer<'t> {
         verdict: impl Fn(&Packet<'_>) -> Option<(ReasonCode, bool)>,
     ) -> Outcome {
         let timing = self.testbed.timing();
-        let mut deadline = self.testbed.now() + if fenced { timing.grace } else { timing.answer };
+        let soon = || Due::perhaps_by(self.testbed.now() + timing.grace);
+        let mut due = if fenced { soon() } else { Due::by(self.testbed.now() + timing.answer) };
         let mut fence = None;
         loop {
             while let Some(came) = self.with(|conn| conn.answers.pop_front())? {
@@ -357,7 +362,7 @@ impl<'t> Peer<'t> {
                     // The answer to the fence: the target went on as if nothing had happened.
                     None if matches!(packet, Packet::PingResp) && fence == Some(false) => {
                         fence = Some(true);
-                        deadline = self.testbed.now() + timing.grace;
+                        due = soon();
                     }
                     None => return Err(deviates(expected, words(&packet, self.testbed.version()))),
                 }
@@ -368,14 +373,14 @@ impl<'t> Peer<'t> {
             if self.with(|conn| conn.closed)?.is_some() {
                 return Ok(());
             }
-            if self.testbed.pump(deadline) {
+            if self.testbed.pump_until(&mut due) {
                 continue;
             }
             match fence {
                 None if fenced => {
                     fence = Some(false);
                     self.send(PingReq)?;
-                    deadline = self.testbed.now() + timing.answer;
+                    due = Due::by(self.testbed.now() + timing.answer);
                 }
                 answered => {
                     let came = if answered == Some(true) {
@@ -552,12 +557,18 @@ impl<'t> Peer<'t> {
         self.testbed.now() + self.testbed.timing().answer * self.patience
     }
 
+    /// No longer than the grace a case has a look whether something comes that need not.
+    fn due(&self, deadline: Instant) -> Due {
+        let look = deadline <= self.testbed.now() + self.testbed.timing().grace;
+        if look { Due::perhaps_by(deadline) } else { Due::by(deadline) }
+    }
+
     fn with<R>(&self, f: impl FnOnce(&mut Conn) -> R) -> Result<R, Stop> {
         self.testbed.with_conn(self.conn, f)
     }
 
     /// What `take` finds, as soon as it finds it; else why it cannot come any more, in words.
-    fn next<T>(&self, deadline: Instant, take: impl Fn(&mut Conn) -> Option<T>) -> Result<Result<T, String>, Stop> {
+    fn next<T>(&self, mut due: Due, take: impl Fn(&mut Conn) -> Option<T>) -> Result<Result<T, String>, Stop> {
         loop {
             if let Some(found) = self.with(&take)? {
                 return Ok(Ok(found));
@@ -577,8 +588,8 @@ impl<'t> Peer<'t> {
                 });
                 return Ok(Err(format!("{how}{last}")));
             }
-            if !self.testbed.pump(deadline) {
-                return Ok(Err(format!("nothing until {deadline}")));
+            if !self.testbed.pump_until(&mut due) {
+                return Ok(Err(format!("nothing until {due}")));
             }
         }
     }
@@ -621,7 +632,7 @@ impl<'t> Peer<'t> {
     pub fn quiet_for(&self, span: Duration, expected: &str) -> Outcome {
         let deadline = self.testbed.now() + span;
         let take = |conn: &mut Conn| conn.deliveries.pop_front().or_else(|| conn.answers.pop_front());
-        match self.next(deadline, take)? {
+        match self.next(Due::perhaps_by(deadline), take)? {
             Ok(came) => Err(deviates(expected, words(&came.packet.packet(), self.testbed.version()))),
             Err(_) if self.with(|conn| conn.closed)?.is_none() => Ok(()),
             Err(why) => Err(deviates(expected, why)),

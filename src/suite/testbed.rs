@@ -16,7 +16,7 @@ use harness::world::{Arrived, Endpoint, Sut, Undone, World};
 
 use super::expect::{busy, welcome};
 use super::peer::Peer;
-use super::script::{ConnectScript, PublishScript, publish};
+use super::script::{ConnectScript, PublishScript, disconnect, publish};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
 use super::websocket_stream::{self, Stream};
 use crate::codec::{PacketBuf, frame};
@@ -141,6 +141,33 @@ pub struct Testbed {
     next_id: Cell<u16>,
     /// Whether what passes is kept as evidence.
     recording: Cell<bool>,
+    /// Whether a witness is being asked, for whom nobody asks another.
+    asking: Cell<bool>,
+}
+
+/// Until when something must come. The target may be late because it is busy with others, or the tester because its machine
+/// is: silence counts only once another client, the witness, has been answered since.
+pub(super) struct Due {
+    deadline: Instant,
+    witnessed: bool,
+}
+
+impl Due {
+    /// Must come by this moment.
+    pub(super) fn by(deadline: Instant) -> Self {
+        Self { deadline, witnessed: false }
+    }
+
+    /// May come until this moment, and need not.
+    pub(super) fn perhaps_by(deadline: Instant) -> Self {
+        Self { deadline, witnessed: true }
+    }
+}
+
+impl std::fmt::Display for Due {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.deadline.fmt(f)
+    }
 }
 
 /// A deviation from all that the case claims.
@@ -187,7 +214,8 @@ impl Testbed {
             retained: BTreeSet::new(),
         };
         // High identifiers, so that those a case writes by hand stay free.
-        Self { setting, state: RefCell::new(state), next_id: Cell::new(30_000), recording: Cell::new(true) }
+        let (next_id, recording, asking) = (Cell::new(30_000), Cell::new(true), Cell::new(false));
+        Self { setting, state: RefCell::new(state), next_id, recording, asking }
     }
 
     // What is given.
@@ -615,6 +643,37 @@ impl Testbed {
     pub(super) fn close(&self, id: ConnId, how: Close) {
         self.state.borrow_mut().world.close(id, how);
         self.record(id, Passed::CloseSent(how));
+    }
+
+    /// Takes in the next arrival; false once what is due has not come, and a witness has been answered since.
+    pub(super) fn pump_until(&self, due: &mut Due) -> bool {
+        if self.pump(due.deadline) {
+            return true;
+        }
+        if due.witnessed || self.asking.replace(true) {
+            return false;
+        }
+        due.witnessed = true;
+        self.ask_a_witness();
+        self.asking.set(false);
+        due.deadline = self.now() + self.timing().grace;
+        true
+    }
+
+    /// Waits until the target has answered a client that connects now, or has had long enough. What else comes is left to
+    /// those who wait for it.
+    fn ask_a_witness(&self) {
+        const PATIENCE: u32 = 4;
+        let deadline = self.now() + self.timing().answer * PATIENCE;
+        let Ok(witness) = self.dial("witness") else { return };
+        let asked = witness.send(self.connect("witness"));
+        let unheard = || {
+            let heard = |conn: &mut Conn| conn.answers.pop_front().is_some() || conn.closed.is_some();
+            self.with_conn(witness.conn(), heard).is_ok_and(|heard| !heard)
+        };
+        while asked.is_ok() && unheard() && self.pump(deadline) {}
+        let _ = witness.send(disconnect());
+        self.close(witness.conn(), Close::Gracefully);
     }
 
     /// Takes in the next arrival; false once `deadline` has come.
