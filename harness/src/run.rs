@@ -152,7 +152,10 @@ pub trait Target: Send + Sync {
 pub struct Runner<'a> {
     /// How many runs are played side by side.
     pub jobs: usize,
-    /// How many of these may be heavy ones.
+    /// How many of those that watch over a bystander are played side by side: what they do to each other is noticed, and
+    /// sorted out alone.
+    pub watched: usize,
+    /// How many of those played side by side may be heavy ones.
     pub heavy: usize,
     /// Begin nothing new after the first Fail.
     pub fail_fast: bool,
@@ -170,8 +173,12 @@ impl Runner<'_> {
         let done = runs.iter().map(|_| None).collect();
         let mut table = Table { runs, done, harmed: BTreeMap::new(), cut_short: None, emit };
         (table.emit)(Event::Planned(runs.len()));
-        let (alone, company) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
+        let (alone, company): (Vec<_>, Vec<_>) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
+        // In one party those that wait hold up nobody; a fragile target is worth two.
+        let (watched, company) =
+            company.into_iter().partition(|&at| runs[at].isolation.bystander && self.watched > self.jobs);
         self.play_all(company, &mut table, Party { jobs: self.jobs.max(1), suspected: false });
+        self.play_all(watched, &mut table, Party { jobs: self.watched, suspected: false });
         self.play_all(alone, &mut table, Party { jobs: 1, suspected: true });
         let unplayed = table.done.iter().filter(|done| done.is_none()).count();
         let report =
@@ -469,7 +476,7 @@ mod tests {
     }
 
     fn runner(jobs: usize, target: Option<&dyn Target>) -> Runner<'_> {
-        Runner { jobs, heavy: 2, fail_fast: false, judge: judge(), target, clock: &|| Duration::ZERO }
+        Runner { jobs, watched: jobs, heavy: 2, fail_fast: false, judge: judge(), target, clock: &|| Duration::ZERO }
     }
 
     fn run<'a>(id: &'static str, play: impl Fn() -> Outcome + Send + Sync + 'a) -> Run<'a> {
@@ -547,6 +554,37 @@ mod tests {
         }
         let report = runner(8, None).play(&runs, &mut |_| {});
         assert_eq!(Summary::of(&report.results).pass, 40);
+    }
+
+    #[test]
+    fn a_fragile_target_meets_many_only_where_harm_is_noticed() {
+        fn check(watched: usize, expect: (bool, usize)) {
+            let (playing, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let both = std::sync::Barrier::new(watched);
+            let alone = AtomicBool::new(true);
+            let fragile = || {
+                alone.fetch_and(playing.fetch_add(1, Ordering::SeqCst) == 0, Ordering::SeqCst);
+                playing.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            };
+            let row = || {
+                most.fetch_max(playing.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                both.wait();
+                playing.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            };
+            let mut runs: Vec<_> =
+                (0..8).map(|at| if at % 2 == 0 { run("a", fragile) } else { run("b", row) }).collect();
+            for each in runs.iter_mut().skip(1).step_by(2) {
+                each.isolation.bystander = true;
+            }
+            let report = Runner { watched, ..runner(1, None) }.play(&runs, &mut |_| {});
+            assert_eq!(Summary::of(&report.results).pass, 8);
+            assert_eq!((alone.load(Ordering::SeqCst), most.load(Ordering::SeqCst)), expect);
+        }
+        check(1, (true, 1));
+        check(2, (true, 2));
+        check(4, (true, 4));
     }
 
     /// A target that a run can kill.

@@ -34,7 +34,7 @@ use crate::suite::supports::{Keeps, Supports};
 use crate::suite::testbed::{Login, Setting};
 use crate::suite::words::Words;
 use crate::sut::Target;
-use first_look::{Asked, fingerprint};
+use first_look::{Asked, FirstLook, fingerprint};
 use selection::{Chosen, protocol, span};
 use venue::Venue;
 
@@ -118,7 +118,7 @@ impl Conform {
         let venue = self.venue(target)?;
         let asked =
             Asked { versions: &self.protocol, login: self.login(&venue)?, timeout: self.timeout, jobs: self.jobs };
-        let (settings, jobs) = asked.settings(&venue)?;
+        let FirstLook { settings, jobs, watched } = asked.first_look(&venue)?;
         // A selection is about its cases: what it takes should not hang on anything else.
         let whole = self.case.is_empty() && self.filter.is_none();
         let fingerprint = if whole { fingerprint(&venue, &settings, jobs) } else { Vec::new() };
@@ -130,8 +130,8 @@ impl Conform {
         };
         let judge = Judge { level: &level, dissect: &dissect, strict: self.strict };
         let clock = clock();
-        let runner =
-            Runner { jobs, heavy: 2, fail_fast: self.fail_fast, judge, target: venue.target.as_deref(), clock: &clock };
+        let (fail_fast, target) = (self.fail_fast, venue.target.as_deref());
+        let runner = Runner { jobs, watched, heavy: 2, fail_fast, judge, target, clock: &clock };
         let heading = Heading {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: venue.seed,

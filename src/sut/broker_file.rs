@@ -72,7 +72,8 @@ pub struct BrokerFile {
     /// What it promises to keep when it is started again.
     #[serde(default)]
     pub keeps: Keeps,
-    /// How many cases to play side by side, for a broker that loses its head over more.
+    /// How many cases to play side by side, for a broker that loses its head over more. Rows of bad bytes are played side by
+    /// side all the same, for each notices what its neighbours do to it.
     #[serde(default)]
     pub jobs: Option<NonZeroU16>,
     /// User name and password, for a broker that accepts nobody without.

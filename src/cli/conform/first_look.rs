@@ -25,12 +25,22 @@ pub(super) struct Asked<'a> {
     pub(super) jobs: Option<u16>,
 }
 
+/// What a first look comes to.
+pub(super) struct FirstLook {
+    /// What each play is given, one for each version.
+    pub(super) settings: Vec<Setting>,
+    /// How many are played side by side.
+    pub(super) jobs: usize,
+    /// How many of those that watch over a bystander.
+    pub(super) watched: usize,
+}
+
 impl Asked<'_> {
-    /// What each play under each protocol version is given, and how many are played side by side.
+    /// Has the first look.
     ///
     /// # Errors
     /// If the target takes no part, with what to do.
-    pub(super) fn settings(&self, venue: &Venue) -> anyhow::Result<(Vec<Setting>, usize)> {
+    pub(super) fn first_look(&self, venue: &Venue) -> anyhow::Result<FirstLook> {
         let mut versions = if self.versions.is_empty() { venue.protocols.clone() } else { self.versions.to_vec() };
         versions.sort_unstable();
         versions.dedup();
@@ -77,13 +87,16 @@ impl Asked<'_> {
             venue.name
         );
         // All versions share the target, and so the time it takes to let somebody in.
-        let jobs = looks.iter().map(|probed| probed.side_by_side(venue.jobs)).max().unwrap_or(venue.jobs);
-        let jobs = self.jobs.map_or(jobs, usize::from);
+        let side_by_side = |most| {
+            let measured = || looks.iter().map(|probed| probed.side_by_side(most)).max().unwrap_or(most);
+            self.jobs.map_or_else(measured, usize::from)
+        };
+        let (jobs, watched) = (side_by_side(venue.jobs), side_by_side(venue.watched));
         for (setting, probed) in settings.iter_mut().zip(looks) {
-            let measured = Timing::for_round_trip(probed.round_trip).with_logins(probed.login, jobs);
+            let measured = Timing::for_round_trip(probed.round_trip).with_logins(probed.login, watched);
             setting.timing = self.timing(measured, venue.patience);
         }
-        Ok((settings, jobs))
+        Ok(FirstLook { settings, jobs, watched })
     }
 
     /// What was measured of one client need not hold for many; its broker file knows.

@@ -49,6 +49,8 @@ pub(super) struct Venue {
     /// How long it may take to answer at least, whatever was measured.
     pub(super) patience: Duration,
     pub(super) jobs: usize,
+    /// How many of those play side by side that watch over a bystander.
+    pub(super) watched: usize,
     pub(super) seed: u64,
     /// Tells this run's names from those of any other on the same target.
     pub(super) token: String,
@@ -71,6 +73,7 @@ struct Live {
 impl Venue {
     /// The reference broker, a fresh one for each play.
     pub(super) fn in_virtual_time(seed: u64) -> Self {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             name: Target::REFERENCE.to_owned(),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
@@ -80,7 +83,8 @@ impl Venue {
             route: Route::default(),
             login: None,
             patience: Duration::ZERO,
-            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            jobs,
+            watched: jobs,
             seed,
             token: "sim".to_owned(),
             private: true,
@@ -100,6 +104,7 @@ impl Venue {
         Ok(Self {
             url: address.map(|url| url.to_string()),
             jobs: LIVE_JOBS,
+            watched: LIVE_JOBS,
             token: fresh_token(),
             private: false,
             target: Some(Arc::new(watched)),
@@ -134,6 +139,7 @@ impl Venue {
             login: login.map(|(username, password)| Login { username, password: password.into_bytes() }),
             patience,
             jobs,
+            watched: LIVE_JOBS,
             token: fresh_token(),
             private: false,
             target: Some(Arc::clone(&process) as Arc<dyn run::Target>),
@@ -161,6 +167,7 @@ impl Venue {
             route,
             login,
             jobs: LIVE_JOBS,
+            watched: LIVE_JOBS,
             token: fresh_token(),
             private: false,
             foreign: true,
