@@ -190,6 +190,68 @@ fn bringing() -> impl Iterator<Item = Mutant> {
                 last = stored;
             })
         }),
+        Mutant::seam("forgets-retain-as-published-for-the-absent", &["mqtt5:3.3.1-13"], || {
+            // From CONNACK until the client says something, what comes had waited for it.
+            remembering::<BTreeSet<ConnId>>(
+                |resumed, passing, _, fate| {
+                    resumed.remove(&passing.conn);
+                    fate.on(passing.frame);
+                },
+                |resumed, passing, packet, fate| match packet {
+                    Packet::ConnAck(connack) if connack.session_present => {
+                        resumed.insert(passing.conn);
+                        fate.on(passing.frame);
+                    }
+                    Packet::Publish(publish) if resumed.contains(&passing.conn) => {
+                        fate.on_as(&Packet::Publish(Publish { retain: false, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
+        Mutant::seam("chokes-on-stored-messages-for-lasting-sessions", &["mqtt5:3.3.1-9", "mqtt311:3.3.1-6"], || {
+            remembering::<BTreeSet<ConnId>>(
+                |lasting, passing, packet, fate| {
+                    match packet {
+                        Packet::Connect(connect) if !connect.clean_start => lasting.insert(passing.conn),
+                        Packet::Connect(_) => lasting.remove(&passing.conn),
+                        _ => false,
+                    };
+                    fate.on(passing.frame);
+                },
+                |lasting, passing, packet, fate| match packet {
+                    Packet::Publish(Publish { retain: true, qos: QoS::ExactlyOnce, .. })
+                        if lasting.contains(&passing.conn) =>
+                    {
+                        fate.cut();
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
+        Mutant::seam(
+            "stores-nothing-for-a-lone-hash",
+            &["mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"],
+            || {
+                remembering::<BTreeSet<ConnId>>(
+                    |asked, passing, packet, fate| {
+                        if let Packet::Subscribe(subscribe) = packet {
+                            let lone = subscribe.subscriptions.iter().any(|each| each.filter == "#");
+                            if lone {
+                                asked.insert(passing.conn)
+                            } else {
+                                asked.remove(&passing.conn)
+                            };
+                        }
+                        fate.on(passing.frame);
+                    },
+                    |asked, passing, packet, fate| {
+                        let stored = matches!(packet, Packet::Publish(Publish { retain: true, .. }));
+                        go_on_unless(stored && asked.contains(&passing.conn), passing, fate);
+                    },
+                )
+            },
+        ),
         Mutant::seam("subscribes-anew-on-resumption", &["mqtt5:ext-186", "mqtt311:ext-057", "mqtt311:ext-077"], || {
             remembering::<Replay>(
                 |replay, passing, packet, fate| {

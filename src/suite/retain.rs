@@ -88,6 +88,19 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("retain/flag-is-cleared-for-the-absent", flag_is_cleared_for_the_absent)
         .claim("a message sent with RETAIN while a subscriber was absent comes on its return with RETAIN 0")
         .covers(&["mqtt5:3.3.1-12", "mqtt311:ext-058", "mqtt311:3.3.1-9"]),
+    Case::new("retain/flag-is-kept-for-the-absent", flag_is_kept_for_the_absent)
+        .claim("with Retain As Published a message that waited for its subscriber comes with RETAIN as it was sent")
+        .covers(&["mqtt5:3.3.1-13"]),
+    Case::new("retain/comes-to-a-lasting-session", comes_to_a_lasting_session)
+        .claim(
+            "a stored message comes to a new subscription of a session that outlives its connection, whatever its QoS",
+        )
+        .covers(&["mqtt5:3.3.1-9", "mqtt311:3.3.1-6"]),
+    Case::new("retain/is-found-by-a-filter-of-wildcards", is_found_by_a_filter_of_wildcards)
+        .claim("a filter that is nothing but wildcards brings stored messages, too")
+        .covers(&["mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"])
+        .alone()
+        .exact_names(),
 ];
 
 /// Stores a message at QoS 1.
@@ -397,4 +410,47 @@ fn flag_is_cleared_for_the_absent(t: &Testbed) -> Outcome {
     store(t, "door", "open")?;
     let reader = t.resume("reader")?;
     comes(&reader, "open", false).map(drop)
+}
+
+fn flag_is_kept_for_the_absent(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let options = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::qos(AtLeastOnce) };
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe_with(subscribe(1).with_options("door", options))?;
+    reader.vanish()?;
+    store(t, "door", "open")?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "shut").at(AtLeastOnce, 0))?;
+    let reader = t.resume("reader")?;
+    comes(&reader, "open", true)?;
+    comes(&reader, "shut", false).map(drop)
+}
+
+/// At QoS 2 what is stored has to become part of the session when it is sent.
+fn comes_to_a_lasting_session(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    for qos in QoS::ALL.into_iter().filter(|qos| *qos != AtMostOnce && t.supports().carries(*qos)) {
+        let topic = format!("{qos:?}");
+        t.join("keeper")?.publish(publish(&topic, "open").at(qos, 0).retained())?;
+        let reader = t.join_persistent(&topic)?;
+        reader.subscribe(&topic, qos)?;
+        comes(&reader, "open", true)?;
+        reader.ping()?;
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// Whatever others have stored on the target comes as well.
+fn is_found_by_a_filter_of_wildcards(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    store(t, "door", "open")?;
+    for filter in ["#", "+/#"] {
+        let reader = t.join("reader")?;
+        reader.hear_everything()?;
+        reader.subscribe_with(subscribe(7).to_exactly(filter, AtMostOnce))?;
+        while reader.delivery(&format!("the stored message of the case itself, by {filter}"))?.topic != "door" {}
+        reader.leave()?;
+    }
+    Ok(())
 }
