@@ -231,7 +231,7 @@ fn bringing() -> impl Iterator<Item = Mutant> {
         }),
         Mutant::seam(
             "stores-nothing-for-a-lone-hash",
-            &["mqtt5:ext-159", "mqtt311:3.3.1-6", "mqtt311:ext-061"],
+            &["mqtt5:ext-159", "mqtt311:3.3.1-6"],
             || {
                 remembering::<BTreeSet<ConnId>>(
                     |asked, passing, packet, fate| {

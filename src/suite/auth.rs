@@ -130,7 +130,7 @@ fn wrong_password_is_refused(t: &Testbed) -> Outcome {
     let Login { username, password } = known_user(t)?;
     t.join_with("good", &t.connect("good").login(Some(&username), Some(&password)))?.leave()?;
     for wrong in [Some(&b"not the password"[..]), Some(b""), None] {
-        let client = t.dial("bad")?;
+        let client = t.dial("bad")?.patient();
         client.send(t.connect("bad").login(Some(&username), wrong))?;
         client.turned_away(DENIED)?;
     }
@@ -142,7 +142,7 @@ fn missing_login_is_refused(t: &Testbed) -> Outcome {
         return Err(Stop::Skip("needs a target that requires a user name".into()));
     }
     t.join("good")?.leave()?;
-    let client = t.dial("bad")?;
+    let client = t.dial("bad")?.patient();
     client.send(t.connect("bad").login(None, None))?;
     client.turned_away(DENIED)
 }
@@ -151,7 +151,7 @@ fn refused_client_takes_nothing_over(t: &Testbed) -> Outcome {
     let Login { username, password } = known_user(t)?;
     let client = t.join_with("client", &t.connect("client").login(Some(&username), Some(&password)))?;
     client.ping()?;
-    let thief = t.dial("thief")?;
+    let thief = t.dial("thief")?.patient();
     thief.send(t.connect("client").login(Some(&username), Some(b"not the password")))?;
     thief.turned_away(DENIED)?;
     client.still_served()
@@ -160,7 +160,7 @@ fn refused_client_takes_nothing_over(t: &Testbed) -> Outcome {
 /// In 5.0 a server may close without CONNACK, so only a code that does not fit is a finding.
 fn refusal_is_explained(t: &Testbed) -> Outcome {
     let Login { username, .. } = known_user(t)?;
-    let client = t.dial("bad")?;
+    let client = t.dial("bad")?.patient();
     client.send(t.connect("bad").login(Some(&username), Some(b"not the password")))?;
     if t.v5() {
         return client.turned_away(DENIED);
@@ -172,7 +172,7 @@ fn refusal_is_explained(t: &Testbed) -> Outcome {
 /// instead. One that does must not close on `login` as on a packet that it cannot read.
 fn is_well_formed(t: &Testbed, login: (&str, &[u8])) -> Outcome {
     let answer = |username: &str, password: &[u8]| {
-        let client = t.dial("client")?;
+        let client = t.dial("client")?.patient();
         client.send(t.connect("client").login(Some(username), Some(password)))?;
         let denied = refusal(t, BadUserNameOrPassword).or(refusal(t, NotAuthorized));
         match client.expect(welcome(None).or(denied))?.packet.packet() {

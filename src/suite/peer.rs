@@ -144,8 +144,9 @@ impl<'t> Peer<'t> {
     pub fn awaits(&self, expected: Expected) -> Result<Came, Stop> {
         let deadline = self.patience();
         loop {
-            let came =
-                self.next(deadline, |conn| conn.answers.pop_front())?.map_err(|why| deviates(&expected.words, why))?;
+            let came = self
+                .next(Due::by(deadline), |conn| conn.answers.pop_front())?
+                .map_err(|why| deviates(&expected.words, why))?;
             if (expected.accepts)(&came.packet.packet()) {
                 return Ok(came);
             }
@@ -348,7 +349,7 @@ impl<'t> Peer<'t> {
     ) -> Outcome {
         let timing = self.testbed.timing();
         let soon = || Due::perhaps_by(self.testbed.now() + timing.grace);
-        let mut due = if fenced { soon() } else { Due::by(self.testbed.now() + timing.answer) };
+        let mut due = if fenced { soon() } else { Due::by(self.patience()) };
         let mut fence = None;
         loop {
             while let Some(came) = self.with(|conn| conn.answers.pop_front())? {
@@ -380,7 +381,7 @@ impl<'t> Peer<'t> {
                 None if fenced => {
                     fence = Some(false);
                     self.send(PingReq)?;
-                    due = Due::by(self.testbed.now() + timing.answer);
+                    due = Due::by(self.patience());
                 }
                 answered => {
                     let came = if answered == Some(true) {

@@ -240,9 +240,7 @@ fn stored_with_retain(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS1)?;
     let watcher = watch(t)?;
     mortal(t, t.connect("mortal"), will("grave", "gone").at(AtLeastOnce).retained())?.vanish()?;
-    let live = watcher.delivery("the will, with RETAIN 0")?;
-    t.judge(live.text() == "gone" && !live.retain, "the will, with RETAIN 0", || live.words.clone())?;
-
+    watcher.hears(["gone"])?;
     finds(t, "gone")
 }
 
@@ -255,12 +253,11 @@ fn not_stored_without_retain(t: &Testbed) -> Outcome {
     finds(t, "flowers")
 }
 
-/// A new subscriber to "grave" gets this message as a stored one.
+/// A new subscriber to "grave" gets this message, so it is stored. Its RETAIN flag is another chapter's affair.
 fn finds(t: &Testbed, payload: &str) -> Outcome {
     let late = t.join("late")?;
     late.subscribe("grave", AtMostOnce)?;
-    let stored = late.delivery("the stored message, with RETAIN 1")?;
-    t.judge(stored.text() == payload && stored.retain, format!("{payload:?} with RETAIN 1"), || stored.words.clone())
+    late.hears([payload])
 }
 
 fn payload_may_be_empty(t: &Testbed) -> Outcome {
