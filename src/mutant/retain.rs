@@ -229,29 +229,25 @@ fn bringing() -> impl Iterator<Item = Mutant> {
                 },
             )
         }),
-        Mutant::seam(
-            "stores-nothing-for-a-lone-hash",
-            &["mqtt5:ext-159", "mqtt311:3.3.1-6"],
-            || {
-                remembering::<BTreeSet<ConnId>>(
-                    |asked, passing, packet, fate| {
-                        if let Packet::Subscribe(subscribe) = packet {
-                            let lone = subscribe.subscriptions.iter().any(|each| each.filter == "#");
-                            if lone {
-                                asked.insert(passing.conn)
-                            } else {
-                                asked.remove(&passing.conn)
-                            };
-                        }
-                        fate.on(passing.frame);
-                    },
-                    |asked, passing, packet, fate| {
-                        let stored = matches!(packet, Packet::Publish(Publish { retain: true, .. }));
-                        go_on_unless(stored && asked.contains(&passing.conn), passing, fate);
-                    },
-                )
-            },
-        ),
+        Mutant::seam("stores-nothing-for-a-lone-hash", &["mqtt5:ext-159", "mqtt311:3.3.1-6"], || {
+            remembering::<BTreeSet<ConnId>>(
+                |asked, passing, packet, fate| {
+                    if let Packet::Subscribe(subscribe) = packet {
+                        let lone = subscribe.subscriptions.iter().any(|each| each.filter == "#");
+                        if lone {
+                            asked.insert(passing.conn)
+                        } else {
+                            asked.remove(&passing.conn)
+                        };
+                    }
+                    fate.on(passing.frame);
+                },
+                |asked, passing, packet, fate| {
+                    let stored = matches!(packet, Packet::Publish(Publish { retain: true, .. }));
+                    go_on_unless(stored && asked.contains(&passing.conn), passing, fate);
+                },
+            )
+        }),
         Mutant::seam("subscribes-anew-on-resumption", &["mqtt5:ext-186", "mqtt311:ext-057", "mqtt311:ext-077"], || {
             remembering::<Replay>(
                 |replay, passing, packet, fate| {

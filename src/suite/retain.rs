@@ -445,7 +445,9 @@ fn comes_to_a_lasting_session(t: &Testbed) -> Outcome {
     t.needs(Capability::Retain)?;
     for qos in QoS::ALL.into_iter().filter(|qos| *qos != AtMostOnce && t.supports().carries(*qos)) {
         let topic = format!("{qos:?}");
-        t.join("keeper")?.publish(publish(&topic, "open").at(qos, 0).retained())?;
+        let keeper = t.join("keeper")?;
+        keeper.publish(publish(&topic, "open").at(qos, 0).retained())?;
+        keeper.leave()?;
         let reader = t.join_persistent(&topic)?;
         reader.subscribe(&topic, qos)?;
         reader.hears(["open"])?;
@@ -460,11 +462,12 @@ fn comes_to_a_lasting_session(t: &Testbed) -> Outcome {
 fn is_found_by_a_filter_of_wildcards(t: &Testbed) -> Outcome {
     t.needs(Capability::Wildcards)?;
     store(t, "door", "open")?;
+    let writer = t.join("writer")?;
     for filter in ["#", "+/#"] {
         let reader = t.join("reader")?;
         reader.hear_everything()?;
         reader.subscribe_with(subscribe(7).to_exactly(filter, AtMostOnce))?;
-        t.join("writer")?.publish(publish("bell", "rings").at(AtLeastOnce, 0))?;
+        writer.publish(publish("bell", "rings").at(AtLeastOnce, 0))?;
         let (mut stored, mut live) = (false, false);
         while !stored {
             let came = match reader.delivery(&format!("the stored message of the case itself, by {filter}")) {
