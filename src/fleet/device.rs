@@ -43,8 +43,6 @@ pub struct Floor {
     pub run: u16,
     /// Weather or calm.
     pub phase: Phase,
-    /// When the server last lost all it knew; [`Instant::ZERO`] if it never did.
-    pub forgot_at: Instant,
     /// When what was done to the links of each group last ended.
     pub healed: Vec<Instant>,
     /// Where payloads are made.
@@ -67,7 +65,6 @@ impl Floor {
             tally: Tally::new(groups, plan.lasts + plan.calm),
             run,
             phase: Phase::Weather,
-            forgot_at: Instant::ZERO,
             healed: vec![Instant::ZERO; groups],
             scratch: Vec::new(),
             topic: String::new(),
@@ -76,8 +73,7 @@ impl Floor {
     }
 
     /// The server has lost all it knew: nothing is owed to anybody any more.
-    pub fn forget(&mut self, now: Instant) {
-        self.forgot_at = now;
+    pub fn forget(&mut self) {
         for reader in 0..self.ledger.readers() {
             self.ledger.close(reader);
         }
@@ -92,6 +88,8 @@ pub struct Device {
     connected: bool,
     /// Whether the server has confirmed the subscriptions of the present session.
     subscribed: bool,
+    /// Whether the server has lost all it knew since the last connection stood.
+    forgotten: bool,
     number: u32,
     /// How fast its clock is; 1 for a true one.
     drift: f64,
@@ -173,6 +171,7 @@ impl Device {
             group: group as u16,
             connected: false,
             subscribed: false,
+            forgotten: false,
             number,
             drift,
             schedules: SmallVec::new(),
@@ -254,6 +253,11 @@ impl Device {
     /// Whether a server has accepted it and not lost it.
     pub const fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    /// The server has lost all it knew. What it said before may still be on its way.
+    pub const fn forget(&mut self) {
+        self.forgotten = true;
     }
 
     /// The number of its group.
@@ -525,7 +529,7 @@ impl Device {
             if healed > Instant::ZERO && lost_at <= healed + notices && now > healed {
                 counts.recovery.record(now - healed);
             }
-            let truth = self.session_must_be_there(now, plan, floor.forgot_at);
+            let truth = self.session_must_be_there(now, plan);
             if plan.version != Version::V31 && truth.is_some_and(|truth| truth != present) {
                 counts.untrue_sessions += 1;
             }
@@ -536,6 +540,7 @@ impl Device {
         } else if present {
             counts.untrue_sessions += 1;
         }
+        self.forgotten = false;
         self.missed(now, floor);
         for reader in self.readers(floor) {
             floor.ledger.connect(reader, now);
@@ -558,8 +563,8 @@ impl Device {
 
     /// Whether the server must have its session, must not, or either (`None`): it may have noticed the end of the last
     /// connection at any time between the last word and one and a half keep alives after we did.
-    fn session_must_be_there(&self, now: Instant, plan: &Group, forgot_at: Instant) -> Option<bool> {
-        if forgot_at > self.heard_at {
+    fn session_must_be_there(&self, now: Instant, plan: &Group) -> Option<bool> {
+        if self.forgotten {
             return Some(false);
         }
         if plan.version != Version::V5 {

@@ -17,6 +17,8 @@ mod coverage;
 #[cfg(feature = "net")]
 mod fleet;
 #[cfg(feature = "net")]
+mod fleet_live;
+#[cfg(feature = "net")]
 mod fleet_report;
 #[cfg(feature = "net")]
 mod foreign;

@@ -1,0 +1,188 @@
+//! Fleets in real time: they meet what they meet in virtual time, whatever plays them.
+
+#![expect(clippy::disallowed_methods, reason = "a run is interrupted after a while")]
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The hub is there before anybody speaks, so that it reads every message.
+const SCENARIO: &str = r#"Scenario(about: "live and virtual", lasts: "16s", calm: "6s",
+    links: { "cell": Profile("lte-m"), "lossy": Link(delay: (mean: "80ms", jitter: "20ms"), loss: 0.02) },
+    fleet: [
+        (name: "hub", count: 1, does: [Listen(filter: "m/#", qos: 2), Listen(filter: "gone/+", qos: 1)]),
+        (name: "meter", count: 40, link: "cell", starts: At("2s"), keep_alive: "20s",
+         session: (clean_start: false, expiry: "1h"), will: (topic: "gone/{id}", qos: 1),
+         does: [Publish(topic: "m/{id}", qos: 1, every: "1s", size: 100)]),
+        (name: "sensor", count: 30, link: "lossy", version: V311, starts: At("2s"), does: [
+            Publish(topic: "m/{id}", qos: 2, every: "2s"),
+            Publish(topic: "m/{id}/quick", qos: 0, every: "1s"),
+        ]),
+    ],
+    timeline: [At("6s", Cut(group: "meter", share: 0.3, lasts: "3s")), At("10s", Reset(group: "sensor", share: 0.3))],
+    expect: [NoLoss(qos: 1), NoLoss(qos: 2), NoDuplicates(qos: 2), InOrder, WillsExact])"#;
+
+/// Where the generator does what is due so much late (p99, in seconds), the machine is too busy to tell anything.
+const TOO_BUSY: f64 = 0.05;
+
+fn command(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
+    command.current_dir(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn folder(scenario: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.ron"), scenario).expect("a scenario");
+    folder
+}
+
+fn report(folder: &tempfile::TempDir, name: &str) -> Value {
+    let text = fs::read_to_string(folder.path().join(name)).expect("a report");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn played(folder: &tempfile::TempDir, arguments: &[&str]) -> Output {
+    command(folder, &[&["fleet", "a.ron"], arguments].concat()).output().expect("testament runs")
+}
+
+/// The accounts by who wrote to whom under which guarantee: what was sent, arrived, is missing, came again and behind.
+fn accounts(report: &Value) -> Vec<(String, [u64; 5])> {
+    let of = |entry: &Value| {
+        let number = |field: &str| entry[field].as_u64().expect("a number");
+        let name = format!("{} {} {} {}", entry["from"], entry["wills"], entry["to"], entry["guarantee"]);
+        let sent = number("sent") + number("prior");
+        (name, [sent, number("arrived"), number("lost"), number("repeated"), number("reordered")])
+    };
+    report["messages"].as_array().expect("accounts").iter().map(of).collect()
+}
+
+/// The latencies in the weather, by group and QoS: count, p50, p90 and p99.
+fn latencies(report: &Value) -> Vec<(String, [f64; 4])> {
+    let mut found = Vec::new();
+    for group in report["groups"].as_array().expect("groups") {
+        for latency in group["latency"].as_array().expect("latencies") {
+            if latency["phase"] == "Weather" {
+                let number = |field: &str| latency[field].as_f64().expect("a number");
+                let name = format!("{} at QoS {}", group["name"], latency["qos"]);
+                found.push((name, ["count", "p50", "p90", "p99"].map(number)));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn live_runs_agree_with_virtual_ones_in_ledger_and_latencies() {
+    let folder = folder(SCENARIO);
+    let virtually = played(&folder, &["--json", "virtual.json"]);
+    let live = played(&folder, &["--live", "--json", "live.json"]);
+    assert_eq!(virtually.status.code(), Some(0), "{}", said(&virtually));
+    let (expected, found) = (report(&folder, "virtual.json"), report(&folder, "live.json"));
+    let late = found["run"]["live"]["late"]["p99"].as_f64().expect("how late it was");
+    if late > TOO_BUSY {
+        let mut out = std::io::stderr();
+        let _ = writeln!(out, "live was not held against virtual: what was due was done {:.0} ms late", late * 1e3);
+        return;
+    }
+    assert_eq!(live.status.code(), Some(0), "{}", said(&live));
+    let (expected_accounts, found_accounts) = (accounts(&expected), accounts(&found));
+    assert_eq!(expected_accounts.len(), found_accounts.len());
+    for ((name, expected), (_, found)) in expected_accounts.iter().zip(&found_accounts) {
+        assert_eq!(found[2..], expected[2..], "{name}: missing, again, behind");
+        if name.contains("true") {
+            assert_eq!(found[1], expected[1], "{name}: wills that came");
+            continue;
+        }
+        // What was reset while it was on its way is lost at QoS 0, and a few milliseconds decide what that is.
+        for (found, expected) in found[..2].iter().zip(&expected[..2]) {
+            assert!(found.abs_diff(*expected) * 50 <= *expected, "{name}: {found}, and in virtual time {expected}");
+        }
+    }
+    for ((name, expected), (_, found)) in latencies(&expected).iter().zip(&latencies(&found)) {
+        let shares = [("p50", 0.1), ("p90", 0.15), ("p99", 0.3)];
+        for ((quantile, share), (expected, found)) in shares.iter().zip(expected[1..].iter().zip(&found[1..])) {
+            // The sockets, the broker and the timers of a millisecond take their time on top, the more the busier.
+            let (low, high) = (expected * (1.0 - share) - 0.005, expected * (1.0 + share) + 0.015 + 2.0 * late);
+            assert!((low..=high).contains(found), "{name}, {quantile}: {found} s, and in virtual time {expected} s");
+        }
+    }
+}
+
+const SHORT: &str = r#"Scenario(about: "a short one", lasts: "4s", calm: "3s", fleet: [
+        (name: "hub", count: 2, does: [Listen(filter: "m/+", qos: 1)]),
+        (name: "meter", count: 20, starts: At("1s"), does: [Publish(topic: "m/{id}", qos: 1, every: "500ms")]),
+    ],
+    timeline: [],
+    expect: [NoLoss(qos: 1), NoDuplicates(qos: 2), SessionsTrue, Delivered(share: 0.9, qos: 1)])"#;
+
+#[test]
+fn several_processes_play_one_fleet_and_their_books_join() {
+    let folder = folder(SHORT);
+    let live = played(&folder, &["--live", "--workers", "3", "--json", "a.json"]);
+    assert_eq!(live.status.code(), Some(0), "{}", said(&live));
+    let report = report(&folder, "a.json");
+    assert_eq!(report["run"]["processes"], 3);
+    // Both hubs read all meters, in whichever process they are.
+    let [(_, [sent, arrived, ..])] = &accounts(&report)[..] else { panic!("one pair of groups") };
+    assert!(*sent >= 200 && sent == arrived, "{sent} sent, {arrived} arrived");
+}
+
+#[test]
+fn what_a_target_cannot_do_is_refused_before_the_run() {
+    let restarts = SHORT.replace("timeline: []", "timeline: [At(\"1s\", Restart(node: \"broker\"))]");
+    let check = |scenario: &str, arguments: &[&str], expect: &str| {
+        let refused = played(&folder(scenario), arguments);
+        assert!(refused.status.code() == Some(2) && said(&refused).contains(expect), "{}", said(&refused));
+    };
+    let nobody = "mqtt://127.0.0.1:1";
+    check(&restarts, &["--target", nobody], "is not ours to restart");
+    check(SHORT, &["--target", nobody], "cannot connect to mqtt://127.0.0.1:1");
+    check(SHORT, &["--target", "nonsense"], "there is no target `nonsense`");
+    check(SHORT, &["--target", nobody, "--live"], "cannot be used with");
+    check(SHORT, &["--live", "--shard", "0/2", "--json", "x.json"], "give all of them the same --begin");
+    check(SHORT, &["--shard", "0/2"], "with --json FILE");
+    let tls = SHORT.replace("count: 20", "count: 20, tls: true");
+    check(&tls, &["--target", nobody], "`meter` cannot be played: mqtt://127.0.0.1:1 has no TLS");
+}
+
+#[test]
+fn a_restart_that_forgets_is_played_and_devices_of_tls_are_there() {
+    let restarts = SHORT
+        .replace("timeline: []", "timeline: [At(\"2s\", Restart(node: \"broker\", lasts: \"500ms\"))]")
+        .replace("count: 20", "count: 20, tls: true, session: (clean_start: false, expiry: \"1h\")");
+    let folder = folder(&restarts);
+    let live = played(&folder, &["--live", "--json", "a.json"]);
+    assert_eq!(live.status.code(), Some(0), "{}", said(&live));
+    let report = report(&folder, "a.json");
+    let meters = &report["groups"][1];
+    assert!(meters["connected"].as_u64() >= Some(40) && meters["lost"].as_u64() >= Some(20), "{meters}");
+    assert_eq!(meters["resumed"], 0);
+}
+
+#[test]
+fn whoever_interrupts_a_run_gets_what_was_done() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    for workers in ["1", "2"] {
+        let folder = folder(&SHORT.replace("lasts: \"4s\"", "lasts: \"10m\""));
+        let mut command = command(&folder, &["fleet", "a.ron", "--live", "--workers", workers, "--json", "a.json"]);
+        let child = command.spawn().expect("testament runs");
+        thread::sleep(Duration::from_secs(6));
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it runs");
+        let ended = child.wait_with_output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(130), "{}", said(&ended));
+        assert!(said(&ended).contains("interrupted after"), "{}", said(&ended));
+        let report = report(&folder, "a.json");
+        assert!(report["run"]["live"]["interrupted"].as_f64() > Some(0.1));
+        assert_eq!(report["expectations"].as_array().map(Vec::len), Some(0));
+    }
+}
