@@ -139,7 +139,7 @@ fn keeping() -> impl Iterator<Item = Mutant> {
             let mut known = BTreeSet::new();
             inbound(move |passing, packet, fate| match packet {
                 Packet::Connect(connect) if known.insert(connect.client_id.to_owned()) && !connect.clean_start => {
-                    let (reason, properties) = (ReasonCode::ServerUnavailable, Properties::EMPTY);
+                    let (reason, properties) = (ReasonCode::NotAuthorized, Properties::EMPTY);
                     let refusal = ConnAck { session_present: false, reason, properties };
                     fate.back_as(&Packet::ConnAck(refusal), passing.version);
                     fate.cut();

@@ -234,9 +234,7 @@ fn resent_message_has_its_topic(t: &Testbed) -> Outcome {
     as_step("the first delivery", reader.delivery("a message to leave without PUBACK"))?;
     reader.vanish()?;
 
-    let reader = t.dial("reader")?;
-    reader.send(connect())?;
-    as_step("resuming the session", reader.expect(welcome(Some(true))))?;
+    let (reader, _) = as_step("resuming the session", t.welcomed("reader", &connect(), Some(true)))?;
     let delivery = reader.delivery("the message without PUBACK again")?;
     t.judge(
         delivery.topic == "door" && delivery.text() == "two",

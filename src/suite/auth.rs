@@ -266,9 +266,7 @@ fn refusal_does_not_speak_of_the_session(t: &Testbed) -> Outcome {
         }
         other => other?,
     }
-    let client = t.dial("client")?;
-    client.send(t.connect_persistent("client"))?;
-    client.expect(welcome(Some(true))).map(drop)
+    t.welcomed("client", &t.connect_persistent("client"), Some(true)).map(drop)
 }
 
 fn data_without_method(t: &Testbed) -> Outcome {
@@ -490,9 +488,7 @@ fn scram_abandoned(t: &Testbed) -> Outcome {
     as_step("authenticating", challenge(&client))?;
     client.send(disconnect())?;
     client.turned_away(&[])?;
-    let client = t.dial("client")?;
-    client.send(t.connect_persistent("client"))?;
-    client.expect(welcome(Some(false))).map(drop)
+    t.welcomed("client", &t.connect_persistent("client"), Some(false)).map(drop)
 }
 
 /// What is acknowledged must arrive; when is open.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::{pingresp, suback, welcome};
+use super::expect::{pingresp, suback};
 use super::peer::Peer;
 use super::script::{ConnectScript, PingReq, publish, subscribe, will};
 use super::supports::Capability;
-use super::testbed::{Testbed, as_step};
+use super::testbed::{Came, Testbed, as_step};
 use crate::packet::{Packet, QoS::AtMostOnce};
 
 /// The cases of this chapter.
@@ -68,9 +68,8 @@ const LONGEST_OWN: u16 = 10;
 
 /// Connects with this keep alive, which the server must leave as it is: else there is nothing to see in time.
 fn join<'t>(t: &'t Testbed, role: &str, connect: ConnectScript, seconds: u16) -> Result<Peer<'t>, Stop> {
-    let peer = t.dial(role)?;
-    peer.send(connect.keep_alive(seconds))?;
-    if announced(&peer)?.is_some_and(|own| own != seconds) {
+    let (peer, came) = as_step("connecting", t.welcomed(role, &connect.keep_alive(seconds), None))?;
+    if announced(&came).is_some_and(|own| own != seconds) {
         return Err(Stop::Skip("needs a server without a keep alive of its own".into()));
     }
     Ok(peer)
@@ -85,11 +84,10 @@ fn join_without(t: &Testbed, connect: ConnectScript) -> Result<Peer<'_>, Stop> {
 }
 
 /// The keep alive that CONNACK announces.
-fn announced(peer: &Peer<'_>) -> Result<Option<u16>, Stop> {
-    let came = as_step("connecting", peer.expect(welcome(None)))?;
+fn announced(came: &Came) -> Option<u16> {
     match came.packet.packet() {
-        Packet::ConnAck(connack) => Ok(connack.properties.server_keep_alive()),
-        _ => Ok(None),
+        Packet::ConnAck(connack) => connack.properties.server_keep_alive(),
+        _ => None,
     }
 }
 
@@ -185,16 +183,13 @@ fn pings_are_answered_when_off(t: &Testbed) -> Outcome {
 }
 
 fn longest_is_accepted(t: &Testbed) -> Outcome {
-    let client = t.dial("client")?;
-    client.send(t.connect("client").keep_alive(65_535))?;
-    client.expect(welcome(None))?;
+    let (client, _) = t.welcomed("client", &t.connect("client").keep_alive(65_535), None)?;
     client.still_served()
 }
 
 fn the_servers_own_rules(t: &Testbed) -> Outcome {
-    let silent = t.dial("silent")?;
-    silent.send(t.connect("silent").keep_alive(600))?;
-    match announced(&silent)? {
+    let (silent, came) = as_step("connecting", t.welcomed("silent", &t.connect("silent").keep_alive(600), None))?;
+    match announced(&came) {
         Some(seconds @ 1..=LONGEST_OWN) => silent.closes_by(t.now() + latest(seconds) + EVENTUALLY).map(drop),
         _ => Err(Stop::Skip(format!("needs a server keep alive of {LONGEST_OWN} s or less"))),
     }

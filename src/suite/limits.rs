@@ -3,7 +3,7 @@
 use harness::case::{Case, Outcome, Stop};
 
 use super::bad_connect::refusal;
-use super::expect::{Expected, suback, welcome};
+use super::expect::{Expected, suback};
 use super::script::{Script, SubscribeScript, WillScript, publish, subscribe, will};
 use super::supports::Capability::{self, QoS2, Retain, Shared, SubscriptionIdentifiers, Wildcards, Wills};
 use super::testbed::Testbed;
@@ -135,9 +135,7 @@ fn retain_options_without_retain(t: &Testbed) -> Outcome {
 
 fn maximum_qos_is_announced(t: &Testbed) -> Outcome {
     without(t, QoS2)?;
-    let client = t.dial("client")?;
-    client.send(t.connect("client"))?;
-    let came = client.expect(welcome(None))?;
+    let (client, came) = t.welcomed("client", &t.connect("client"), None)?;
     let announced = match came.packet.packet() {
         Packet::ConnAck(connack) => connack.properties.maximum_qos(),
         _ => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::case::{Case, Outcome, Stop};
 use harness::time::Instant;
 
-use super::expect::{accepted, welcome};
+use super::expect::accepted;
 use super::peer::Peer;
 use super::script::{ConnectScript, Raw, Script, disconnect, publish, subscribe};
 use super::supports::Capability;
@@ -127,15 +127,12 @@ pub(super) fn arrives<'t>(
     connect: &ConnectScript,
     present: bool,
 ) -> Result<Peer<'t>, Stop> {
-    let peer = t.dial(role)?;
-    peer.send(connect)?;
     let judged = match t.version() {
         Version::V31 => false,
         Version::V311 => !present,
         Version::V5 => true,
     };
-    peer.expect(welcome(judged.then_some(present)))?;
-    Ok(peer)
+    Ok(t.welcomed(role, connect, judged.then_some(present))?.0)
 }
 
 /// As [`arrives`], without clean start, with this session expiry interval in seconds; 0 leaves it out (5.0). A new session
@@ -144,9 +141,7 @@ pub(super) fn arrives<'t>(
 pub(super) fn lasts<'t>(t: &'t Testbed, role: &str, expiry: u32, present: bool) -> Result<Peer<'t>, Stop> {
     let connect = t.connect(role).clean(false);
     let connect = if expiry == 0 { connect } else { connect.with(SessionExpiryInterval(expiry)) };
-    let peer = t.dial(role)?;
-    peer.send(connect)?;
-    let came = peer.expect(welcome(Some(present)))?;
+    let (peer, came) = t.welcomed(role, &connect, Some(present))?;
     if let Packet::ConnAck(connack) = came.packet.packet()
         && connack.properties.session_expiry_interval().unwrap_or(expiry) != expiry
     {

@@ -363,19 +363,28 @@ impl Testbed {
     /// # Errors
     /// [`Stop::Inconclusive`] if it is not accepted.
     pub fn join_with(&self, role: &str, connect: &ConnectScript) -> Result<Peer<'_>, Stop> {
-        Ok(self.admitted(&format!("connecting {role}"), role, connect)?.0)
+        Ok(as_step(&format!("connecting {role}"), self.welcomed(role, connect, None))?.0)
     }
 
     /// Connects until this CONNECT is accepted, or refused for another reason than that the server is busy, as it may be
-    /// with too many at once.
-    fn admitted(&self, step: &str, role: &str, connect: &ConnectScript) -> Result<(Peer<'_>, Came), Stop> {
+    /// with too many at once, or when it has just been started. Judges whether a session is said to be present, where it is
+    /// told what to expect.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it is not accepted, or otherwise.
+    pub fn welcomed(
+        &self,
+        role: &str,
+        connect: &ConnectScript,
+        session_present: Option<bool>,
+    ) -> Result<(Peer<'_>, Came), Stop> {
         let deadline = self.now() + self.timing().answer;
         loop {
             let peer = self.dial(role)?;
             peer.send(connect)?;
             let patient = self.now() < deadline;
-            let expected = if patient { welcome(None).or(busy()) } else { welcome(None) };
-            let came = as_step(step, peer.expect(expected))?;
+            let expected = welcome(session_present);
+            let came = peer.expect(if patient { expected.or(busy()) } else { expected })?;
             if (welcome(None).accepts)(&came.packet.packet()) {
                 return Ok((peer, came));
             }
@@ -406,8 +415,8 @@ impl Testbed {
     /// # Errors
     /// [`Stop::Inconclusive`] if it is not accepted; [`Stop::Skip`] if in 5.0 the session is not there.
     pub fn resume(&self, role: &str) -> Result<Peer<'_>, Stop> {
-        let (peer, came) =
-            self.admitted(&format!("resuming the session of {role}"), role, &self.connect_persistent(role))?;
+        let came = self.welcomed(role, &self.connect_persistent(role), None);
+        let (peer, came) = as_step(&format!("resuming the session of {role}"), came)?;
         match came.packet.packet() {
             Packet::ConnAck(connack) if self.v5() && !connack.session_present => {
                 Err(Stop::Skip(format!("needs {}", Capability::Sessions.words())))

@@ -5,7 +5,6 @@ use std::time::Duration;
 use harness::case::{Case, Outcome, Stop};
 use harness::time::Instant;
 
-use super::expect::welcome;
 use super::peer::Peer;
 use super::script::{disconnect, will};
 use super::supports::Capability;
@@ -92,9 +91,7 @@ fn clean_start_publishes(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
     let watcher = watch(t)?;
     delayed(t, 300, 300)?.vanish()?;
-    let new = t.dial("mortal")?;
-    new.send(t.connect("mortal"))?;
-    new.expect(welcome(Some(false)))?;
+    let _new = t.welcomed("mortal", &t.connect("mortal"), Some(false))?;
     watcher.hears(["gone"])
 }
 

@@ -14,7 +14,10 @@ use testament::mutant::seam::{Behind, Seam};
 use testament::proof::trials;
 use testament::reference::{Setup, listening};
 
-use crate::manners::{Curt, Delays, Descending, Frugal, Insistent, Late, RoundsDown, Shallow, Talkative, Unspecific};
+use crate::manners::{
+    Busy, Curt, Delays, Descending, Exhaustive, Frugal, Insistent, Late, OnRelease, RoundsDown, Severe, Shallow,
+    Talkative, Unhurried, Unspecific,
+};
 
 /// No case finds that a broker that behaves like this breaks a MUST, and none is at a loss.
 #[track_caller]
@@ -259,4 +262,38 @@ fn the_least_of_everything() {
 #[test]
 fn receives_one_at_a_time() {
     check(Behaviour { receive_maximum: 1, overlap: Overlap::CopyForEach, queues_qos_0: true, ..Behaviour::default() });
+}
+
+#[test]
+fn qos_2_messages_go_on_when_they_are_released() {
+    check_manner(|| Box::new(OnRelease::default()));
+}
+
+#[test]
+fn a_welcome_that_says_everything() {
+    check_manner(|| Box::new(Exhaustive::default()));
+}
+
+#[test]
+fn no_keep_alive_below_half_a_minute() {
+    check_manner(|| Box::new(Unhurried::default()));
+}
+
+#[test]
+fn a_forbidden_topic_ends_the_connection() {
+    check_manner(|| Box::new(Severe));
+}
+
+#[test]
+fn clients_that_are_to_come_again_later() {
+    check_manner(|| Box::new(Busy::default()));
+}
+
+/// Aliases would tie a message to an earlier one.
+#[test]
+fn messages_before_answers_and_late_topics_before_early_ones() {
+    let mut setup = Setup::full().clone();
+    setup.settings.behaviour.topic_aliases_used = 0;
+    let delays = Delays { messages_first: true, ..Delays::default() };
+    check_dressed(&setup, move |broker| Box::new(Late::new(broker, delays)));
 }

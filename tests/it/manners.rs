@@ -1,15 +1,15 @@
 //! Legal ways to be a broker that no setting of ours has, as other brokers have them: at the seam where mutants break the
 //! broker ([`Seam`]), and in time ([`Late`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use harness::node::{Close, ConnId, Input, Node, Output, Ticket, Work};
 use harness::time::Instant;
 use testament::mutant::seam::{Fate, Passing, Seam};
 use testament::packet::{
-    Ack, ConnAck, Disconnect, Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, ReasonCode,
-    ReasonCodes, SubAck, Subscribe, SubscriptionBuf, UnsubAck, Version,
+    Ack, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS,
+    ReasonCode, ReasonCodes, SubAck, Subscribe, SubscriptionBuf, UnsubAck, Version,
 };
 
 /// Every answer of 5.0 says more than it must, as far as the client allows: a reason string and user properties.
@@ -141,7 +141,7 @@ impl Seam for Frugal {
     fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         let Ok(Packet::Subscribe(subscribe)) = passing.packet else { return fate.on(passing.frame) };
         let granted = subscribe.subscriptions.iter().fold(SubscriptionBuf::new(), |list, mut subscription| {
-            subscription.options.qos = subscription.options.qos.min(testament::packet::QoS::AtLeastOnce);
+            subscription.options.qos = subscription.options.qos.min(QoS::AtLeastOnce);
             list.with(subscription.filter, subscription.options)
         });
         fate.on_as(&Packet::Subscribe(Subscribe { subscriptions: granted.view(), ..subscribe }), passing.version);
@@ -234,6 +234,180 @@ impl Seam for RoundsDown {
     }
 }
 
+/// A message at QoS 2 goes nowhere before its PUBREL, and nobody is told whether somebody subscribes to it (4.3.3: the other
+/// method). What may not be published is refused at once.
+#[derive(Default)]
+pub(crate) struct OnRelease {
+    clients: BTreeMap<ConnId, String>,
+    held: BTreeMap<(String, PacketId), Vec<u8>>,
+}
+
+impl OnRelease {
+    /// The receive maximum that the broker behind announces.
+    const MOST: usize = 20;
+}
+
+impl Seam for OnRelease {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let client = self.clients.get(&passing.conn).cloned().unwrap_or_default();
+        let open = self.held.keys().filter(|(of, _)| *of == client).count();
+        match passing.packet {
+            Ok(Packet::Connect(connect)) => {
+                self.clients.insert(passing.conn, connect.client_id.to_owned());
+                if connect.clean_start {
+                    self.held.retain(|(client, _), _| client != connect.client_id);
+                }
+            }
+            Ok(Packet::Publish(publish))
+                if publish.qos == QoS::ExactlyOnce
+                    && !client.is_empty()
+                    && publish.properties.topic_alias().is_none()
+                    && !publish.topic.starts_with("testament/") =>
+            {
+                let Some(id) = publish.packet_id else { return };
+                if passing.version == Version::V5
+                    && open == Self::MOST
+                    && !self.held.contains_key(&(client.clone(), id))
+                {
+                    return fate.cut();
+                }
+                self.held.insert((client, id), passing.frame.to_vec());
+                return fate.back_as(&Packet::PubRec(Ack::success(id)), passing.version);
+            }
+            Ok(Packet::PubRel(ack)) => {
+                if let Some(held) = self.held.remove(&(client, ack.packet_id)) {
+                    fate.on(&held);
+                }
+            }
+            _ => {}
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        // Its own PUBREC comes with PUBREL, when it has long been sent; what it would have refused is no message.
+        match passing.packet {
+            Ok(Packet::PubRec(ack)) if !ack.reason.is_error() => {}
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// An accepting CONNACK of 5.0 says everything, also what its absence would say.
+#[derive(Default)]
+pub(crate) struct Exhaustive {
+    asked: BTreeMap<ConnId, (u16, Option<u32>)>,
+}
+
+impl Seam for Exhaustive {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Connect(connect)) = passing.packet {
+            let asked = (connect.keep_alive, connect.properties.session_expiry_interval());
+            self.asked.insert(passing.conn, asked);
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let (Ok(Packet::ConnAck(connack)), Version::V5) = (passing.packet, passing.version) else {
+            return fate.on(passing.frame);
+        };
+        let (keep_alive, expiry) = self.asked.remove(&passing.conn).unwrap_or_default();
+        if connack.reason.is_error() {
+            return fate.on(passing.frame);
+        }
+        let mut all = PropertyBuf::new();
+        all.extend(connack.properties);
+        for property in [
+            Property::SessionExpiryInterval(expiry.unwrap_or(0)),
+            Property::ReceiveMaximum(u16::MAX),
+            Property::RetainAvailable(1),
+            Property::TopicAliasMaximum(0),
+            Property::WildcardSubscriptionAvailable(1),
+            Property::SubscriptionIdentifierAvailable(1),
+            Property::SharedSubscriptionAvailable(1),
+            Property::ServerKeepAlive(keep_alive),
+        ] {
+            if !connack.properties.holds(property.id()) {
+                all.push(property);
+            }
+        }
+        fate.on_as(&Packet::ConnAck(ConnAck { properties: all.view(), ..connack }), passing.version);
+    }
+}
+
+/// A keep alive of less than half a minute is raised to that, and 5.0 is told so.
+#[derive(Default)]
+pub(crate) struct Unhurried {
+    raised: BTreeSet<ConnId>,
+}
+
+impl Unhurried {
+    const LEAST: u16 = 30;
+}
+
+impl Seam for Unhurried {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::Connect(connect)) if connect.version == Version::V5 && connect.keep_alive < Self::LEAST => {
+                self.raised.insert(passing.conn);
+                let raised = Packet::Connect(Connect { keep_alive: Self::LEAST, ..connect });
+                fate.on_as(&raised, connect.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::ConnAck(connack)) if self.raised.remove(&passing.conn) && !connack.reason.is_error() => {
+                let mut more = PropertyBuf::new();
+                more.extend(connack.properties);
+                more.push(Property::ServerKeepAlive(Self::LEAST));
+                fate.on_as(&Packet::ConnAck(ConnAck { properties: more.view(), ..connack }), passing.version);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// Who publishes to the forbidden topic is disconnected, but for 3.1, which asks for an acknowledgement.
+pub(crate) struct Severe;
+
+impl Seam for Severe {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::Publish(publish))
+                if publish.topic == "testament/forbidden" && passing.version != Version::V31 =>
+            {
+                fate.cut();
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
+}
+
+/// Every fifth client is to come again later.
+#[derive(Default)]
+pub(crate) struct Busy {
+    came: u32,
+}
+
+impl Seam for Busy {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let Ok(Packet::Connect(connect)) = passing.packet else { return fate.on(passing.frame) };
+        self.came += 1;
+        if self.came % 5 != 0 {
+            return fate.on(passing.frame);
+        }
+        let v5 = connect.version == Version::V5;
+        let reason = if v5 { ReasonCode::ServerBusy } else { ReasonCode::ServerUnavailable };
+        let (session_present, properties) = (false, Properties::EMPTY);
+        fate.back_as(&Packet::ConnAck(ConnAck { session_present, reason, properties }), connect.version);
+        fate.cut();
+    }
+}
+
 /// What is late, or comes in another shape; all else is at once.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Delays {
@@ -249,6 +423,8 @@ pub(crate) struct Delays {
     pub(crate) dribbles: bool,
     /// The end of a connection is a reset.
     pub(crate) abrupt: bool,
+    /// Of what is said at one moment messages come first, and those of a later topic before those of an earlier one.
+    pub(crate) messages_first: bool,
 }
 
 /// A node whose words come late.
@@ -285,6 +461,7 @@ impl<N: Node> Late<N> {
     }
 
     fn drain(&mut self) {
+        let mut batch = Vec::new();
         loop {
             let said = match self.node.poll() {
                 None => break,
@@ -297,8 +474,9 @@ impl<N: Node> Late<N> {
                 Some(Output::Open { .. } | Output::Note { .. }) => continue,
             };
             match said {
-                Said::Send(conn, bytes) => self.send(conn, bytes),
+                Said::Send(conn, bytes) => batch.push((conn, bytes)),
                 Said::Close(conn, how) => {
+                    self.send_all(&mut batch);
                     let how = if self.delays.abrupt { Close::Abruptly } else { how };
                     // What was said before goes first.
                     let longest = self.delays.farewell.max(self.delays.messages).max(self.delays.answers);
@@ -307,8 +485,34 @@ impl<N: Node> Late<N> {
                 other => self.ready.push_back(other),
             }
         }
+        self.send_all(&mut batch);
         while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= self.now) {
             self.ready.push_back(first.remove());
+        }
+    }
+
+    /// Ordering holds within one topic and quality of service (4.6).
+    fn send_all(&mut self, batch: &mut Vec<(ConnId, Vec<u8>)>) {
+        if self.delays.messages_first {
+            let mut order = Vec::new();
+            let place = |bytes: &[u8]| match bytes {
+                [first, ..] if PacketType::from_u8(first >> 4) == Some(PacketType::ConnAck) => 0,
+                bytes => match stream(bytes) {
+                    None => usize::MAX,
+                    Some(stream) => {
+                        let at = order.iter().position(|other| *other == stream).unwrap_or_else(|| {
+                            order.push(stream);
+                            order.len() - 1
+                        });
+                        usize::MAX - 1 - at
+                    }
+                },
+            };
+            let mut place = place;
+            batch.sort_by_cached_key(|(_, bytes)| place(bytes));
+        }
+        for (conn, bytes) in batch.drain(..) {
+            self.send(conn, bytes);
         }
     }
 
@@ -326,6 +530,15 @@ impl<N: Node> Late<N> {
             self.say(after, conn, Said::Send(conn, piece.to_vec()));
         }
     }
+}
+
+/// The topic and quality of service of a PUBLISH; `None` for any other packet.
+fn stream(frame: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let (first, rest) = frame.split_first().filter(|(first, _)| *first >> 4 == PacketType::Publish as u8)?;
+    let length = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    let (high, low) = (*rest.get(length)?, *rest.get(length + 1)?);
+    let topic = rest.get(length + 2..)?.get(..usize::from(u16::from_be_bytes([high, low])))?;
+    Some((first & 0b110, topic.to_vec()))
 }
 
 impl<N: Node> Node for Late<N> {
