@@ -194,9 +194,7 @@ fn made_where_there_is_none(t: &Testbed) -> Outcome {
 fn present_without_subscriptions(t: &Testbed) -> Outcome {
     t.join_persistent("reader")?.leave()?;
     for _ in 0..2 {
-        let reader = t.dial("reader")?;
-        reader.send(t.connect_persistent("reader"))?;
-        reader.expect(welcome(Some(true)))?;
+        let (reader, _) = t.welcomed("reader", &t.connect_persistent("reader"), Some(true))?;
         reader.vanish()?;
     }
     Ok(())

@@ -397,7 +397,7 @@ impl Seam for Busy {
     fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         let Ok(Packet::Connect(connect)) = passing.packet else { return fate.on(passing.frame) };
         self.came += 1;
-        if self.came % 5 != 0 {
+        if !self.came.is_multiple_of(5) {
             return fate.on(passing.frame);
         }
         let v5 = connect.version == Version::V5;
