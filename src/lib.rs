@@ -1,7 +1,7 @@
 //! Testament: a conformance test harness and a device-fleet simulator for MQTT 3.1, 3.1.1 and 5.0.
 //!
 //! Layers, each using only those before it (`tests/it/tidy.rs` checks it):
-//! `packet topic scram  links | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite  scenario
+//! `packet topic scram  links  rare | codec violation | flow session  forge | client  broker  hollow  ws  catalogue  suite  scenario
 //! | reference  fleet | mutant | proof | net sut | cli`.
 //!
 //! Reading order: [`packet`] and [`topic`], what can be said; [`codec`] and [`violation`], bytes and what can be wrong with
@@ -24,6 +24,7 @@ pub mod mutant;
 pub mod net;
 pub mod packet;
 pub mod proof;
+pub mod rare;
 pub mod reference;
 pub mod scenario;
 pub mod scram;

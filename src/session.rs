@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::flow::{Inbound, Outbound};
+use crate::rare::Rare;
 
 /// The message state of a session. Absent: subscriptions and wills, which only a server keeps, and any clock.
 #[derive(Clone, Debug)]
@@ -13,16 +14,16 @@ pub struct Session<M> {
     /// QoS 2 messages on their way in.
     pub inbound: Inbound,
     /// Messages at QoS 1 and 2 that wait for quota or a connection, oldest first. Whoever adds one keeps the limit.
-    pub waiting: VecDeque<M>,
+    pub waiting: Rare<VecDeque<M>>,
 }
 
-impl<M> Default for Session<M> {
+impl<M: 'static> Default for Session<M> {
     fn default() -> Self {
-        Self { outbound: Outbound::default(), inbound: Inbound::default(), waiting: VecDeque::new() }
+        Self { outbound: Outbound::default(), inbound: Inbound::default(), waiting: Rare::new() }
     }
 }
 
-impl<M> Session<M> {
+impl<M: 'static> Session<M> {
     /// A connection begins: at most `send_limit` handshakes of ours may be open, and `receive_limit` of the peer's.
     pub fn resume(&mut self, send_limit: u16, receive_limit: u16) {
         self.outbound.resume(send_limit);

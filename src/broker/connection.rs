@@ -16,6 +16,7 @@ use crate::flow::{AliasesIn, AliasesOut};
 use crate::packet::{
     Ack, ConnAck, Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, ReasonCode, Side, SubAck, Version,
 };
+use crate::rare::Rare;
 use crate::violation::{Refusal, Rule};
 
 /// What lasts as long as the connection.
@@ -25,7 +26,7 @@ pub(super) struct Connection {
     pub(super) stage: Stage,
     framer: Framer,
     /// Bytes that came while nothing may be handled.
-    held: Vec<u8>,
+    held: Rare<Vec<u8>>,
     /// Whether the driver was told to stop reading.
     paused: bool,
     /// Bytes the driver takes before the connection counts as slow; negative when more was sent.
@@ -75,7 +76,7 @@ impl Connection {
             version: Version::V5,
             stage: Stage::Opened,
             framer: Framer::new(),
-            held: Vec::new(),
+            held: Rare::new(),
             paused: false,
             room: i64::try_from(room).unwrap_or(i64::MAX),
             patience: None,

@@ -12,6 +12,7 @@ use super::message::Pending;
 use super::subscriptions::Place;
 use super::will::Will;
 use crate::packet::QoS;
+use crate::rare::Rare;
 use crate::session::Session;
 
 /// Names a session; used again after its end.
@@ -27,7 +28,7 @@ pub(super) struct ClientSession {
     /// Handshakes, and messages at QoS 1 and 2 that wait.
     pub(super) flow: Session<Pending>,
     /// Messages at QoS 0 that wait.
-    waiting_qos_0: VecDeque<Pending>,
+    waiting_qos_0: Rare<VecDeque<Pending>>,
     /// How many bytes wait, at any QoS.
     waiting_bytes: usize,
     pub(super) subscriptions: Vec<Place>,
@@ -69,10 +70,13 @@ impl ClientSession {
     /// Takes out what has waited longest at QoS 0, or at QoS 1 and 2.
     pub(super) fn next_waiting(&mut self, at_most_once: bool) -> Option<Pending> {
         let queue = if at_most_once { &mut self.waiting_qos_0 } else { &mut self.flow.waiting };
+        if queue.is_empty() {
+            return None;
+        }
         let pending = queue.pop_front()?;
-        if queue.is_empty() && queue.capacity() > 64 {
+        if queue.capacity() > 64 {
             // A burst is over: an idle session keeps no memory for the next.
-            *queue = VecDeque::new();
+            queue.settle();
         }
         self.waiting_bytes -= pending.message().bytes().len();
         Some(pending)
@@ -107,7 +111,7 @@ impl Sessions {
             client_id: Arc::clone(&client_id),
             conn: None,
             flow: Session::default(),
-            waiting_qos_0: VecDeque::new(),
+            waiting_qos_0: Rare::new(),
             waiting_bytes: 0,
             subscriptions: Vec::new(),
             will: None,

@@ -8,6 +8,7 @@ use harness::time::Instant;
 use crate::codec::{self, frame::Framer};
 use crate::flow::{Alias, AliasError, AliasesIn, AliasesOut, Outbound};
 use crate::packet::{Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, Version};
+use crate::rare::Rare;
 use crate::violation::Rule;
 
 use super::event::Awaited;
@@ -60,7 +61,7 @@ pub(super) struct Live {
     pub(super) framer: Framer,
     /// `None` where neither side offered any.
     aliases: Option<Box<Aliases>>,
-    pub(super) requests: Vec<Request>,
+    pub(super) requests: Rare<Vec<Request>>,
     /// How many bytes the driver will still take before it counts as slow.
     pub(super) room: usize,
     /// When the last packet went out.
@@ -95,7 +96,7 @@ impl Live {
             granted: Granted::unlimited(options),
             framer: Framer::default(),
             aliases: None,
-            requests: Vec::new(),
+            requests: Rare::new(),
             room,
             sent: now,
             heard: now,

@@ -287,6 +287,7 @@ impl Client {
             return Err(Rule::CodesMissing(answer).into());
         }
         live.requests.swap_remove(at);
+        live.requests.settle();
         self.session.outbound.give_back(id);
         self.acknowledged(live);
         Ok(Some(request.token))

@@ -4,6 +4,7 @@ use harness::node::{Close, ConnId, Output, Ticket, Work};
 
 use crate::codec;
 use crate::packet::{Packet, Version};
+use crate::rare::Rare;
 use crate::violation::Rule;
 
 use super::Misuse;
@@ -16,13 +17,13 @@ pub(super) struct Wire {
     lent: bool,
     pause: Option<bool>,
     open: Option<Ticket>,
-    close: Vec<(ConnId, Close)>,
+    close: Rare<Vec<(ConnId, Close)>>,
     ask: Option<Box<(Ticket, Work)>>,
 }
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Self { conn: ConnId(0), bytes: Vec::new(), lent: false, pause: None, open: None, close: Vec::new(), ask: None }
+        Self { conn: ConnId(0), bytes: Vec::new(), lent: false, pause: None, open: None, close: Rare::new(), ask: None }
     }
 
     /// From now on bytes are for `conn`. Those for another are no longer wanted by anybody.
@@ -88,7 +89,10 @@ impl Wire {
             self.pause = None;
             self.ask = None;
         }
-        self.close.retain(|(closing, _)| *closing != conn);
+        if !self.close.is_empty() {
+            self.close.retain(|(closing, _)| *closing != conn);
+            self.close.settle();
+        }
     }
 
     /// The next output: first what concerns the old connection, then the opening of a new one.
@@ -104,7 +108,9 @@ impl Wire {
             self.lent = true;
             return Some(Output::Send { conn, head: &self.bytes, tail: None });
         }
-        if let Some((conn, how)) = self.close.pop() {
+        if !self.close.is_empty()
+            && let Some((conn, how)) = self.close.pop()
+        {
             return Some(Output::Close { conn, how });
         }
         if let Some(asked) = self.ask.take() {

@@ -1,5 +1,6 @@
 //! Cuts a byte stream into frames, whatever the chunks it arrives in.
 
+use crate::rare::Rare;
 use crate::violation::{Refusal, Rule};
 
 /// The longest frame there can be: a fixed header of five bytes and a remaining length of 268,435,455 (2.2.3 of 3.1.1,
@@ -72,7 +73,7 @@ pub fn frame_len(bytes: &[u8], max: u32) -> Result<Option<usize>, Refusal> {
 /// After an error the stream has no frames any more; the connection is to be closed.
 #[derive(Debug, Default)]
 pub struct Framer {
-    partial: Vec<u8>,
+    partial: Rare<Vec<u8>>,
     /// `partial` is a whole frame that was lent by the last call.
     lent: bool,
 }
@@ -80,7 +81,7 @@ pub struct Framer {
 impl Framer {
     /// With nothing buffered.
     pub const fn new() -> Self {
-        Self { partial: Vec::new(), lent: false }
+        Self { partial: Rare::new(), lent: false }
     }
 
     /// How many bytes of an unfinished frame are buffered.
@@ -107,8 +108,10 @@ impl Framer {
             *chunk = rest;
             return Ok(Some(frame));
         }
-        self.partial.extend_from_slice(chunk);
-        *chunk = &[];
+        if !chunk.is_empty() {
+            self.partial.extend_from_slice(chunk);
+            *chunk = &[];
+        }
         Ok(None)
     }
 
@@ -117,7 +120,7 @@ impl Framer {
         self.lent = false;
         self.partial.clear();
         if self.partial.capacity() > KEPT {
-            self.partial = Vec::new();
+            self.partial.settle();
         }
     }
 
@@ -138,7 +141,7 @@ impl Framer {
         self.partial.extend_from_slice(more);
         *chunk = rest;
         self.lent = self.partial.len() == length;
-        Ok(self.lent.then_some(&self.partial))
+        Ok(self.lent.then_some(&**self.partial))
     }
 }
 

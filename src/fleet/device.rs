@@ -24,6 +24,7 @@ use crate::packet::{
     Packet, Properties, Property, PropertyBuf, Publish as Message, QoS, ReasonCode, SubscriptionBuf,
     SubscriptionOptions, Version,
 };
+use crate::rare::Rare;
 use crate::scenario::plan::{Duty, Group, Pace, Plan, Starts};
 use crate::scenario::schema::{Offline, Phase};
 use crate::scenario::template::Names;
@@ -96,7 +97,7 @@ pub struct Device {
     /// Its publishing duties that have a pace, and where it stands with each.
     schedules: SmallVec<[(u32, Schedule); 1]>,
     /// What the server has not answered for yet, oldest first.
-    pending: VecDeque<Pending>,
+    pending: Rare<VecDeque<Pending>>,
     rest: Option<Box<Rest>>,
     /// Until when it is switched off, or stays away; [`Instant::ZERO`] while it is on.
     off_until: Instant,
@@ -131,6 +132,14 @@ struct Rest {
     answers: VecDeque<(Instant, u32, Box<str>, usize)>,
     /// When it takes its leave.
     leaves_at: Option<Instant>,
+}
+
+/// The stream from which those of all devices branch.
+pub(super) const DRAWS: &str = "fleet";
+
+/// Whether the device that draws from `draws` leaves a will, of a group of which this share does.
+pub(super) fn leaves_will(draws: &Draws, share: f64) -> bool {
+    draws.at(WILL) < share
 }
 
 /// What is drawn once for a device.
@@ -175,7 +184,7 @@ impl Device {
             number,
             drift,
             schedules: SmallVec::new(),
-            pending: VecDeque::new(),
+            pending: Rare::new(),
             rest: None,
             off_until,
             lost_at: None,
@@ -199,7 +208,7 @@ impl Device {
                 _ => {}
             }
         }
-        if plan.will.as_ref().is_some_and(|will| device.draws.at(WILL) < will.share) {
+        if floor.roster.will(group, number).is_some() {
             device.rest();
         }
         if let Some((on, _)) = plan.duty_cycle {
@@ -504,9 +513,7 @@ impl Device {
     fn settled(&mut self, token: Token) -> Option<Pending> {
         let place = self.pending.iter().position(|pending| pending.token == token)?;
         let pending = self.pending.remove(place);
-        if self.pending.is_empty() {
-            self.pending = VecDeque::new();
-        }
+        self.pending.settle();
         pending
     }
 
@@ -702,9 +709,7 @@ impl Device {
     fn write_will(&mut self, now: Instant, floor: &mut Floor) {
         let group = usize::from(self.group);
         let Some(plan) = &floor.plan.groups[group].will else { return };
-        let (true, Some(stream)) = (self.draws.at(WILL) < plan.share, floor.roster.will(group, self.number)) else {
-            return;
-        };
+        let Some(stream) = floor.roster.will(group, self.number) else { return };
         let own = Own::new(&floor.plan.groups[group], self.number);
         let tag = Tag { run: floor.run, stream, sequence: floor.ledger.number(stream), intended: micros(now) };
         let mut properties = PropertyBuf::new();

@@ -45,12 +45,14 @@ struct Queue {
 }
 
 impl Queue {
-    fn put(&mut self, bytes: &[u8]) {
+    fn put(&mut self, head: &[u8], tail: &[u8]) {
         if self.taken > 0 && self.taken >= self.bytes.len() / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.reserve(head.len() + tail.len());
+        self.bytes.extend_from_slice(head);
+        self.bytes.extend_from_slice(tail);
     }
 
     fn take(&mut self, count: u64) -> &[u8] {
@@ -113,9 +115,7 @@ impl Line {
         let tail = tail.map_or(&[][..], Shared::as_slice);
         let length = head.len() + tail.len();
         if length > 0 {
-            let queue = &mut strand.bytes.get_or_insert_default()[end as usize];
-            queue.put(head);
-            queue.put(tail);
+            strand.bytes.get_or_insert_default()[end as usize].put(head, tail);
             strand.room[end as usize] = strand.room[end as usize].saturating_sub(length as u32);
             strand.stream.send(now, link, end, length as u64);
         }

@@ -5,7 +5,9 @@
 
 use harness::index::Index;
 use harness::ledger::{Guarantee, Ledger, Reader, Stream};
+use harness::rng::Draws;
 
+use super::device;
 use crate::packet::QoS;
 use crate::scenario::plan::{Duty, Group, Plan};
 use crate::scenario::template::Names;
@@ -31,7 +33,14 @@ struct Seats {
     first: u32,
     count: u32,
     duties: Vec<Seat>,
-    will: Option<u32>,
+    wills: Wills,
+}
+
+/// Who of a group leaves a will, by number, in order; and the first of their streams.
+#[derive(Debug, Default)]
+struct Wills {
+    first: u32,
+    numbers: Vec<u32>,
 }
 
 /// The numbers of a duty, each for the first device of the group.
@@ -85,8 +94,9 @@ impl Roster {
         let mut groups = Vec::new();
         let mut origins = Vec::new();
         let mut first = 0;
+        let fleet = Draws::stream(plan.seed, device::DRAWS);
         for (number, group) in plan.groups.iter().enumerate() {
-            let mut seats = Seats { first, count: group.count, duties: Vec::new(), will: None };
+            let mut seats = Seats { first, count: group.count, duties: Vec::new(), wills: Wills::default() };
             for (place, duty) in group.does.iter().enumerate() {
                 if matches!(duty, Duty::Publish(_) | Duty::Ask { .. }) {
                     origins.push((draft.streams.len() as u32, Origin::Duty(number, place)));
@@ -95,8 +105,10 @@ impl Roster {
             }
             if let Some(will) = &group.will {
                 origins.push((draft.streams.len() as u32, Origin::Will(number)));
-                seats.will = Some(draft.streams.len() as u32);
-                for names in (0..group.count).map(|device| Own::new(group, device)) {
+                seats.wills.first = draft.streams.len() as u32;
+                let leaves = |device: &u32| device::leaves_will(&fleet.branch(u64::from(first + device)), will.share);
+                seats.wills.numbers = (0..group.count).filter(leaves).collect();
+                for names in seats.wills.numbers.iter().map(|&device| Own::new(group, device)) {
                     let account = plan.groups.len() + number;
                     draft.write(account, will.qos, false, will.topic.fill(&names.names("")))?;
                 }
@@ -123,9 +135,10 @@ impl Roster {
         self.groups[group].duties[duty]
     }
 
-    /// The stream of the will of a device.
+    /// The stream of the will of a device, if it leaves one.
     pub fn will(&self, group: usize, number: u32) -> Option<u32> {
-        self.groups[group].will.map(|first| first + number)
+        let Wills { first, numbers } = &self.groups[group].wills;
+        numbers.binary_search(&number).ok().map(|place| first + place as u32)
     }
 
     /// The stream in which `reader` answers what it hears in the stream `question`.
@@ -162,10 +175,14 @@ impl Roster {
         }
     }
 
-    /// What a stream comes from, and its number therein.
+    /// What a stream comes from, and its number therein; that of a will is the number of its device in the group.
     pub fn origin(&self, stream: u32) -> (Origin, u32) {
         let (first, origin) = self.origins[self.origins.partition_point(|(first, _)| *first <= stream) - 1];
-        (origin, stream - first)
+        let place = stream - first;
+        match origin {
+            Origin::Will(group) => (origin, self.groups[group].wills.numbers[place as usize]),
+            _ => (origin, place),
+        }
     }
 }
 
@@ -222,6 +239,27 @@ pub fn matched<'a>(filter: &str, topic: &'a str) -> Vec<&'a str> {
     found
 }
 
+/// The topics of the streams, one text for all: a million small ones would leave their holes behind.
+#[derive(Default)]
+struct Topics {
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Topics {
+    fn push(&mut self, topic: &str) {
+        self.text.push_str(topic);
+        self.ends.push(self.text.len());
+    }
+
+    fn get(&self, stream: u32) -> &str {
+        let stream = stream as usize;
+        let begin = stream.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[begin..self.ends[stream]]
+    }
+}
+
 /// Who answers what it reads: the group, the duty, and the number of the device.
 type Answers = (usize, usize, u32);
 
@@ -229,7 +267,7 @@ type Answers = (usize, usize, u32);
 #[derive(Default)]
 struct Draft {
     streams: Vec<Stream>,
-    topics: Vec<String>,
+    topics: Topics,
     /// Which streams are questions.
     questions: Vec<std::ops::Range<u32>>,
     readers: Vec<Reader>,
@@ -293,7 +331,7 @@ impl Draft {
             ));
         }
         self.streams.push(Stream { group: group as u16, guarantee: guarantee(qos), expires });
-        self.topics.push(topic);
+        self.topics.push(&topic);
         Ok(())
     }
 
@@ -333,7 +371,7 @@ impl Draft {
             let (filter, Some((group, duty, number))) = &self.filters[reader as usize] else { continue };
             let Duty::Answer { topic, qos, .. } = &plan.groups[*group].does[*duty] else { continue };
             let own = Own::new(&plan.groups[*group], *number);
-            let matched = matched(filter, &self.topics[stream as usize]);
+            let matched = matched(filter, self.topics.get(stream));
             let topic = topic.fill(&Names { matched: &matched, ..own.names("") });
             let (group, qos) = (*group, *qos);
             self.write(group, qos, false, topic)?;
@@ -344,11 +382,11 @@ impl Draft {
 
     /// Finds who reads the streams from `first` on.
     fn find(&mut self, tree: &SubscriptionTree<u32>, readers: &[Vec<u32>], first: usize) -> Result<(), String> {
-        for (stream, topic) in self.topics.iter().enumerate().skip(first) {
-            let Ok(topic) = Topic::new(topic) else { continue };
+        for stream in first as u32..self.streams.len() as u32 {
+            let Ok(topic) = Topic::new(self.topics.get(stream)) else { continue };
             let matches = &mut self.matches;
             tree.matches(topic, |&place| {
-                matches.extend(readers[place as usize].iter().map(|&reader| (stream as u32, reader)))
+                matches.extend(readers[place as usize].iter().map(|&reader| (stream, reader)))
             });
             if matches.len() > MOST {
                 return Err(format!("there are more than {MOST} pairs of a stream and a reader; narrow the filters"));

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::fault::Fault;
-use harness::link::{Arrived, End, Link, Outages, Reading};
+use harness::link::{Arrived, End, Link, Outages, Profile, Reading, Stack};
 use harness::node::{Close, Closed, ConnId, Input, Node, Output, Peer, Ticket, Via};
 use harness::rng::Draws;
 use harness::time::Instant;
 use harness::wheel::Wheel;
 
-use super::device::{Device, Floor};
+use super::device::{self, Device, Floor};
 use super::line::Line;
 use super::shard::Shard;
 use crate::client::{Misuse, Options};
-use crate::scenario::plan::Happening;
+use crate::scenario::plan::{Group, Happening, Plan};
 use crate::scenario::schema::{Keeps, Phase};
 
 /// Starts the server.
@@ -37,6 +37,8 @@ pub struct Simulation<'a, S = Box<dyn Node>> {
     due: Vec<Instant>,
     wheel: Wheel<Due>,
     now: Instant,
+    /// How often something was due.
+    events: u64,
     /// Absent where the server only leads to a real one, which comes and goes without us.
     start: Option<Start<'a, S>>,
     server: Option<S>,
@@ -109,7 +111,7 @@ impl<'a, S: Node> Simulation<'a, S> {
         start: Option<Start<'a, S>>,
     ) -> Result<Self, (usize, Misuse)> {
         let seed = floor.plan.seed;
-        let fleet = Draws::stream(seed, "fleet");
+        let fleet = Draws::stream(seed, device::DRAWS);
         let count = floor.plan.groups.iter().map(|group| shard.count(group.count)).sum::<u32>() as usize;
         let mut simulation = Self {
             devices: Vec::with_capacity(count),
@@ -118,6 +120,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             due: Vec::new(),
             wheel: Wheel::default(),
             now: Instant::ZERO,
+            events: 0,
             server: Some(server),
             stopped: None,
             away_until: Instant::ZERO,
@@ -131,7 +134,7 @@ impl<'a, S: Node> Simulation<'a, S> {
         };
         for (group, options) in options.iter().enumerate() {
             let plan = &simulation.floor.plan.groups[group];
-            let (profile, share) = (Arc::new(plan.link.clone()), plan.share_outages);
+            let (profile, share) = (Arc::new(link(&simulation.floor.plan, group)), plan.share_outages);
             let end = Instant::ZERO + simulation.floor.plan.lasts;
             let region = plan.region.as_ref().map(|(name, spells)| Outages::drawn(spells, seed, name, end));
             let habit = plan.reads.map_or(Reading::Prompt, Reading::at_rate);
@@ -202,6 +205,11 @@ impl<'a, S: Node> Simulation<'a, S> {
         self.devices.iter().map(Device::outstanding).sum()
     }
 
+    /// How often something was due so far.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
     /// How many devices are connected.
     pub fn connected(&self) -> u32 {
         self.devices.iter().filter(|device| device.is_connected()).count() as u32
@@ -220,6 +228,7 @@ impl<'a, S: Node> Simulation<'a, S> {
         while let Some((at, due)) = self.wheel.pop_until(moment) {
             self.now = at;
             self.floor.ledger.at(at);
+            self.events += 1;
             match due {
                 Due::Device(device) => {
                     if self.due[device as usize] == at {
@@ -624,6 +633,15 @@ impl<'a, S: Node> Simulation<'a, S> {
             self.heal(group, self.groups[group].clone());
         }
     }
+}
+
+/// The link of a group. A perfect one to which nothing is done needs no TCP: nothing is lost on it, and nobody waits.
+fn link(plan: &Plan, group: usize) -> Profile {
+    let Group { link, reads, region, .. } = &plan.groups[group];
+    let suffers =
+        plan.timeline.iter().any(|it| matches!(it.what, Happening::Link { group: whose, .. } if whose == group));
+    let perfect = *link == Profile::default() && !suffers && reads.is_none() && region.is_none();
+    Profile { stack: if perfect { Stack::Ideal } else { link.stack }, ..link.clone() }
 }
 
 /// Puts a device into the wheel because its line has something new to carry.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::rare::Rare;
+
 /// The aliases the peer has set.
 #[derive(Clone, Debug, Default)]
 pub struct AliasesIn {
     /// The topic of alias `index + 1`; empty where it is not set. Grows with the highest alias used.
-    topics: Vec<Box<str>>,
+    topics: Rare<Vec<Box<str>>>,
     max: u16,
 }
 
@@ -22,7 +24,7 @@ pub enum AliasError {
 impl AliasesIn {
     /// A connection on which we announced this topic alias maximum.
     pub const fn new(max: u16) -> Self {
-        Self { topics: Vec::new(), max }
+        Self { topics: Rare::new(), max }
     }
 
     /// The topic of a PUBLISH with this topic (may be empty) and alias; a topic that is there is given to the alias.

@@ -1,12 +1,13 @@
 //! The receiver's half of QoS 1 and 2 (4.3 and 4.9 of 5.0).
 
 use crate::packet::{PacketId, QoS};
+use crate::rare::Rare;
 
 /// QoS 2 messages taken but not released, and how many more messages the peer may send before answers are due.
 #[derive(Clone, Debug)]
 pub struct Inbound {
     /// Ascending: taken at QoS 2, PUBREL not seen. Session state.
-    unreleased: Vec<PacketId>,
+    unreleased: Rare<Vec<PacketId>>,
     /// PUBLISH taken on this connection without a final answer.
     open: u16,
     /// Our receive maximum on this connection.
@@ -29,7 +30,7 @@ pub struct ReceiveMaximumExceeded;
 impl Default for Inbound {
     /// No message, and the widest limit there is.
     fn default() -> Self {
-        Self { unreleased: Vec::new(), open: 0, limit: u16::MAX }
+        Self { unreleased: Rare::new(), open: 0, limit: u16::MAX }
     }
 }
 
@@ -90,7 +91,7 @@ impl Inbound {
 
     /// Forgets every message.
     pub fn clear(&mut self) {
-        self.unreleased.clear();
+        self.unreleased = Rare::new();
         self.open = 0;
     }
 }

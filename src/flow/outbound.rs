@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::packet::{PacketId, QoS};
+use crate::rare::Rare;
 
 /// Messages sent at QoS 1 and 2 that the peer has not finished yet, the identifiers they hold, and the quota left.
 ///
@@ -11,15 +12,15 @@ use crate::packet::{PacketId, QoS};
 #[derive(Clone, Debug)]
 pub struct Outbound<M> {
     /// PUBLISH without PUBACK or PUBREC, in the order first sent.
-    publishes: VecDeque<Unacknowledged<M>>,
+    publishes: Rare<VecDeque<Unacknowledged<M>>>,
     /// PUBREL without PUBCOMP, in the order their PUBRECs came (4.6).
-    releases: VecDeque<PacketId>,
+    releases: Rare<VecDeque<PacketId>>,
     /// Identifiers lent to requests that share the number space (SUBSCRIBE and UNSUBSCRIBE of a client).
-    requests: Vec<PacketId>,
+    requests: Rare<Vec<PacketId>>,
     /// How many of `publishes`, from the oldest, went out on this connection; the rest is to be repeated.
-    published: usize,
+    published: u16,
     /// The same for `releases`.
-    released: usize,
+    released: u16,
     /// How many handshakes may be open on this connection.
     limit: u16,
     /// The identifier to try next.
@@ -57,13 +58,13 @@ pub enum Stray {
     Mismatch,
 }
 
-impl<M> Default for Outbound<M> {
+impl<M: 'static> Default for Outbound<M> {
     /// No message, and the widest limit there is.
     fn default() -> Self {
         Self {
-            publishes: VecDeque::new(),
-            releases: VecDeque::new(),
-            requests: Vec::new(),
+            publishes: Rare::new(),
+            releases: Rare::new(),
+            requests: Rare::new(),
             published: 0,
             released: 0,
             limit: u16::MAX,
@@ -73,12 +74,12 @@ impl<M> Default for Outbound<M> {
     }
 }
 
-impl<M> Outbound<M> {
+impl<M: 'static> Outbound<M> {
     /// Whether a new message may be sent: everything due again was, and the quota is not used up.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.published == self.publishes.len()
-            && self.released == self.releases.len()
+        usize::from(self.published) == self.publishes.len()
+            && usize::from(self.released) == self.releases.len()
             && self.open() < usize::from(self.limit)
     }
 
@@ -95,7 +96,7 @@ impl<M> Outbound<M> {
     /// Handshakes open on this connection. A PUBREL of an earlier one counts from its repetition on: 3.3.4 of 5.0 asks
     /// for a final answer to every PUBLISH, whenever it was sent.
     fn open(&self) -> usize {
-        self.published + self.released
+        usize::from(self.published) + usize::from(self.released)
     }
 
     /// A new connection carries this session on: everything unfinished is due again, and at most `limit` handshakes may
@@ -103,29 +104,29 @@ impl<M> Outbound<M> {
     pub fn resume(&mut self, limit: u16) {
         self.published = 0;
         self.released = 0;
-        self.requests.clear();
+        self.requests = Rare::new();
         self.limit = limit.max(1);
     }
 
     /// The next packet to repeat after [`Outbound::resume`], as far as the quota allows: first each PUBREL, which needs
     /// no quota, then each PUBLISH, oldest first. To be called again after an acknowledgement, until it is `None`.
     pub fn next_repeat(&mut self) -> Option<Repeat<'_, M>> {
-        if let Some(&id) = self.releases.get(self.released) {
+        if let Some(&id) = self.releases.get(usize::from(self.released)) {
             self.released += 1;
             return Some(Repeat::Release(id));
         }
         if self.open() >= usize::from(self.limit) {
             return None;
         }
-        let due = self.publishes.get(self.published)?;
+        let due = self.publishes.get(usize::from(self.published))?;
         self.published += 1;
         Some(Repeat::Publish(due.id, &due.message))
     }
 
     /// The message [`Outbound::next_repeat`] would repeat now, if that is a PUBLISH.
     pub fn peek_repeat(&self) -> Option<&M> {
-        let publish = self.released == self.releases.len() && self.open() < usize::from(self.limit);
-        self.publishes.get(self.published).filter(|_| publish).map(|due| &due.message)
+        let publish = usize::from(self.released) == self.releases.len() && self.open() < usize::from(self.limit);
+        self.publishes.get(usize::from(self.published)).filter(|_| publish).map(|due| &due.message)
     }
 
     /// Starts the handshake of a new message, to be sent now with the identifier returned. `None`, and the message
@@ -155,7 +156,7 @@ impl<M> Outbound<M> {
     pub fn forget(&mut self, id: PacketId) {
         if let Some(at) = self.publishes.iter().rposition(|sent| sent.id == id) {
             self.publishes.remove(at);
-            self.published -= usize::from(at < self.published);
+            self.published -= u16::from(at < usize::from(self.published));
         }
     }
 
@@ -166,7 +167,7 @@ impl<M> Outbound<M> {
     pub fn received(&mut self, id: PacketId) -> Result<Option<M>, Stray> {
         match self.take(id, true) {
             Ok(message) => {
-                self.releases.insert(self.released, id);
+                self.releases.insert(usize::from(self.released), id);
                 self.released += 1;
                 Ok(Some(message))
             }
@@ -191,7 +192,7 @@ impl<M> Outbound<M> {
         match self.releases.iter().position(|&release| release == id) {
             Some(at) => {
                 self.releases.remove(at);
-                self.released -= usize::from(at < self.released);
+                self.released -= u16::from(at < usize::from(self.released));
                 Ok(())
             }
             None => Err(self.stray(id)),
@@ -217,14 +218,21 @@ impl<M> Outbound<M> {
     /// Forgets every handshake and gives back the messages without an acknowledgement, oldest first, each with whether
     /// it was sent at QoS 2.
     pub fn drain(&mut self) -> impl Iterator<Item = (QoS, M)> + '_ {
-        self.releases.clear();
-        self.requests.clear();
+        self.releases = Rare::new();
+        self.requests = Rare::new();
         self.published = 0;
         self.released = 0;
-        self.publishes.drain(..).map(|sent| {
+        std::mem::take(&mut *self.publishes).into_iter().map(|sent| {
             let qos = if sent.exactly_once { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
             (qos, sent.message)
         })
+    }
+
+    /// Gives back the memory of lists that are empty. A session that is busy again soon needs it soon again.
+    pub fn settle(&mut self) {
+        self.publishes.settle();
+        self.releases.settle();
+        self.requests.settle();
     }
 
     /// Takes out the PUBLISH with this identifier and kind.
@@ -233,7 +241,7 @@ impl<M> Outbound<M> {
         let Some((at, sent)) = found.and_then(|at| Some((at, self.publishes.remove(at)?))) else {
             return Err(self.stray(id));
         };
-        self.published -= usize::from(at < self.published);
+        self.published -= u16::from(at < usize::from(self.published));
         if self.publishes.is_empty() && self.publishes.capacity() > 8 * KEPT {
             self.publishes.shrink_to(KEPT);
         }

@@ -77,7 +77,7 @@ struct Flying {
 #[derive(Debug)]
 pub(super) struct Machine {
     ends: [Half; 2],
-    busy: Busy,
+    busy: Box<Busy>,
     ticks: [Ticks; 2],
     /// When the last segment passed the translator of addresses.
     spoke: Instant,
@@ -107,7 +107,7 @@ impl Machine {
         let ticks = [0; 2].map(|_| Ticks { phase: draws.u64() >> 29 });
         let mut stream = Self {
             ends: [half(stack), half(Stack::Linux)],
-            busy: Busy::default(),
+            busy: Box::default(),
             ticks,
             spoke: now,
             severed: false,
@@ -173,10 +173,10 @@ impl Machine {
     fn teleport(&mut self, now: Instant, link: &mut Link, end: End) {
         let sender = &mut self.ends[end as usize].sender;
         let range = Range { start: sender.nxt, end: sender.written };
+        let finishes = sender.finished;
         if range.start < range.end && self.ends[end as usize].stage.stands() {
-            self.ends[end as usize].sender.nxt = range.end;
-            self.ends[end as usize].sender.una = range.end;
-            let finishes = self.ends[end as usize].sender.finished;
+            let sender = &mut self.ends[end as usize].sender;
+            (sender.nxt, sender.edge) = (range.end, sender.edge.max(range.end));
             self.with(now, link, end, |side| side.emit(Body::Data { range, pushed: true, finishes }));
         }
     }
@@ -225,7 +225,10 @@ impl Machine {
     /// Bytes that `end` has handed over and the peer has not been given.
     pub(super) fn unreleased(&self, end: End) -> u64 {
         let (sender, receiver) = (&self.ends[end as usize].sender, &self.ends[end.peer() as usize].receiver);
-        (sender.written - receiver.read).saturating_sub(u64::from(sender.finished && receiver.read < sender.written))
+        sender
+            .written
+            .saturating_sub(receiver.read)
+            .saturating_sub(u64::from(sender.finished && receiver.read < sender.written))
     }
 
     /// Whether nothing will happen any more, whatever the driver does.
@@ -291,7 +294,7 @@ impl Machine {
 
     /// Whether nothing is under way.
     fn is_idle(&self) -> bool {
-        let Busy { ends, held, ready, .. } = &self.busy;
+        let Busy { ends, held, ready, .. } = &*self.busy;
         ready.is_empty()
             && ends.iter().all(|end| end.sent.is_empty())
             && held.iter().all(Held::is_empty)
@@ -326,7 +329,7 @@ impl Machine {
         let Quiet { spoke, done, mss, severed, modern, ideal, .. } = *quiet;
         let ticks = quiet.ends.each_ref().map(|(_, ticks)| *ticks);
         let ends = quiet.ends.each_mut().map(|(rest, ticks)| rest.half(ticks.micros(done)));
-        Self { ends, busy: Busy::default(), ticks, spoke, severed, done, mss, modern, ideal }
+        Self { ends, busy: Box::default(), ticks, spoke, severed, done, mss, modern, ideal }
     }
 
     /// Does the one thing that is due at `at`: what arrives comes before timers, as interrupts do.
@@ -416,6 +419,8 @@ impl Machine {
                 if self.ideal {
                     let receiver = &mut self.ends[end as usize].receiver;
                     receiver.next = range.end;
+                    receiver.told = range.end;
+                    receiver.offered = receiver.offered.max(range.end);
                     receiver.end = finishes.then_some(range.end);
                     return self.release(at, link, end);
                 }
@@ -510,6 +515,19 @@ impl Machine {
         } else if bytes > 0 && !self.ideal && half.slow.is_some() {
             self.with(at, link, end, |side| side.tell_window());
         }
+        if self.ideal {
+            self.confirm(end);
+        }
+    }
+
+    /// Without TCP the peer of `end` knows what was read.
+    fn confirm(&mut self, end: End) {
+        let read = self.ends[end as usize].receiver.read;
+        let peer = &mut self.ends[end.peer() as usize];
+        if peer.stage.stands() {
+            peer.sender.una = peer.sender.una.max(read);
+            self.finished(end.peer());
+        }
     }
 
     /// An end that has heard and said all is over.
@@ -537,6 +555,10 @@ impl Machine {
         let half = &mut self.ends[end as usize];
         half.stage = stage;
         half.slow = None;
+        // Whatever it had still to say or to read is gone.
+        let Half { sender, receiver, .. } = half;
+        (sender.nxt, sender.written, sender.probe) = (sender.una, sender.una, None);
+        (receiver.told, receiver.read, receiver.end) = (receiver.next, receiver.next, None);
         self.busy.opening[end as usize] = None;
         self.busy.ends[end as usize].timer = None;
         self.busy.ends[end as usize].sent.clear();

@@ -30,6 +30,8 @@ pub(super) struct Rest {
     /// How much was sent, and how much received.
     sent: u64,
     received: u64,
+    /// The least round-trip time may have been measured any time ago.
+    least_at: u64,
     /// How far the peer's window reaches beyond what was sent, and our own beyond what was received.
     edge: u32,
     offered: u32,
@@ -46,7 +48,6 @@ pub(super) struct Rest {
     round: u32,
     probe: u32,
     /// How many microseconds before the rest began these moments were.
-    least_at: u32,
     last_sent: u32,
     last_data: u32,
     mss: u16,
@@ -98,6 +99,7 @@ impl Rest {
             window: None,
             sent,
             received,
+            least_at,
             edge: beyond(sender.edge, sent)?,
             offered: beyond(receiver.offered, received)?,
             srtt,
@@ -111,7 +113,6 @@ impl Rest {
             echo: u32::try_from(receiver.echo).ok()?,
             round: beyond(sent, window)?,
             probe: beyond(sent, probe)?,
-            least_at: beyond(now, least_at)?,
             last_sent: beyond(now, sender.last_sent)?,
             last_data: beyond(now, receiver.last_data)?,
             mss: u16::try_from(receiver.mss).ok()?,
@@ -146,7 +147,7 @@ impl Rest {
                     added: self.added,
                     window: sent - u64::from(self.round),
                     least: self.least,
-                    least_at: now - u64::from(self.least_at),
+                    least_at: self.least_at,
                     rto: u64::from(self.rto),
                 },
                 last_sent: now - u64::from(self.last_sent),

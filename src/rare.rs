@@ -1,0 +1,90 @@
+//! Lists that are empty nearly always, in a million sessions at a time.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+
+/// A list that takes one word while nothing was put into it. [`Rare::settle`] takes it back to that.
+#[derive(Clone, Debug)]
+pub struct Rare<T>(Option<Box<T>>);
+
+/// What can be [`Rare`]: there is one empty value for all to look at.
+pub trait Empty: Default + 'static {
+    /// It.
+    const EMPTY: &'static Self;
+
+    /// Whether this is one.
+    fn is_empty(&self) -> bool;
+}
+
+impl<T: 'static> Empty for Vec<T> {
+    const EMPTY: &'static Self = &Self::new();
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<T: 'static> Empty for VecDeque<T> {
+    const EMPTY: &'static Self = &Self::new();
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Rare<T> {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Empty> Rare<T> {
+    /// Gives memory back, if there is nothing in it.
+    #[inline]
+    pub fn settle(&mut self) {
+        if self.0.as_ref().is_some_and(|list| list.is_empty()) {
+            self.0 = None;
+        }
+    }
+}
+
+impl<T: Empty> Deref for Rare<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.0.as_deref().unwrap_or(T::EMPTY)
+    }
+}
+
+impl<T: Empty> DerefMut for Rare<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.get_or_insert_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_one_takes_a_word_and_a_settled_one_again() {
+        let mut list: Rare<VecDeque<u64>> = Rare::default();
+        assert_eq!(size_of_val(&list), size_of::<usize>());
+        assert_eq!(list.front(), None);
+        list.push_back(7);
+        list.settle();
+        assert_eq!(list.pop_front(), Some(7), "what holds something is not settled");
+        assert!(list.0.is_some());
+        list.settle();
+        assert!(list.0.is_none() && list.is_empty());
+    }
+}
