@@ -35,10 +35,12 @@ impl Judge<'_> {
                 (level.max(Level::Should), clauses, deviation)
             }
         });
-        // What ends the play breaks the requirement it names. If that is none of the case's own, such as that of a packet
-        // nobody may send, then what the case claims did not come about either.
+        // What ends the play breaks the requirement it names, and the others are not shown either way. One that is none of the
+        // case's own and less binding, or is about a bystander, leaves standing that what the case claims did not come about.
+        let harm = matches!(played.outcome, Err(Stop::Harm(_)));
+        let alone = |clause| cited.contains(&clause) || !harm && (self.level)(clause) == Level::Must;
         let ended = ended.map(|deviation| match deviation.clause {
-            Some(clause) if cited.contains(&clause) => self.weigh(&[clause], deviation),
+            Some(clause) if alone(clause) => self.weigh(&[clause], deviation),
             named => self.weigh(&cited.iter().copied().chain(named).collect::<Vec<_>>(), deviation),
         });
         let found: Vec<_> = remarked.chain(ended).collect();
@@ -121,7 +123,7 @@ mod tests {
     /// `must`, `should` and `may` are the clauses of these tests.
     fn level(clause: &str) -> Level {
         match clause {
-            "must" => Level::Must,
+            "must" | "must too" => Level::Must,
             "should" => Level::Should,
             _ => Level::May,
         }
@@ -171,6 +173,8 @@ mod tests {
         check(broke(None), &[], &["should", "must"], "fail must");
         check(broke(Some("must")), &[], &["may", "should"], "fail must");
         check(broke(Some("should")), &[], &["may", "must"], "fail must");
+        check(broke(Some("must")), &[], &["must too"], "fail must");
+        check(Err(Stop::Harm(deviation(Some("must")))), &[], &["must too"], "fail must+must too");
         // Remarks do not end a play, and count like any deviation.
         check(Ok(()), &["should", "should"], &["must", "should"], "advise should, strict: fail should");
         check(Ok(()), &["may"], &["may"], "pass");

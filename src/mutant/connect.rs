@@ -76,6 +76,14 @@ fn naming() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("takes-24-characters-in-3.1", &["mqtt31:diff-004"], || {
+            heard(|packet| match packet {
+                Packet::Connect(connect) if connect.version == Version::V31 => {
+                    connect.client_id = connect.client_id.get(..23).unwrap_or(connect.client_id);
+                }
+                _ => {}
+            })
+        }),
         Mutant::seam("tells-clients-by-their-first-23-bytes", &["mqtt5:3.1.3-2", "mqtt311:3.1.3-2"], || {
             heard(|packet| {
                 if let Packet::Connect(connect) = packet {

@@ -16,7 +16,7 @@ use super::malformed::REASONS;
 use super::peer::{Delivery, Peer};
 use super::script::{disconnect, publish, pubrec, will};
 use super::supports::Capability::{self, QoS2, Wills};
-use super::testbed::{Login, Testbed, as_step};
+use super::testbed::{Login, Testbed, about, as_step};
 use crate::codec;
 use crate::forge::{Forged, field};
 use crate::packet::PacketType::{self, PubAck, PubRec, PubRel};
@@ -244,7 +244,13 @@ impl Playable<Testbed> for Row {
         // What the bad bytes did to others weighs more than what became of the offender.
         canary.has_lost_nothing()?;
         judged?;
-        watcher.map_or(Ok(()), |watcher| watcher.hears(["offender"]))
+        let Some(watcher) = watcher else { return Ok(()) };
+        if self.legal(t.version()) != Legal::Unstated {
+            return watcher.hears(["offender"]);
+        }
+        // Whatever the broker made of the bytes, they did not discard the will.
+        peer.vanish()?;
+        about(t.clause(&["mqtt5:3.1.2-8"]), watcher.hears(["offender"]))
     }
 }
 

@@ -65,6 +65,10 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .claim("client identifiers of 24 and of 65,535 bytes that differ in the last byte are refused, or are two clients")
         .covers(&["mqtt5:ext-085", "mqtt5:3.1.3-2", "mqtt5:3.1.3-8", "mqtt311:ext-025", "mqtt311:3.1.3-2", "mqtt311:3.1.3-9"])
         .exact_names(),
+    Case::new("connect/identifier-too-long-for-3.1", identifier_too_long_for_31)
+        .claim("3.1 refuses a client identifier of more than 23 characters with return code 2")
+        .covers(&["mqtt31:diff-004"])
+        .exact_names(),
     Case::new("connect/password-without-user-name-in-5.0", password_without_user_name)
         .claim("a CONNECT with a password and no user name is no error of its own in 5.0: it is accepted or not authorised")
         .covers(&["mqtt5:ext-084"]),
@@ -254,6 +258,26 @@ fn long_identifiers(t: &Testbed) -> Outcome {
             clients.push(client);
         }
         clients.iter().try_for_each(Peer::still_served)?;
+    }
+    Ok(())
+}
+
+/// The limit is one on clients, too, and a server that takes more harms nobody: it is told so, no more.
+fn identifier_too_long_for_31(t: &Testbed) -> Outcome {
+    t.join("short")?.leave()?;
+    for length in [24, 100] {
+        let client = t.dial(&format!("{length} characters"))?;
+        let id = format!("{:x<length$}", t.client_id("long"));
+        client.send(t.connect("long").client_id(&id))?;
+        let refused = refusal(t, ReasonCode::ClientIdentifierNotValid);
+        let expected = refused.words.clone();
+        let came = client.expect(refused.or(welcome(None)))?;
+        if matches!(came.packet.packet(), Packet::ConnAck(connack) if connack.reason.is_error()) {
+            client.closes_by(t.now() + t.timing().answer)?;
+        } else {
+            t.remark(None, expected, format!("an identifier of {length} characters was accepted"));
+            client.leave()?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! One connection of a case: the verbs that send, wait and judge.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use harness::case::{Deviation, Outcome, Stop};
@@ -12,7 +11,7 @@ use super::expect::{Expected, accepted, any_of, pingresp, suback, suback_with_le
 use super::script::{
     PingReq, PublishScript, Raw, Script, SubscribeScript, disconnect, puback, pubcomp, pubrec, pubrel, subscribe,
 };
-use super::testbed::{Came, Conn, Due, Testbed, about, as_step, deviates};
+use super::testbed::{Came, Conn, Due, Testbed, as_step, deviates};
 use super::words::{code, words};
 use crate::packet::{Packet, PacketType, PropertyBuf, Publish, QoS, ReasonCode, Version};
 
@@ -308,18 +307,17 @@ impl<'t> Peer<'t> {
         // A CONNECT that is wrong in several ways may be turned away for any of them, and few cases log in.
         let login = |reason| reason == ReasonCode::NotAuthorized && !self.testbed.supports().anonymous;
         let fits = |reason| reasons.contains(&reason) || login(reason);
-        // Before 5.0 whoever says why breaks another rule than whoever does not refuse.
-        let said_why = Cell::new(false);
         // No fence: before CONNECT a PINGREQ is one more reason to close.
-        let ended = self.ends(&expected, false, |packet| match packet {
-            Packet::ConnAck(connack) if connack.reason.is_error() => {
-                said_why.set(reasons.is_empty());
-                (!reasons.is_empty()).then(|| (connack.reason, fits(connack.reason)))
+        self.ends(&expected, false, |packet| match packet {
+            Packet::ConnAck(connack) if connack.reason.is_error() && reasons.is_empty() => {
+                // It turns the client away, as it must, and says so, as it must not.
+                let clause = self.testbed.clause(&["mqtt311:3.1.4-1"]);
+                self.testbed.remark(clause, &expected, words(packet, self.testbed.version()));
+                Some((connack.reason, true))
             }
+            Packet::ConnAck(connack) if connack.reason.is_error() => Some((connack.reason, fits(connack.reason))),
             _ => None,
-        });
-        let clause = if said_why.get() { self.testbed.clause(&["mqtt311:3.1.4-1"]) } else { None };
-        about(clause, ended)
+        })
     }
 
     /// The target must end this connection; what else it sends first does not matter here.
@@ -351,10 +349,13 @@ impl<'t> Peer<'t> {
         let soon = || Due::perhaps_by(self.testbed.now() + timing.grace);
         let mut due = if fenced { soon() } else { Due::by(self.patience()) };
         let mut fence = None;
+        let mut refused = false;
         loop {
             while let Some(came) = self.with(|conn| conn.answers.pop_front())? {
                 let packet = came.packet.packet();
-                match verdict(&packet) {
+                let verdict = verdict(&packet);
+                refused |= verdict.is_some();
+                match verdict {
                     Some((_, true)) => {}
                     Some((reason, false)) => {
                         let clause = self.testbed.clause(&["mqtt5:ext-228", "mqtt311:ext-050"]);
@@ -368,11 +369,19 @@ impl<'t> Peer<'t> {
                     None => return Err(deviates(expected, words(&packet, self.testbed.version()))),
                 }
             }
-            if let Some(refusal) = self.with(|conn| conn.illegal)? {
-                return Err(self.illegal(refusal));
-            }
-            if self.with(|conn| conn.closed)?.is_some() {
-                return Ok(());
+            let closed = self.with(|conn| conn.closed)?.is_some();
+            match self.with(|conn| conn.illegal)? {
+                // It has refused, in a way that breaks another rule.
+                Some(refusal) if refused && closed => {
+                    let clause = Some(refusal.clause(self.testbed.version()));
+                    self.testbed.remark(clause, "a legal packet", refusal.to_string());
+                    return Ok(());
+                }
+                // It has answered what it had to refuse, be it by no legal packet; an answer to CONNECT may be meant to refuse.
+                Some(refusal) if !refused && fenced => return Err(deviates(expected, refusal.to_string())),
+                Some(refusal) if !refused => return Err(self.illegal(refusal)),
+                _ if closed => return Ok(()),
+                _ => {}
             }
             if self.testbed.pump_until(&mut due) {
                 continue;

@@ -277,8 +277,8 @@ fn flag_is_kept_as_published(t: &Testbed) -> Outcome {
 
 fn flag_is_set_whatever(t: &Testbed) -> Outcome {
     store(t, "door", "open")?;
-    let reader = t.join("reader")?;
-    for retain_as_published in [false, true] {
+    for (role, retain_as_published) in [("one", false), ("other", true)] {
+        let reader = t.join(role)?;
         let options = SubscriptionOptions { retain_as_published, ..SubscriptionOptions::qos(AtLeastOnce) };
         reader.subscribe_with(subscribe(t.fresh_id()).with_options("door", options))?;
         comes(&reader, "open", true)?;
