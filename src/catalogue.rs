@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn clauses() {
         fn check(version: Version, expect: &[&str]) {
-            let covers = ["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013", "mqtt311:3.1.4-1"];
+            let covers = ["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013", "mqtt311:4.3.3-2"];
             assert_eq!(catalogue().clauses(&covers, version), expect);
         }
-        check(Version::V31, &["mqtt31:diff-013", "mqtt311:3.1.4-1"]);
-        check(Version::V311, &["mqtt311:3.1.4-2", "mqtt311:3.1.4-1"]);
+        check(Version::V31, &["mqtt31:diff-013", "mqtt311:4.3.3-2"]);
+        check(Version::V311, &["mqtt311:3.1.4-2", "mqtt311:4.3.3-2"]);
         check(Version::V5, &["mqtt5:3.1.4-3"]);
     }
 

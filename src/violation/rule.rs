@@ -128,7 +128,7 @@ rules! {
 
     "bytes after the last field of a packet",
     TrailingBytes(packet: PacketType) => match packet {
-        PacketType::Connect => malformed("mqtt311:ext-023", "mqtt5:3.1.4-1"),
+        PacketType::Connect => malformed("mqtt311:ext-023", "mqtt5:3.1.4-1").in_31("mqtt31:diff-003"),
         PacketType::PingReq | PacketType::PingResp => malformed("mqtt311:ext-013", "mqtt5:ext-008").in_31("mqtt31:diff-028"),
         _ => malformed("mqtt311:ext-013", "mqtt5:ext-009").in_31("mqtt31:diff-028"),
     };
