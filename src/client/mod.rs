@@ -170,6 +170,14 @@ impl Client {
         }
     }
 
+    /// When the question was asked that PINGRESP answered last on this connection: the server had it then.
+    pub fn answered_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Live(live) => live.answered,
+            _ => None,
+        }
+    }
+
     /// How many commands are not finished: messages unsent or with an open handshake, requests without an answer.
     pub fn outstanding(&self) -> usize {
         let requests = match &self.state {

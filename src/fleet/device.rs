@@ -4,12 +4,12 @@
 //! hears it books on the [`Floor`] on which all devices of a run stand. Everything random about it is drawn from its own
 //! stream, so it behaves the same whoever else is there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::ledger::{Arrival, Ledger};
-use harness::node::{Input, Node, Output};
+use harness::node::{ConnId, Input, Node, Output};
 use harness::rng::Draws;
 use harness::time::Instant;
 use smallvec::SmallVec;
@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use super::pace::Schedule;
 use super::payload;
 use super::roster::{Origin, Own, Roster, Seat, guarantee, matched};
+use super::shelf::Shelf;
 use super::tag::Tag;
 use super::tally::Tally;
 use crate::client::{Client, Event, Identity, Misuse, Options, Token, Why, Will};
@@ -38,6 +39,12 @@ pub struct Floor {
     pub roster: Roster,
     /// What is owed.
     pub ledger: Ledger,
+    /// What the server is to keep for late subscribers.
+    pub shelf: Shelf,
+    /// When the server last lost all it knew; [`Instant::ZERO`] if it never did.
+    pub(super) forgot_at: Instant,
+    /// How many share each shared subscription, by the number of its reader.
+    pub(super) shares: BTreeMap<u32, u32>,
     /// What was counted.
     pub tally: Tally,
     /// Tells the messages of this run from others.
@@ -63,6 +70,9 @@ impl Floor {
         Ok(Self {
             roster,
             ledger,
+            shelf: Shelf::default(),
+            forgot_at: Instant::ZERO,
+            shares: BTreeMap::new(),
             tally: Tally::new(groups, plan.lasts + plan.calm),
             run,
             phase: Phase::Weather,
@@ -74,7 +84,10 @@ impl Floor {
     }
 
     /// The server has lost all it knew: nothing is owed to anybody any more.
-    pub fn forget(&mut self) {
+    pub fn forget(&mut self, now: Instant) {
+        self.forgot_at = now;
+        self.shelf.forget(now);
+        self.shares.clear();
         for reader in 0..self.ledger.readers() {
             self.ledger.close(reader);
         }
@@ -103,8 +116,14 @@ pub struct Device {
     off_until: Instant,
     /// When its last connection ended; `None` if it never had one, or has one now.
     lost_at: Option<Instant>,
-    /// When it last heard anything.
-    heard_at: Instant,
+    /// When the present connection began, or the last one.
+    opened_at: Instant,
+    /// When the last attempt at one reached the server's machine.
+    tried_at: Instant,
+    /// The server surely had that connection at this moment.
+    alive_at: Instant,
+    /// Whether an attempt before the present one, since that connection, may have reached the server without our knowing.
+    unsure: bool,
 }
 
 /// A message on its way to the server.
@@ -120,10 +139,14 @@ struct Pending {
 /// What few devices have.
 #[derive(Debug, Default)]
 struct Rest {
-    /// The number of the will that the server holds.
-    will: Option<u32>,
-    /// The number of a will that is due, the last word before it, and when the server must have missed us at the latest.
-    due_will: Option<(u32, Instant, Instant)>,
+    /// The will of the present connection or attempt.
+    will: Option<Testament>,
+    /// The will of the last connection, while it is open what becomes of it.
+    due_will: Option<DueWill>,
+    /// The will of which the last connection took leave.
+    revoked_will: Option<Testament>,
+    /// Since when it is one of those who share a subscription.
+    shares: Option<Instant>,
     /// Its asking duties that have a period, when the next question is due, and whom it asks.
     asks: SmallVec<[(u32, Instant, u32); 1]>,
     /// Questions that wait for their answer: the stream, and until when it counts.
@@ -140,6 +163,27 @@ pub(super) const DRAWS: &str = "fleet";
 /// Whether the device that draws from `draws` leaves a will, of a group of which this share does.
 pub(super) fn leaves_will(draws: &Draws, share: f64) -> bool {
     draws.at(WILL) < share
+}
+
+/// A will that was handed over.
+#[derive(Clone, Copy, Debug)]
+struct Testament {
+    number: u32,
+    conn: ConnId,
+}
+
+/// A will of a connection that was lost.
+#[derive(Clone, Copy, Debug)]
+struct DueWill {
+    number: u32,
+    /// The server still had the connection then.
+    alive_at: Instant,
+    /// It must have missed it by then.
+    missed_by: Instant,
+    /// How long it holds the will back after that.
+    delay: Duration,
+    /// Whether it may have heard from us since without our knowing, which prevents a will that is held back.
+    tried: bool,
 }
 
 /// What is drawn once for a device.
@@ -188,7 +232,10 @@ impl Device {
             rest: None,
             off_until,
             lost_at: None,
-            heard_at: Instant::ZERO,
+            opened_at: Instant::ZERO,
+            tried_at: Instant::ZERO,
+            alive_at: Instant::ZERO,
+            unsure: false,
             draws,
         };
         for (place, duty) in plan.does.iter().enumerate() {
@@ -243,12 +290,18 @@ impl Device {
             self.switch_on(now, floor);
         }
         match input {
-            Input::Bytes { .. } => self.heard_at = now,
             // One that it gave up waiting for may still come about, and carries no CONNECT.
-            Input::Opened { via, .. } if self.client.expects(via) => self.write_will(now, floor),
+            Input::Opened { conn, via, .. } if self.client.expects(via) => {
+                self.unsure = self.tried_at > self.opened_at;
+                self.tried_at = now;
+                self.write_will(now, conn, floor);
+            }
             _ => {}
         }
         self.client.handle(now, input);
+        if let Some(answered) = self.client.answered_at() {
+            self.seen(answered);
+        }
         self.listen(now, floor);
         self.work(now, floor);
         self.listen(now, floor);
@@ -287,6 +340,13 @@ impl Device {
             self.listen(now, floor);
         }
         self.off_until = until;
+    }
+
+    /// Where it is away for a while, that ends now.
+    pub fn come_back(&mut self, now: Instant) {
+        if self.is_off() && self.off_until < Instant::FAR {
+            self.off_until = self.off_until.min(now);
+        }
     }
 
     /// How many messages wait for the server's answer, or for their turn.
@@ -337,7 +397,7 @@ impl Device {
     /// Makes a message of a publishing duty, meant for the moment `due`.
     fn publish(&mut self, now: Instant, due: Instant, duty: usize, floor: &mut Floor) {
         let group = usize::from(self.group);
-        let Floor { plan, roster, ledger, tally, run, scratch, topic, .. } = floor;
+        let Floor { plan, roster, ledger, shelf, tally, run, scratch, topic, .. } = floor;
         let (plan, draws) = (&plan.groups[group], self.duty_draws(duty));
         let (Duty::Publish(publish), Seat::Publish { stream }) = (&plan.does[duty], roster.duty(group, duty)) else {
             return;
@@ -366,6 +426,9 @@ impl Device {
             payload: scratch,
         };
         let told = self.client.publish(now, &message);
+        if publish.retain && told.is_ok() {
+            shelf.may_keep(stream, tag.sequence);
+        }
         self.book(now, publish.qos, &tag, told, tally);
     }
 
@@ -482,6 +545,7 @@ impl Device {
                                 floor.ledger.open(reader, guarantee(qos), now);
                             }
                         }
+                        self.share(now, floor);
                     }
                 }
                 Event::Message(message) => self.read(now, &message.publish(), floor),
@@ -489,12 +553,16 @@ impl Device {
                     if let Some(pending) = self.settled(token) {
                         floor.tally.series.at(now).waiting -= 1;
                         let counts = &mut floor.tally.groups[usize::from(self.group)];
+                        let Pending { stream, sequence, qos, made, .. } = pending;
                         if reason.is_error() {
                             counts.refused += 1;
+                            floor.shelf.does_not_keep(stream, sequence);
                         } else {
-                            counts.accepted[pending.qos as usize] += 1;
-                            floor.ledger.accept(pending.stream, pending.sequence, pending.made);
+                            counts.accepted[qos as usize] += 1;
+                            floor.ledger.accept(stream, sequence, made);
+                            floor.shelf.keeps(stream, sequence, made, now);
                         }
+                        self.seen(made);
                     }
                 }
                 Event::Dropped(token, _) => {
@@ -517,10 +585,16 @@ impl Device {
         pending
     }
 
+    /// The server surely had the connection at `moment`.
+    fn seen(&mut self, moment: Instant) {
+        self.alive_at = self.alive_at.max(moment);
+    }
+
     /// A server has accepted it.
     fn connected(&mut self, now: Instant, present: bool, floor: &mut Floor) {
         let group = usize::from(self.group);
         let plan = &floor.plan.groups[group];
+        let version = plan.version;
         let counts = &mut floor.tally.groups[group];
         counts.connected += 1;
         counts.resumed += u64::from(present);
@@ -542,13 +616,19 @@ impl Device {
             }
             // A session that ended in time takes what was owed with it. One that was lost does not.
             if !present && truth != Some(true) {
-                self.readers(floor).into_iter().for_each(|reader| floor.ledger.close(reader));
+                self.unsubscribed(now, floor);
             }
-        } else if present {
+            // What the server had not confirmed begins anew where it has no session; 3.1 does not say whether it has.
+            let lost = if version == Version::V31 { self.forgotten } else { !present };
+            for Pending { stream, sequence, .. } in self.pending.iter().filter(|_| lost) {
+                floor.ledger.renew(*stream, *sequence);
+            }
+        } else if present && !self.unsure {
             counts.untrue_sessions += 1;
         }
         self.forgotten = false;
-        self.missed(now, floor);
+        self.returned(now, present, floor);
+        (self.opened_at, self.alive_at) = (self.tried_at, self.tried_at);
         for reader in self.readers(floor) {
             floor.ledger.connect(reader, now);
         }
@@ -569,10 +649,11 @@ impl Device {
     }
 
     /// Whether the server must have its session, must not, or either (`None`): it may have noticed the end of the last
-    /// connection at any time between the last word and one and a half keep alives after we did.
+    /// connection at any time between the moment at which it surely had it and one and a half keep alives after we lost
+    /// it.
     fn session_must_be_there(&self, now: Instant, plan: &Group) -> Option<bool> {
         if self.forgotten {
-            return Some(false);
+            return (!self.unsure).then_some(false);
         }
         if plan.version != Version::V5 {
             return Some(!plan.clean_start);
@@ -581,7 +662,7 @@ impl Device {
             return Some(false);
         }
         let expiry = Duration::from_secs(plan.session_expiry.into());
-        (now < self.heard_at + expiry).then_some(true)
+        (now < self.alive_at + expiry).then_some(true)
     }
 
     fn subscribe(&mut self, now: Instant, floor: &Floor) {
@@ -611,9 +692,49 @@ impl Device {
         let duties = 0..floor.plan.groups[group].does.len();
         let reader = |duty| match floor.roster.duty(group, duty) {
             Seat::Listen { reader } | Seat::Ask { reader, .. } | Seat::Answer { reader } => Some(reader + self.number),
+            Seat::Share { reader } => Some(reader),
             Seat::Publish { .. } => None,
         };
         duties.filter_map(reader).collect()
+    }
+
+    /// The readers that it shares with others of its group.
+    fn shared(&self, floor: &Floor) -> SmallVec<[u32; 4]> {
+        let group = usize::from(self.group);
+        let reader = |duty| match floor.roster.duty(group, duty) {
+            Seat::Share { reader } => Some(reader),
+            _ => None,
+        };
+        (0..floor.plan.groups[group].does.len()).filter_map(reader).collect()
+    }
+
+    /// It is one of those who share a subscription, if it has any, from now on.
+    fn share(&mut self, now: Instant, floor: &mut Floor) {
+        for reader in self.shared(floor) {
+            if self.rest().shares.replace(now).is_none_or(|since| since < floor.forgot_at) {
+                *floor.shares.entry(reader).or_default() += 1;
+            }
+        }
+    }
+
+    /// Its session is gone, and the subscriptions with it; the server must have noticed by `missed_by`.
+    fn unsubscribed(&mut self, missed_by: Instant, floor: &mut Floor) {
+        let shared = self.shared(floor);
+        for reader in self.readers(floor) {
+            if !shared.contains(&reader) {
+                floor.ledger.close(reader);
+            }
+        }
+        let was_there = self.rest.as_mut().and_then(|rest| rest.shares.take());
+        for reader in shared.into_iter().filter(|_| was_there.is_some_and(|since| since >= floor.forgot_at)) {
+            let others = floor.shares.get(&reader).map_or(0, |members| members.saturating_sub(1));
+            floor.shares.insert(reader, others);
+            if others > 0 {
+                floor.ledger.part(reader, missed_by);
+            } else {
+                floor.ledger.close(reader);
+            }
+        }
     }
 
     /// A message has come.
@@ -628,9 +749,14 @@ impl Device {
         let reader = readers.find(|&reader| floor.ledger.arrived(reader, tag.stream).is_some());
         // Who does not read the stream at all is booked as such by any of its numbers.
         let Some(reader) = reader.or_else(|| self.readers(floor).first().copied()) else { return };
+        if message.retain {
+            floor.ledger.renew(tag.stream, tag.sequence);
+        }
         if floor.ledger.arrive(reader, tag.stream, tag.sequence, now) != Arrival::First {
             return;
         }
+        // It was made no later than it was sent to us.
+        self.seen(Instant::from_nanos(tag.intended.saturating_mul(1000)));
         let (origin, place) = floor.roster.origin(tag.stream);
         if let Origin::Duty(from, duty) = origin
             && let Duty::Publish(publish) = &floor.plan.groups[from].does[duty]
@@ -685,28 +811,18 @@ impl Device {
         floor.tally.series.at(now).connected -= 1;
         let plan = &floor.plan.groups[group];
         let ends = if plan.version == Version::V5 { plan.session_expiry == 0 } else { plan.clean_start };
+        let missed_by = missed_by(now, plan.keep_alive);
         for reader in self.readers(floor) {
             floor.ledger.disconnect(reader);
-            if ends {
-                floor.ledger.close(reader);
-            }
         }
-        self.settle_will(now, why, floor);
-    }
-
-    /// Books the will of the last connection as due, if the server must have missed that connection by now: because
-    /// another has taken its place, or by its keep alive. It may have been published from the last word on, so only
-    /// who subscribed before that is owed it.
-    pub fn missed(&mut self, now: Instant, floor: &mut Floor) {
-        let due = self.rest.as_mut().and_then(|rest| rest.due_will.take_if(|due| self.connected || due.2 <= now));
-        let Some((will, heard_at, _)) = due else { return };
-        if let Some(stream) = floor.roster.will(usize::from(self.group), self.number) {
-            floor.ledger.accept(stream, will, heard_at);
+        if ends {
+            self.unsubscribed(missed_by, floor);
         }
+        self.settle_will(why, missed_by, floor);
     }
 
     /// Writes the will that the next CONNECT hands over: each has its own number.
-    fn write_will(&mut self, now: Instant, floor: &mut Floor) {
+    fn write_will(&mut self, now: Instant, conn: ConnId, floor: &mut Floor) {
         let group = usize::from(self.group);
         let Some(plan) = &floor.plan.groups[group].will else { return };
         let Some(stream) = floor.roster.will(group, self.number) else { return };
@@ -723,26 +839,103 @@ impl Device {
             retain: plan.retain,
             properties,
         });
-        self.rest().will = Some(tag.sequence);
-    }
-
-    /// Books what must become of the will of the connection that has just ended.
-    fn settle_will(&mut self, now: Instant, why: &Why, floor: &mut Floor) {
-        let group = usize::from(self.group);
-        let stream = floor.roster.will(group, self.number);
-        let (Some(stream), Some(will)) = (stream, self.rest.as_mut().and_then(|rest| rest.will.take())) else { return };
-        match why {
-            Why::Asked => floor.ledger.forbid(stream, will, now),
-            _ if floor.plan.groups[group].will.as_ref().is_some_and(|will| will.delay == 0) => {
-                let keep_alive = Duration::from_secs(floor.plan.groups[group].keep_alive.into());
-                let missed = if keep_alive.is_zero() { Instant::FAR } else { now + keep_alive * 3 / 2 };
-                let heard_at = self.heard_at;
-                self.rest().due_will = Some((will, heard_at, missed));
-            }
-            // With a delay, a return in time prevents it.
-            _ => {}
+        let retain = plan.retain;
+        let rest = self.rest();
+        let earlier = rest.will.replace(Testament { number: tag.sequence, conn });
+        // The server may have taken the attempt before this one for a connection, and us for back.
+        if let Some(due) = &mut rest.due_will {
+            due.tried |= earlier.is_some();
+        }
+        let due = rest.due_will.take_if(|due| !due.tried && due.missed_by + due.delay < now);
+        if let Some(earlier) = earlier.filter(|_| retain) {
+            floor.shelf.may_keep(stream, earlier.number);
+        }
+        if let Some(due) = due {
+            owe(&due, stream, now, floor);
         }
     }
+
+    /// Decides what must become of the will of the last connection, now that the server has accepted another.
+    fn returned(&mut self, now: Instant, present: bool, floor: &mut Floor) {
+        let stream = floor.roster.will(usize::from(self.group), self.number);
+        let (Some(stream), Some(rest)) = (stream, &mut self.rest) else { return };
+        let Some(due) = rest.due_will.take() else { return };
+        if due.delay.is_zero() || !present && !due.tried {
+            owe(&due, stream, now, floor);
+        } else if present && now < due.alive_at + due.delay {
+            floor.ledger.forbid(stream, due.number, now);
+            floor.shelf.does_not_keep(stream, due.number);
+        }
+    }
+
+    /// Notes that the will of the connection that has just ended is due, or revoked.
+    fn settle_will(&mut self, why: &Why, missed_by: Instant, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let stream = floor.roster.will(group, self.number);
+        let (Some(plan), Some(stream), Some(rest)) = (&floor.plan.groups[group].will, stream, &mut self.rest) else {
+            return;
+        };
+        let Some(will) = rest.will.take() else { return };
+        if plan.retain {
+            floor.shelf.may_keep(stream, will.number);
+        }
+        if *why == Why::Asked {
+            rest.revoked_will = Some(will);
+            return;
+        }
+        // Of a session that ends, nothing is held back for longer.
+        let delay = Duration::from_secs(plan.delay.min(floor.plan.groups[group].session_expiry).into());
+        let (number, alive_at) = (will.number, self.alive_at);
+        rest.due_will = Some(DueWill { number, alive_at, missed_by, delay, tried: false });
+    }
+
+    /// The server has read all that was said on `conn` to the end. Where that was a goodbye, it must not publish the will.
+    pub fn heard_out(&mut self, now: Instant, conn: ConnId, floor: &mut Floor) {
+        let stream = floor.roster.will(usize::from(self.group), self.number);
+        let revoked = self.rest.as_mut().and_then(|rest| rest.revoked_will.take_if(|will| will.conn == conn));
+        if let (Some(stream), Some(will)) = (stream, revoked) {
+            floor.ledger.forbid(stream, will.number, now);
+            floor.shelf.does_not_keep(stream, will.number);
+        }
+    }
+
+    /// The run is over: books what the server must have done by now without us.
+    pub fn settle(&mut self, now: Instant, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let plan = &floor.plan.groups[group];
+        if self.connected {
+            // The server may have lost us without our knowing.
+            let stream =
+                floor.roster.will(group, self.number).filter(|_| plan.will.as_ref().is_some_and(|it| it.retain));
+            let will = self.rest.as_ref().and_then(|rest| rest.will);
+            if let (Some(stream), Some(will)) = (stream, will) {
+                floor.shelf.may_keep(stream, will.number);
+            }
+            return;
+        }
+        let gone_for_good = self.is_off() && self.off_until == Instant::FAR;
+        if gone_for_good || self.session_must_be_there(now, plan) != Some(true) {
+            self.unsubscribed(now, floor);
+        }
+        let Some(stream) = floor.roster.will(group, self.number) else { return };
+        let attempt = self.rest.as_ref().is_some_and(|rest| rest.will.is_some());
+        let due = self.rest.as_mut().and_then(|rest| rest.due_will.take());
+        if let Some(due) = due.filter(|due| due.missed_by + due.delay <= now && (due.delay.is_zero() || !attempt)) {
+            owe(&due, stream, now, floor);
+        }
+    }
+}
+
+/// Books a will as due. It may have been published from the moment on at which the server last had the connection, so only
+/// who subscribed before that is owed it.
+fn owe(due: &DueWill, stream: u32, now: Instant, floor: &mut Floor) {
+    floor.ledger.accept(stream, due.number, due.alive_at);
+    floor.shelf.keeps(stream, due.number, due.alive_at, now);
+}
+
+/// By when a server must have missed a connection that ended at `now`.
+fn missed_by(now: Instant, keep_alive: u16) -> Instant {
+    if keep_alive == 0 { Instant::FAR } else { now + Duration::from_secs(keep_alive.into()) * 3 / 2 }
 }
 
 /// When a device is first switched on.

@@ -206,6 +206,11 @@ impl Strand {
         self.bytes.as_mut().map_or(&[], |bytes| bytes[end.peer() as usize].take(count))
     }
 
+    /// Whether the server was given all that the device said.
+    pub(super) fn is_heard_out(&self) -> bool {
+        self.stream.unreleased(End::Device) == 0
+    }
+
     /// The room that `end` has now, which it is told.
     pub(super) fn tell_room(&mut self, end: End) -> usize {
         self.room[end as usize] = self.stream.room(end) as u32;

@@ -13,6 +13,7 @@ use super::measured::Measured;
 use super::roster::Roster;
 use super::run::{Outcome, Played};
 use super::shard::Shard;
+use super::shelf::Retention;
 use super::tally::Tally;
 use crate::links;
 use crate::scenario::check;
@@ -36,6 +37,8 @@ pub struct Part {
     pub ended: u64,
     /// What was counted and timed.
     pub tally: Tally,
+    /// How what the servers keep for late subscribers compares with what they must.
+    pub retained: Option<Retention>,
     /// How many devices were connected in the end.
     pub connected: u32,
     /// The books of each shard.
@@ -76,9 +79,20 @@ pub enum Mismatch {
 impl Part {
     /// What `shard` of a run came to. `scenario` is the text that the plan was made of.
     pub fn new(scenario: String, seed: u64, shard: Shard, ended: Instant, outcome: Outcome, run: Measured) -> Self {
-        let Outcome { balance, tally, connected } = outcome;
+        let Outcome { balance, tally, retained, connected } = outcome;
         let books = BTreeMap::from([(shard.number(), Books::Closed(balance))]);
-        Self { part: FORMAT, scenario, seed, of: shard.of(), ended: ended.as_nanos(), tally, connected, books, run }
+        Self {
+            part: FORMAT,
+            scenario,
+            seed,
+            of: shard.of(),
+            ended: ended.as_nanos(),
+            tally,
+            retained,
+            connected,
+            books,
+            run,
+        }
     }
 
     /// The same, with a journal for its books.
@@ -105,6 +119,9 @@ impl Part {
         }
         self.ended = self.ended.max(other.ended);
         self.tally.merge(&other.tally);
+        if let Some(other) = &other.retained {
+            self.retained.get_or_insert_default().merge(other);
+        }
         self.connected += other.connected;
         self.books.extend(other.books.iter().map(|(shard, books)| (*shard, books.clone())));
         self.run.merge(&other.run);
@@ -142,7 +159,7 @@ impl Part {
                 balance.add(other);
             }
         }
-        let outcome = Outcome { balance, tally: self.tally, connected: self.connected };
+        let outcome = Outcome { balance, tally: self.tally, retained: self.retained, connected: self.connected };
         Ok((Played { plan, roster, outcome }, self.run))
     }
 }

@@ -65,6 +65,11 @@ pub enum Seat {
         /// That of the first device.
         reader: u32,
     },
+    /// One reader for the whole group, which shares a subscription.
+    Share {
+        /// That reader.
+        reader: u32,
+    },
     /// A reader of the questions for each device.
     Answer {
         /// That of the first device.
@@ -146,15 +151,16 @@ impl Roster {
         self.answers.binary_search(&(reader, question)).ok().map(|place| self.first_answer + place as u32)
     }
 
-    /// The group of a reader, and the number of the device in it.
+    /// The group of a reader, and the number of the device in it; the first for one that the group shares.
     pub fn reader(&self, reader: u32) -> Option<(usize, u32)> {
         self.groups.iter().enumerate().find_map(|(group, seats)| {
             let firsts = seats.duties.iter().filter_map(|seat| match *seat {
                 Seat::Listen { reader } | Seat::Ask { reader, .. } | Seat::Answer { reader } => Some(reader),
-                Seat::Publish { .. } => None,
+                Seat::Publish { .. } | Seat::Share { .. } => None,
             });
+            let shares = seats.duties.contains(&Seat::Share { reader }).then_some(0);
             let mut numbers = firsts.filter_map(|first| reader.checked_sub(first));
-            numbers.find(|&number| number < seats.count).map(|number| (group, number))
+            numbers.find(|&number| number < seats.count).or(shares).map(|number| (group, number))
         })
     }
 
@@ -290,6 +296,13 @@ impl Draft {
                 Ok(Seat::Publish { stream })
             }
             Duty::Listen { filter, qos } => {
+                // Where it is shared it says the same for all.
+                let first = filter.fill(&Own::new(group, 0).names(""));
+                if let Some(shared) = Filter::new(&first).ok().and_then(|filter| filter.shared().ok()?) {
+                    self.read(number, *qos, shared.filter.as_str().to_owned(), None);
+                    self.readers[reader as usize].ordered = false;
+                    return Ok(Seat::Share { reader });
+                }
                 for names in own() {
                     self.read(number, *qos, filter.fill(&names.names("")), None);
                 }

@@ -4,21 +4,24 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use harness::ledger::Balance;
+use harness::node::Node;
 use harness::rng::Rng;
 use harness::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::device::Floor;
 use super::report::Report;
-use super::roster::Roster;
+use super::roster::{Origin, Own, Roster};
 use super::shard::{Shard, crossing};
-use super::simulation::Simulation;
+use super::shelf::Retention;
+use super::simulation::{Simulation, Start};
 use super::tally::Tally;
 use crate::broker::behaviour::Behaviour;
 use crate::broker::{Broker, Settings};
 use crate::client::{Jitter, Options, Reconnect};
 use crate::scenario;
-use crate::scenario::plan::{Group, Plan};
+use crate::scenario::plan::{Duty, Expectation, Group, Plan};
+use crate::scenario::template::Template;
 
 /// What became of a run, or of a shard of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub struct Outcome {
     pub balance: Balance,
     /// What was counted and timed.
     pub tally: Tally,
+    /// How what the server keeps for late subscribers compares with what it must; absent where nobody asked for it.
+    pub retained: Option<Retention>,
     /// How many devices were connected in the end.
     pub connected: u32,
 }
@@ -81,6 +86,21 @@ impl Played {
 /// In words, where the plan is too large, or no CONNECT could say what it asks for, or messages would cross shards.
 pub fn play(plan: Plan, shard: Shard) -> Result<Played, String> {
     let seed = plan.seed;
+    play_against(plan, shard, Box::new(move || reference(seed)))
+}
+
+/// The reference broker, open to everybody. `seed` is that of the run.
+pub fn reference(seed: u64) -> Broker {
+    let settings = Settings { behaviour: Behaviour::default(), anonymous: true, ..Settings::default() };
+    Broker::new(settings, Rng::stream(seed, "broker"))
+}
+
+/// The same against the server that `start` starts.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_against<S: Node>(plan: Plan, shard: Shard, start: Start<'_, S>) -> Result<Played, String> {
+    let seed = plan.seed;
     let end = Instant::ZERO + plan.lasts + plan.calm;
     let options: Vec<_> = plan.groups.iter().map(options).collect();
     let names: Vec<_> = plan.groups.iter().map(|group| group.name.clone()).collect();
@@ -92,14 +112,41 @@ pub fn play(plan: Plan, shard: Shard) -> Result<Played, String> {
             "in virtual time each shard has a broker of its own, and here {crossing}; play it in one process, or against a live target"
         ));
     }
-    let settings = || Settings { behaviour: Behaviour::default(), anonymous: true, ..Settings::default() };
-    let start = || -> Box<dyn harness::node::Node> { Box::new(Broker::new(settings(), Rng::stream(seed, "broker"))) };
-    let mut simulation = Simulation::new(floor, shard, &options, Box::new(start))
+    let mut simulation = Simulation::new(floor, shard, &options, start)
         .map_err(|(group, why)| format!("group `{}`: {why}", names[group]))?;
     simulation.play_until(end);
     let connected = simulation.connected();
-    let Floor { plan, roster, ledger, tally, .. } = simulation.into_floor();
-    Ok(Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, connected } })
+    let kept = if retains(&simulation.floor.plan) {
+        Some(simulation.retained().map_err(|why| why.to_string())?)
+    } else {
+        None
+    };
+    let Floor { plan, roster, ledger, shelf, tally, .. } = simulation.into_floor();
+    let retained = kept.map(|kept| shelf.compare(end, &kept, |stream| describe(&plan, &roster, stream)));
+    Ok(Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, retained, connected } })
+}
+
+/// Whether anything is expected of retained messages, or written to be one.
+fn retains(plan: &Plan) -> bool {
+    let writes = |duty: &Duty| matches!(duty, Duty::Publish(publish) if publish.retain);
+    let group = |group: &Group| group.does.iter().any(writes) || group.will.as_ref().is_some_and(|will| will.retain);
+    plan.expect.contains(&Expectation::RetainedExact) || plan.groups.iter().any(group)
+}
+
+/// The topic of a stream, and after how many seconds its messages expire.
+fn describe(plan: &Plan, roster: &Roster, stream: u32) -> (String, Option<u32>) {
+    let (origin, number) = roster.origin(stream);
+    let filled = |group: usize, topic: &Template| topic.fill(&Own::new(&plan.groups[group], number).names(""));
+    match origin {
+        Origin::Duty(group, duty) => match &plan.groups[group].does[duty] {
+            Duty::Publish(publish) => (filled(group, &publish.topic), publish.expiry),
+            _ => Default::default(),
+        },
+        Origin::Will(group) => {
+            (plan.groups[group].will.as_ref().map(|will| filled(group, &will.topic)).unwrap_or_default(), None)
+        }
+        Origin::Answers => Default::default(),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use harness::index::Index;
 use harness::ledger::Ledger;
 
-use super::roster::{Own, Roster};
+use super::roster::{Own, Roster, Seat};
 use crate::scenario::plan::Plan;
 
 /// The devices whose number in their group leaves this remainder: those with the same number, which often belong together,
@@ -82,9 +82,16 @@ pub fn crossing(plan: &Plan, roster: &Roster, ledger: &Ledger, of: u32) -> Optio
             pairs.push((from, to));
         }
     }
+    let shares = |group: usize| {
+        let duties = 0..plan.groups[group].does.len();
+        plan.groups[group].count > 1
+            && duties.into_iter().any(|duty| matches!(roster.duty(group, duty), Seat::Share { .. }))
+    };
     let name = |group: usize| &plan.groups[group].name;
     let words = |(from, to): &(usize, usize)| format!("`{}` writes what `{}` reads", name(*from), name(*to));
     let mut words: Vec<_> = pairs.iter().map(words).collect();
+    let sharing = (0..plan.groups.len()).filter(|&group| of > 1 && shares(group));
+    words.extend(sharing.map(|group| format!("all of `{}` share a subscription", name(group))));
     let mut seen: Index<String, (usize, u32)> = Index::default();
     for (group, plan) in plan.groups.iter().enumerate() {
         for number in 0..plan.count {
@@ -153,6 +160,9 @@ mod tests {
         let twins = "(name: \"a\", count: 2, client_id: \"1{n}\"), (name: \"b\", count: 11, client_id: \"{n}\")";
         check(twins, 3, Some("`a` and `b` use the same client identifiers"));
         check(twins, 10, None);
+        let shares = "(name: \"a\", count: 4, does: [Listen(filter: \"$share/g/x\")])";
+        check(shares, 2, Some("all of `a` share a subscription"));
+        check(shares, 1, None);
         let asks = "(name: \"a\", count: 4, does: [Answer(filter: \"q/{id}\", topic: \"r/{id}\", qos: 1)]),
             (name: \"b\", count: 1, does: [Ask(topic: \"q/{target}\", answer: \"r/{target}\", of: \"a\", qos: 1, every: \"1s\")])";
         check(asks, 2, Some("`b` writes what `a` reads, `a` writes what `b` reads"));

@@ -485,7 +485,7 @@ mod tests {
         }
         let Landed { floor, connected, failures, .. } = shore.land();
         assert_eq!(failures.len(), 0);
-        Outcome { balance: floor.ledger.settle(end), tally: floor.tally, connected }
+        Outcome { balance: floor.ledger.settle(end), tally: floor.tally, retained: None, connected }
     }
 
     enum Said {

@@ -18,6 +18,8 @@ use harness::wheel::Wheel;
 use super::device::{self, Device, Floor};
 use super::line::Line;
 use super::shard::Shard;
+use super::tag::Tag;
+use super::visitor::visit;
 use crate::client::{Misuse, Options};
 use crate::scenario::plan::{Group, Happening, Plan};
 use crate::scenario::schema::{Keeps, Phase};
@@ -218,9 +220,19 @@ impl<'a, S: Node> Simulation<'a, S> {
     /// Ends the run and keeps its books.
     pub fn into_floor(mut self) -> Floor {
         for device in &mut self.devices {
-            device.missed(self.now, &mut self.floor);
+            device.settle(self.now, &mut self.floor);
         }
         self.floor
+    }
+
+    /// What a late subscriber would get now, as topics with the tags of their messages.
+    ///
+    /// # Errors
+    /// Where no CONNECT could be made, which would be our own fault.
+    pub fn retained(&mut self) -> Result<Vec<(String, Tag)>, Misuse> {
+        let conn = ConnId(self.seats.len() as u32);
+        let server = self.server.as_mut();
+        server.map_or(Ok(Vec::new()), |server| visit(server, conn, self.now, self.floor.run))
     }
 
     /// Plays up to `moment`.
@@ -355,6 +367,9 @@ impl<'a, S: Node> Simulation<'a, S> {
                 let bytes = strand.take(End::Server, count);
                 if let Some(conn) = conn {
                     server.handle(now, Input::Bytes { conn, bytes });
+                    if !strand.device && strand.is_heard_out() {
+                        self.devices[device as usize].heard_out(now, ConnId(place as u32), &mut self.floor);
+                    }
                 }
             }
             Arrived::Closed(how) => {
@@ -573,7 +588,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             self.take_away(keeps);
         }
         if keeps == Keeps::Nothing {
-            self.floor.forget();
+            self.floor.forget(self.now);
             self.devices.iter_mut().for_each(Device::forget);
         }
         self.away_until = self.away_until.max(self.now + lasts);
@@ -628,6 +643,9 @@ impl<'a, S: Node> Simulation<'a, S> {
         self.bring_back();
         for line in &mut self.lines {
             line.link.end_outages();
+        }
+        for device in &mut self.devices {
+            device.come_back(self.now);
         }
         for group in 0..self.floor.plan.groups.len() {
             self.heal(group, self.groups[group].clone());

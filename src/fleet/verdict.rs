@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::roster::guarantee;
 use super::run::Outcome;
+use super::shelf::Retention;
 use super::words;
 use crate::packet::QoS;
 use crate::scenario::plan::{Expectation, Plan};
@@ -61,14 +62,11 @@ impl Judge<'_> {
                 judgement(expected, account.lost == 0, format!("{lost} of {owed} owed messages are missing"))
             }
             Expectation::NoDuplicates(qos, group) => {
-                // At least once, a repeat is no breach.
-                let asked = qos.map_or(vec![QoS::AtMostOnce, QoS::ExactlyOnce], |qos| vec![qos]);
-                let accounts: Vec<_> = asked.iter().map(|&qos| self.messages(Some(qos), group)).collect();
-                let repeated: u64 = accounts.iter().map(|account| account.repeated).sum();
-                let arrived = words::count(accounts.iter().map(|account| account.arrived).sum());
-                let expected = format!("nothing comes twice{}", self.of(qos, group));
-                let found = format!("of {arrived} messages {} came again", words::count(repeated));
-                judgement(expected, repeated == 0, found)
+                let account = self.messages(qos, group);
+                let (duplicated, arrived) = (words::count(account.duplicated), words::count(account.arrived));
+                let expected = format!("nothing comes twice that must not{}", self.of(qos, group));
+                let found = format!("of {arrived} messages {duplicated} came again");
+                judgement(expected, account.duplicated == 0, found)
             }
             Expectation::InOrder => {
                 let account = self.messages(None, None);
@@ -83,6 +81,15 @@ impl Judge<'_> {
                 let found = format!("{arrived} wills came; {lost} more were due, and {forbidden} came that must not");
                 let expected = "each last will that is due comes, and no other".to_owned();
                 judgement(expected, account.lost == 0 && wrong == 0, found)
+            }
+            Expectation::RetainedExact => {
+                let expected = "late subscribers get the last message of each topic, and no other".to_owned();
+                let Some(Retention { right, missing, wrong, .. }) = self.outcome.retained else {
+                    return judgement(expected, false, "nobody asked the server for them".to_owned());
+                };
+                let [topics, gone, other] = [right + missing + wrong, missing, wrong].map(words::count);
+                let found = format!("of {topics} topics {gone} have lost theirs, and {other} have another");
+                judgement(expected, missing + wrong == 0, found)
             }
             Expectation::SessionsTrue => {
                 let untrue: u64 = self.outcome.tally.groups.iter().map(|group| group.untrue_sessions).sum();
@@ -198,9 +205,11 @@ impl Judge<'_> {
 /// What an expectation is about.
 const fn subject(expectation: &Expectation) -> Subject {
     match expectation {
-        Expectation::NoLoss(..) | Expectation::NoDuplicates(..) | Expectation::InOrder | Expectation::Delivered(..) => {
-            Subject::Delivery
-        }
+        Expectation::NoLoss(..)
+        | Expectation::NoDuplicates(..)
+        | Expectation::InOrder
+        | Expectation::Delivered(..)
+        | Expectation::RetainedExact => Subject::Delivery,
         Expectation::WillsExact => Subject::Wills,
         Expectation::SessionsTrue => Subject::Sessions,
         Expectation::ReconnectedWithin(_) | Expectation::Latency { .. } => Subject::Time,
@@ -226,7 +235,8 @@ mod tests {
             "Scenario(about: \"a test\", lasts: \"1m\", fleet: [(name: \"x\", count: 1)], expect: [{expectation}])"
         );
         let plan = scenario::check(&text, &[]).expect("a legal scenario");
-        let mut outcome = Outcome { balance: Balance::default(), tally: Tally::new(1, plan.lasts), connected: 1 };
+        let mut outcome =
+            Outcome { balance: Balance::default(), tally: Tally::new(1, plan.lasts), retained: None, connected: 1 };
         happened(&mut outcome);
         let judgements = judge(&plan, &outcome);
         assert_eq!(judgements.iter().map(|it| it.met).collect::<Vec<_>>(), [met], "{judgements:?}");
@@ -247,6 +257,7 @@ mod tests {
         check("NoLoss()", entry(1, AtLeastOnce, lost), true);
         let repeated = Account { repeated: 1, ..none };
         check("NoDuplicates()", entry(0, AtLeastOnce, repeated), true);
+        let repeated = Account { duplicated: 1, ..repeated };
         check("NoDuplicates()", entry(0, ExactlyOnce, repeated), false);
         check("NoDuplicates()", entry(0, AtMostOnce, repeated), false);
         check("NoDuplicates(qos: 2)", entry(0, AtMostOnce, repeated), true);
@@ -260,6 +271,15 @@ mod tests {
         check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 8, ..none }), false);
         check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 9, prior: 1, ..none }), false);
         check("Delivered(share: 0.0)", |_| {}, false);
+        let retained = |right, missing, wrong| {
+            move |outcome: &mut Outcome| {
+                outcome.retained = Some(Retention { right, missing, wrong, examples: Vec::new() });
+            }
+        };
+        check("RetainedExact", retained(1, 0, 0), true);
+        check("RetainedExact", retained(1, 1, 0), false);
+        check("RetainedExact", retained(1, 0, 1), false);
+        check("RetainedExact", |_| {}, false);
         check("SessionsTrue", |_| {}, true);
         check("SessionsTrue", |outcome| outcome.tally.groups[0].untrue_sessions = 1, false);
     }

@@ -272,6 +272,8 @@ pub enum Expectation {
     InOrder,
     /// Each will that was due came, and no other.
     WillsExact,
+    /// What the broker keeps for late subscribers is the last that it accepted.
+    RetainedExact,
     /// The broker told the truth about sessions.
     SessionsTrue,
     /// Whoever was cut off came back in time.

@@ -631,6 +631,9 @@ pub enum Expectation {
     InOrder,
     /// Each will that was due came, and no other.
     WillsExact,
+    /// Whoever subscribed in the end would get, for each topic, the last message that was accepted to be kept there, and
+    /// nothing else.
+    RetainedExact,
     /// The broker told the truth about sessions it had.
     SessionsTrue,
     /// Whoever was cut off was connected again so long after it was healed.

@@ -159,6 +159,7 @@ fn machines_find_what_is_documented_and_nothing_else() {
         groups[].untrue_sessions
         lasts
         messages[].arrived
+        messages[].duplicated
         messages[].excused
         messages[].forbidden
         messages[].from
@@ -173,6 +174,10 @@ fn machines_find_what_is_documented_and_nothing_else() {
         messages[].to
         messages[].unowed
         messages[].wills
+        retained.examples[]
+        retained.missing
+        retained.right
+        retained.wrong
         run.began
         run.hosts[]
         run.memory

@@ -16,10 +16,13 @@ mod conformance;
 mod coverage;
 #[cfg(feature = "net")]
 mod fleet;
+mod fleet_breaches;
 #[cfg(feature = "net")]
 mod fleet_live;
+mod fleet_properties;
 #[cfg(feature = "net")]
 mod fleet_report;
+mod fleet_scenarios;
 #[cfg(feature = "net")]
 mod foreign;
 mod freedoms;

@@ -4,6 +4,8 @@
 //! A booking takes about eight bytes, and nothing is left out: who joins the journals of all books what one ledger
 //! would have booked that saw everything.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{GUARANTEES, Guarantee};
@@ -27,6 +29,8 @@ pub(super) enum Booked {
     Arrive { reader: u32, stream: u32, sequence: u32 },
     Open { reader: u32, guarantee: Guarantee },
     Close { reader: u32 },
+    Renew { stream: u32, sequence: u32 },
+    Part { reader: u32, again: Instant },
     Connect { reader: u32 },
     Disconnect { reader: u32 },
 }
@@ -35,11 +39,15 @@ impl Booked {
     /// The stream and the reader it is about.
     pub(super) const fn concerns(self) -> (Option<u32>, Option<u32>) {
         match self {
-            Self::Number { stream } | Self::Accept { stream, .. } | Self::Forbid { stream, .. } => (Some(stream), None),
+            Self::Number { stream }
+            | Self::Accept { stream, .. }
+            | Self::Forbid { stream, .. }
+            | Self::Renew { stream, .. } => (Some(stream), None),
             // What comes from nobody knows which stream is a finding, and not an error.
             Self::Arrive { reader, .. }
             | Self::Open { reader, .. }
             | Self::Close { reader }
+            | Self::Part { reader, .. }
             | Self::Connect { reader }
             | Self::Disconnect { reader } => (None, Some(reader)),
         }
@@ -69,11 +77,13 @@ impl Journal {
             Booked::Close { reader } => (5, [reader.into(), 0, 0]),
             Booked::Connect { reader } => (6, [reader.into(), 0, 0]),
             Booked::Disconnect { reader } => (7, [reader.into(), 0, 0]),
+            Booked::Renew { stream, sequence } => (8, [stream.into(), sequence.into(), 0]),
+            Booked::Part { reader, again } => (9, [reader.into(), again.since(now).as_nanos() as u64, 0]),
         };
         // The kind stands in the lowest bits of the time since the last one.
         let since = now.since(self.last).as_nanos() as u64;
         self.last = self.last.max(now);
-        for number in [since << 3 | kind].iter().chain(&numbers[..NUMBERS[kind as usize]]) {
+        for number in [since << 4 | kind].iter().chain(&numbers[..NUMBERS[kind as usize]]) {
             self.write(*number);
         }
     }
@@ -99,7 +109,7 @@ impl Journal {
 }
 
 /// How many numbers each kind has.
-const NUMBERS: [usize; 8] = [1, 3, 2, 3, 2, 1, 1, 1];
+const NUMBERS: [usize; 10] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2];
 
 fn read(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
@@ -115,13 +125,13 @@ fn read(rest: &mut &[u8]) -> Option<u64> {
 
 fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
     let head = read(rest)?;
-    let now = Instant::from_nanos(last.as_nanos().checked_add(head >> 3)?);
+    let now = Instant::from_nanos(last.as_nanos().checked_add(head >> 4)?);
     let mut numbers = [0; 3];
-    for number in &mut numbers[..NUMBERS[(head & 7) as usize]] {
+    for number in &mut numbers[..*NUMBERS.get((head & 15) as usize)?] {
         *number = read(rest)?;
     }
     let [first, second, third] = numbers.map(u32::try_from);
-    let booked = match head & 7 {
+    let booked = match head & 15 {
         0 => Booked::Number { stream: first.ok()? },
         1 => {
             let sent = Instant::from_nanos(now.as_nanos().checked_sub(numbers[2])?);
@@ -132,7 +142,9 @@ fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
         4 => Booked::Open { reader: first.ok()?, guarantee: *GUARANTEES.get(second.ok()? as usize)? },
         5 => Booked::Close { reader: first.ok()? },
         6 => Booked::Connect { reader: first.ok()? },
-        _ => Booked::Disconnect { reader: first.ok()? },
+        7 => Booked::Disconnect { reader: first.ok()? },
+        8 => Booked::Renew { stream: first.ok()?, sequence: second.ok()? },
+        _ => Booked::Part { reader: first.ok()?, again: now + Duration::from_nanos(numbers[1]) },
     };
     Some((now, booked))
 }
@@ -179,6 +191,9 @@ mod tests {
             (at(1 << 50), Booked::Forbid { stream: 0, sequence: 0 }),
             (at(1 << 50), Booked::Disconnect { reader: 0 }),
             (at(1 << 51), Booked::Close { reader: 128 }),
+            (at(1 << 51), Booked::Renew { stream: 3, sequence: 4 }),
+            (at(1 << 51), Booked::Part { reader: 3, again: at(1 << 52) }),
+            (at(1 << 51), Booked::Part { reader: 3, again: Instant::FAR }),
         ];
         let mut journal = Journal::default();
         booked.iter().for_each(|&(now, booked)| journal.note(now, booked));

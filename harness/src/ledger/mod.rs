@@ -9,6 +9,10 @@
 //! arrives may arrive: the writer that never saw the confirmation cannot know, and neither can the ledger. A stream may
 //! instead *forbid* a message, as a clean goodbye forbids a last will.
 //!
+//! A message may come *again* where its writer or its reader may repeat it, that is, where either side of the path is at
+//! least once; wherever its writer had to begin anew because the other end had forgotten its session; and where it came as
+//! a copy that is kept for new readers, which says nothing of its place in the order either.
+//!
 //! Absent on purpose: how long a message took (`metrics`), and what a message says.
 
 mod intervals;
@@ -69,6 +73,8 @@ pub struct Ledger {
     paths: Vec<Path>,
     /// By path, the messages that were sent while the reader was not subscribed. Most paths have none.
     gaps: BTreeMap<u32, Intervals>,
+    /// By path, the first message that was sent after the last subscription of the reader ended. Most have none.
+    anew: BTreeMap<u32, u32>,
     pairs: Vec<Pair>,
     accounts: Vec<Account>,
     findings: Vec<Finding>,
@@ -84,7 +90,30 @@ struct Writing {
     paths: Range<u32>,
     /// The number of the next message.
     next: u32,
-    forbidden: Option<Box<Intervals>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What happens to few streams.
+#[derive(Debug, Default)]
+struct Rare {
+    forbidden: Intervals,
+    /// Written anew in another session, or read as a copy that was kept.
+    renewed: Intervals,
+}
+
+impl Writing {
+    fn is_forbidden(&self, sequence: u32) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.forbidden.contains(sequence))
+    }
+
+    /// Whether a message may reach a reader that is granted so much more than once.
+    fn may_repeat(&self, sequence: u32, granted: Guarantee) -> bool {
+        [self.stream.guarantee, granted].contains(&Guarantee::AtLeastOnce) || self.is_renewed(sequence)
+    }
+
+    fn is_renewed(&self, sequence: u32) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.renewed.contains(sequence))
+    }
 }
 
 /// The present state of a reader.
@@ -124,8 +153,10 @@ pub struct Account {
     /// Of these, sent while the reader was not subscribed: what is retained, and what came before a subscription was
     /// confirmed.
     pub prior: u64,
-    /// Arrived again. Allowed at least once, and a breach of the other two guarantees.
+    /// Arrived again.
     pub repeated: u64,
+    /// Arrived again where it must not.
+    pub duplicated: u64,
     /// Arrived for the first time after a later one.
     pub reordered: u64,
     /// No longer owed, because the session of the reader ended, or because the message may have expired.
@@ -149,6 +180,7 @@ impl Account {
         self.arrived += other.arrived;
         self.prior += other.prior;
         self.repeated += other.repeated;
+        self.duplicated += other.duplicated;
         self.reordered += other.reordered;
         self.excused += other.excused;
         self.forbidden += other.forbidden;
@@ -231,7 +263,7 @@ impl Ledger {
         let idle = |reader| Reading { reader, open: None, online: None, streams: Vec::new() };
         let mut readings: Vec<_> = readers.into_iter().map(idle).collect();
         let mut writings: Vec<_> =
-            streams.into_iter().map(|stream| Writing { stream, paths: 0..0, next: 0, forbidden: None }).collect();
+            streams.into_iter().map(|stream| Writing { stream, paths: 0..0, next: 0, rare: None }).collect();
         for (stream, reader) in matches {
             let (writing, reading) = (&mut writings[stream as usize], &mut readings[reader as usize]);
             let pair = (writing.stream.group, reading.reader.group);
@@ -253,8 +285,8 @@ impl Ledger {
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
         let (streams, readers, findings) = (writings, readings, Vec::new());
-        let gaps = BTreeMap::new();
-        Self { streams, readers, paths, gaps, pairs, accounts, findings, unsolicited: 0, journal: None }
+        let (gaps, anew) = Default::default();
+        Self { streams, readers, paths, gaps, anew, pairs, accounts, findings, unsolicited: 0, journal: None }
     }
 
     /// Keeps a journal from now on, by which what others book of the same streams and readers can be joined to this.
@@ -299,6 +331,8 @@ impl Ledger {
                 Booked::Arrive { reader, stream, sequence } => drop(self.arrive(reader, stream, sequence, now)),
                 Booked::Open { reader, guarantee } => self.open(reader, guarantee, now),
                 Booked::Close { reader } => self.close(reader),
+                Booked::Renew { stream, sequence } => self.renew(stream, sequence),
+                Booked::Part { reader, again } => self.part(reader, again),
                 Booked::Connect { reader } => self.connect(reader, now),
                 Booked::Disconnect { reader } => self.disconnect(reader),
             }
@@ -360,12 +394,19 @@ impl Ledger {
     pub fn forbid(&mut self, stream: u32, sequence: u32, now: Instant) {
         self.note(Booked::Forbid { stream, sequence });
         let writing = &mut self.streams[stream as usize];
-        writing.forbidden.get_or_insert_default().insert(sequence);
+        writing.rare.get_or_insert_default().forbidden.insert(sequence);
         for path in writing.paths.clone() {
             if self.paths[path as usize].arrived.contains(sequence) {
                 self.forbidden_arrived(path, stream, sequence, now);
             }
         }
+    }
+
+    /// The session in which a message was written is gone, and its writer begins anew with it; or a copy of it comes that
+    /// is kept for new readers. It may come twice.
+    pub fn renew(&mut self, stream: u32, sequence: u32) {
+        self.note(Booked::Renew { stream, sequence });
+        self.streams[stream as usize].rare.get_or_insert_default().renewed.insert(sequence);
     }
 
     /// A message reached `reader`.
@@ -388,10 +429,19 @@ impl Ledger {
         let mut breaches = [None; 2];
         if !first {
             account.repeated += 1;
-            breaches[0] = (guarantee != Guarantee::AtLeastOnce).then_some(Breach::Duplicated);
+            if !writing.may_repeat(sequence, reader.guarantee) {
+                account.duplicated += 1;
+                breaches[0] = Some(Breach::Duplicated);
+            }
         } else {
             account.arrived += 1;
-            if reader.ordered && latest > Some(sequence) {
+            let behind = latest.is_some_and(|latest| latest > sequence && !writing.is_renewed(latest));
+            // What a writer repeats, a reader may not have been there for the first time; then it comes late.
+            let repeats = writing.stream.guarantee == Guarantee::AtLeastOnce
+                && (guarantee == Guarantee::AtMostOnce
+                    || self.anew.get(&number).is_some_and(|first| sequence < *first)
+                    || self.gaps.get(&number).is_some_and(|gaps| gaps.contains(sequence)));
+            if reader.ordered && behind && !repeats && !writing.is_renewed(sequence) {
                 account.reordered += 1;
                 breaches[0] = Some(Breach::Reordered);
             }
@@ -400,7 +450,7 @@ impl Ledger {
             account.invented += 1;
             breaches[1] = Some(Breach::Invented);
         }
-        let forbidden = writing.forbidden.as_ref().is_some_and(|forbidden| forbidden.contains(sequence));
+        let forbidden = writing.is_forbidden(sequence);
         for breach in breaches.into_iter().flatten() {
             self.find(finding(breach));
         }
@@ -421,8 +471,24 @@ impl Ledger {
     /// The subscription of `reader` is gone, with its session or by its own wish: nothing is owed to it any more.
     pub fn close(&mut self, reader: u32) {
         self.note(Booked::Close { reader });
-        self.readers[reader as usize].open = None;
+        let reading = &mut self.readers[reader as usize];
+        if reading.open.take().is_some() && reading.reader.ordered {
+            for stream in reading.streams.clone().into_iter().flatten() {
+                if let Some(path) = self.path(stream, reader) {
+                    self.anew.insert(path, self.streams[stream as usize].next);
+                }
+            }
+        }
         self.excuse(reader, |_| true);
+    }
+
+    /// One of those who share the subscription of `reader` is gone with its session, and with it what it was given and
+    /// had not confirmed. Nobody knows which that is, so nothing is owed any more until `again`, when the other end must
+    /// have missed it.
+    pub fn part(&mut self, reader: u32, again: Instant) {
+        self.note(Booked::Part { reader, again });
+        self.excuse(reader, |_| true);
+        self.readers[reader as usize].open = Some(again);
     }
 
     /// `reader` has a connection.
@@ -634,32 +700,85 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_allowed_at_least_once_alone() {
+    fn a_repeat_is_allowed_where_either_side_is_at_least_once() {
         let twice = |ledger: &mut Ledger| {
             assert_eq!(ledger.arrive(0, 0, 3, at(3)), Arrival::First);
             assert_eq!(ledger.arrive(0, 0, 3, at(4)), Arrival::Again);
         };
         let account = Account { arrived: 1, prior: 1, repeated: 1, ..Account::default() };
         check(AtLeastOnce, twice, account, &[]);
-        check(AtMostOnce, twice, account, &[Breach::Duplicated]);
-        check(ExactlyOnce, twice, account, &[Breach::Duplicated]);
+        let breach = Account { duplicated: 1, ..account };
+        check(AtMostOnce, twice, breach, &[Breach::Duplicated]);
+        check(ExactlyOnce, twice, breach, &[Breach::Duplicated]);
+        for (granted, duplicated) in [(AtMostOnce, 0), (AtLeastOnce, 0), (ExactlyOnce, 0)] {
+            let mut ledger = books(AtLeastOnce, false, true);
+            ledger.open(0, granted, at(1));
+            twice(&mut ledger);
+            assert_eq!(ledger.settle(at(9)).entries[0].account.duplicated, duplicated);
+        }
+    }
+
+    #[test]
+    fn what_its_writer_had_to_begin_anew_may_come_twice() {
+        for (renewed, duplicated) in [(3, 0), (4, 1)] {
+            let mut ledger = books(ExactlyOnce, false, true);
+            ledger.arrive(0, 0, 3, at(3));
+            ledger.renew(0, renewed);
+            ledger.arrive(0, 0, 3, at(4));
+            let account = ledger.settle(at(9)).entries[0].account;
+            assert_eq!((account.repeated, account.duplicated), (1, duplicated));
+        }
+    }
+
+    #[test]
+    fn who_leaves_a_shared_subscription_excuses_until_it_is_missed() {
+        let mut ledger = books(AtLeastOnce, false, false);
+        ledger.accept(0, 0, at(2));
+        ledger.part(0, at(10));
+        ledger.accept(0, 1, at(9));
+        ledger.accept(0, 2, at(10));
+        let expect = Account { sent: 2, owed: 2, excused: 1, lost: 1, unowed: 1, ..Account::default() };
+        assert_eq!(ledger.settle(at(99)).entries[0].account, expect);
     }
 
     #[test]
     fn a_first_arrival_behind_a_later_one_is_out_of_order_and_a_repeat_is_not() {
-        let account = Account { arrived: 2, prior: 2, repeated: 1, ..Account::default() };
+        let account = Account { sent: 2, arrived: 2, repeated: 1, ..Account::default() };
         let play = |order: [u32; 3]| {
             move |ledger: &mut Ledger| {
+                let first = [ledger.number(0), ledger.number(0)][0];
                 for sequence in order {
-                    ledger.arrive(0, 0, sequence, at(3));
+                    ledger.arrive(0, 0, first + sequence, at(3));
                 }
             }
         };
-        check(AtLeastOnce, play([1, 2, 1]), account, &[]);
-        check(AtLeastOnce, play([2, 1, 2]), Account { reordered: 1, ..account }, &[Breach::Reordered]);
+        check(AtLeastOnce, play([0, 1, 0]), account, &[]);
+        check(AtLeastOnce, play([1, 0, 1]), Account { reordered: 1, ..account }, &[Breach::Reordered]);
         let mut unordered = books(AtLeastOnce, false, false);
-        play([2, 1, 2])(&mut unordered);
+        play([1, 0, 1])(&mut unordered);
         assert!(unordered.settle(at(9)).is_clean());
+    }
+
+    #[test]
+    fn what_a_writer_repeats_may_come_late_to_whom_was_not_there_at_first() {
+        let check = |guarantee, granted, closes: bool, breaches: usize| {
+            let mut ledger = books(guarantee, false, true);
+            ledger.open(0, granted, at(1));
+            let early = ledger.number(0);
+            if closes {
+                ledger.close(0);
+                ledger.open(0, granted, at(2));
+            }
+            let late = ledger.number(0);
+            ledger.arrive(0, 0, late, at(3));
+            ledger.arrive(0, 0, early, at(4));
+            assert_eq!(ledger.settle(at(9)).findings.len(), breaches, "{guarantee:?} {granted:?} {closes}");
+        };
+        check(AtLeastOnce, AtLeastOnce, false, 1);
+        check(AtLeastOnce, AtLeastOnce, true, 0);
+        check(AtLeastOnce, AtMostOnce, false, 0);
+        check(ExactlyOnce, AtLeastOnce, true, 1);
+        check(AtMostOnce, AtMostOnce, true, 1);
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Run {
         };
         let journal = floor.ledger.journal().cloned();
         let ended = stopped.unwrap_or(harness::time::Instant::ZERO + lasts.max(end.elapsed()));
-        let outcome = Outcome { balance: floor.ledger.settle(ended), tally: floor.tally, connected };
+        let outcome = Outcome { balance: floor.ledger.settle(ended), tally: floor.tally, retained: None, connected };
         let part = Part::new(text, seed, shard, ended, outcome, measured);
         Ok(match journal {
             Some(journal) => part.open(journal),

@@ -18,6 +18,7 @@ pub use timeline::{Event, Moment, in_force};
 use super::measured::Run;
 use super::roster::{Origin, Own, Roster};
 use super::run::Outcome;
+use super::shelf::Retention;
 use super::verdict::{Judgement, judge};
 use super::words;
 use crate::scenario::plan::{Duty, Plan, Publish};
@@ -53,6 +54,9 @@ pub struct Report {
     pub unsolicited: u64,
     /// The first breaches of each kind.
     pub findings: Vec<Named>,
+    /// What the server keeps for late subscribers, compared with what it must; absent where nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retained: Option<Retention>,
     /// What happened over time.
     pub series: Series,
     /// How the run itself went: all that does not repeat.
@@ -239,6 +243,7 @@ impl Report {
             messages: messages(plan, balance),
             unsolicited: balance.unsolicited,
             findings: balance.findings.iter().map(|finding| named(plan, roster, finding)).collect(),
+            retained: outcome.retained.clone(),
             series,
             run: None,
         }
@@ -490,7 +495,10 @@ mod tests {
             memory: Some(8000),
             live: None,
         };
-        Report { run: Some(run), ..Report::new(&plan, &roster, &Outcome { balance, tally, connected: 4 }) }
+        Report {
+            run: Some(run),
+            ..Report::new(&plan, &roster, &Outcome { balance, tally, retained: None, connected: 4 })
+        }
     }
 
     #[test]

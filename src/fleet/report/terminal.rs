@@ -192,6 +192,13 @@ impl Terminal<'_> {
                 writeln!(self.out, "  {:>9}  and more; the other forms of this report name the first twenty", "")?;
             }
         }
+        let retained = report.retained.as_ref().map_or(&[][..], |retained| &retained.examples);
+        if !retained.is_empty() {
+            self.title("Retained", "not the last message that was accepted")?;
+            for (topic, trouble) in retained.iter().take(NAMED) {
+                prose(self.out, "  ", &format!("{topic}: {trouble}"))?;
+            }
+        }
         Ok(())
     }
 

@@ -113,6 +113,17 @@ impl Check<'_> {
             let why = format!("`{longest}` has {} characters; 3.1 allows {LONGEST_ID_OF_31}", longest.len());
             self.say(&at("client_id"), why);
         }
+        let first = client_id.fill(&Names { number: 0, group: &group.name, ..Names::default() });
+        let mut others = scenario.fleet[..number].iter().filter(|other| other.name != group.name);
+        let twin = others.find(|other| {
+            let theirs = Template::parse(other.client_id.as_deref().unwrap_or("{group}-{n}")).unwrap_or_default();
+            theirs.fill(&Names { number: 0, group: &other.name, ..Names::default() }) == first
+        });
+        if let Some(twin) = twin.filter(|_| !first.is_empty()) {
+            let why =
+                format!("`{first}` is a device of `{}` too; put {{group}} into one of the identifiers", twin.name);
+            self.say(&at("client_id"), why);
+        }
         let names = Sample { id: longest, number: count - 1, group: group.name.clone() };
         let credential = |check: &mut Self, field: &str, text: &Option<String>| {
             text.as_ref().map(|text| check.template(&at(field), text, &[of_device]))
@@ -145,6 +156,7 @@ impl Check<'_> {
                 share: self.share(&at("will.share"), will.share.unwrap_or(1.0)),
             }
         });
+        self.subscriptions(&path, scenario, number, &names);
         let minute = Duration::from_millis(100)..=Duration::from_secs(3600);
         if group.does.len() > MOST_DUTIES {
             self.say(&at("does"), format!("{} duties; {MOST_DUTIES} at most", group.does.len()));
@@ -183,6 +195,57 @@ impl Check<'_> {
             does: (0..group.does.len().min(MOST_DUTIES))
                 .map(|duty| self.duty(&format!("{path}.does[{duty}]"), scenario, group, duty, &names, lasts))
                 .collect(),
+        }
+    }
+
+    /// The filters of a device: those that are shared, and those that overlap, for then the standard leaves open whether a
+    /// message comes once or twice.
+    fn subscriptions(&mut self, path: &str, scenario: &Scenario, number: usize, names: &Sample) {
+        let group = &scenario.fleet[number];
+        let mut earlier: Vec<(String, &str)> = Vec::new();
+        for (place, duty) in group.does.iter().enumerate().take(MOST_DUTIES) {
+            let (field, text, target) = match duty {
+                schema::Duty::Listen { filter, .. } | schema::Duty::Answer { filter, .. } => ("filter", filter, ""),
+                schema::Duty::Ask { answer, of, .. } => ("answer", answer, if of.is_some() { "+" } else { "" }),
+                schema::Duty::Publish { .. } => continue,
+            };
+            // What is wrong with the filter itself is told elsewhere.
+            let filled = Template::parse(text).unwrap_or_default().fill(&Names { target, ..names.names() });
+            let at = format!("{path}.does[{place}].{field}");
+            let filter = match filled.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+                Some((_, filter)) => {
+                    self.shared(&at, scenario, number, duty, text);
+                    filter.to_owned()
+                }
+                None => filled,
+            };
+            if let Some((_, other)) = earlier.iter().find(|(other, _)| overlap(other, &filter)) {
+                let why = format!(
+                    "`{text}` and `{other}` of one device overlap, and a server may then send a message once or twice; make them disjoint"
+                );
+                self.say(&at, why);
+            }
+            earlier.push((filter, text));
+        }
+    }
+
+    fn shared(&mut self, path: &str, scenario: &Scenario, number: usize, duty: &schema::Duty, text: &str) {
+        let group = &scenario.fleet[number];
+        if group.version != schema::Version::V5 {
+            self.say(path, "only 5.0 has shared subscriptions; leave $share/ out, or write version: V5");
+        }
+        if !matches!(duty, schema::Duty::Listen { .. }) || text.contains('{') {
+            self.say(path, "a subscription that a group shares is that of a Listen, and has no gaps");
+        }
+        if let Ok(Err(why)) = Filter::new(text).map(Filter::shared) {
+            self.say(path, format!("`{text}` is no shared subscription: {why}"));
+        }
+        let theirs = |duty: &schema::Duty| matches!(duty, schema::Duty::Listen { filter, .. } if filter == text);
+        if let Some(other) = scenario.fleet[..number].iter().find(|other| other.does.iter().any(theirs)) {
+            self.say(
+                path,
+                format!("`{}` shares this subscription among its own; give it another share name", other.name),
+            );
         }
     }
 
@@ -431,6 +494,18 @@ impl Check<'_> {
             self.say(path, format!("`{text}` is no topic filter: {why}"));
         }
         template
+    }
+}
+
+/// Whether there is a topic that both filters match.
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut ours, mut theirs) = (one.split('/'), other.split('/'));
+    loop {
+        match (ours.next(), theirs.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(our), Some(their)) if our == their || our == "+" || their == "+" => {}
+            _ => return false,
+        }
     }
 }
 

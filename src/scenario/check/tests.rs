@@ -161,6 +161,107 @@ fn faults_say_what_they_need() {
 }
 
 #[test]
+fn filters_of_one_device_do_not_overlap() {
+    let both = |other: &str| {
+        format!("Listen(filter: \"{other}\", qos: 1),\n            Listen(filter: \"lift/+/state\", qos: 1)")
+    };
+    for (other, overlaps) in [
+        ("lift/+/state", true),
+        ("lift/#", true),
+        ("#", true),
+        ("+/x/+", true),
+        ("lift/+/state/#", true),
+        ("lift/+/command", false),
+        ("lift/+", false),
+        ("lift/+/state/more", false),
+    ] {
+        let expect: &[&str] = if overlaps { &["of one device overlap"] } else { &[] };
+        let alone = LIFTS.replace("            Listen(filter: \"lift/+/alive\", qos: 1),\n", "");
+        let text = alone.replacen("Listen(filter: \"lift/+/state\", qos: 1)", &both(other), 1);
+        let problems = check(&text, &profiles()).err().unwrap_or_default();
+        assert_eq!(problems.len(), expect.len(), "{other}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_group_shares_a_subscription_as_a_whole() {
+    let listen = "Listen(filter: \"lift/{id}/command\", qos: 2)";
+    mended(listen, "Listen(filter: \"$share/g/lift/+/command\", qos: 2)", &[]);
+    mended(listen, "Listen(filter: \"$share/g/lift/{id}/command\", qos: 2)", &["has no gaps"]);
+    mended(listen, "Listen(filter: \"$share/+/x\", qos: 2)", &["a share name has"]);
+    mended(listen, "Answer(filter: \"$share/g/x\", topic: \"y\")", &["is that of a Listen"]);
+    let other = "Listen(filter: \"lift/+/state\", qos: 1)";
+    mended(other, "Listen(filter: \"$share/g/lift/+/state\", qos: 1)", &["only 5.0 has shared subscriptions"]);
+    let twice = LIFTS.replace("V311", "V5").replace(listen, "Listen(filter: \"$share/g/x\")");
+    let problems =
+        check(&twice.replace(other, "Listen(filter: \"$share/g/x\")"), &profiles()).expect_err("shared twice");
+    assert!(problems[0].why.contains("`lift` shares this subscription"), "{problems:?}");
+}
+
+#[test]
+fn no_two_groups_have_devices_of_one_name() {
+    mended("version: V311", "version: V311, client_id: \"lift-{n}\"", &["`lift-0` is a device of `lift` too"]);
+}
+
+/// Each kind of nonsense in place of one span, number, text or bracket: told with its place, and without a panic.
+#[test]
+fn nonsense_of_every_kind_is_told() {
+    mended("share: 1.0", "share: NaN", &["NaN is no share"]);
+    mended("share: 1.0", "share: inf", &["inf is no share"]);
+    mended("share: 1.0", "share: -0.1", &["-0.1 is no share"]);
+    mended("p: 99", "p: NaN", &["NaN is no percentile"]);
+    mended("p: 99", "p: 100.1", &["100.1 is no percentile"]);
+    mended("Ramp(\"30s\")", "Arrivals(NaN)", &["NaN arrivals"]);
+    mended("Ramp(\"30s\")", "Arrivals(0.0)", &["0 arrivals"]);
+    mended("Ramp(\"30s\")", "Ramp(\"16m\")", &["too long"]);
+    mended("size: 180", "size: 180, day: (peak: 25.0, night: 0.5)", &["peak is an hour"]);
+    mended("size: 180", "size: 180, day: (peak: NaN, night: 0.5)", &["peak is an hour"]);
+    mended("keep_alive: \"60s\"", "clock_drift_ppm: NaN", &["a clock goes wrong"]);
+    mended("size: 180", "size: 1048577", &["out of range"]);
+    mended("size: 180", "size: 100, size_to: 99", &["99 is less than size"]);
+    mended("size: 180", "size: 180, times: 0", &["out of range"]);
+    for huge in ["18446744073709551615", "1000001"] {
+        mended("count: 400", &format!("count: {huge}"), &["devices in all", "out of range"]);
+    }
+}
+
+#[test]
+fn a_bracket_too_few_or_too_many_is_told_with_its_place() {
+    for (at, _) in LIFTS.match_indices(['(', ')', '[', ']', '{', '}', '"', ',']) {
+        let comment = LIFTS[..at].lines().last().is_some_and(|line| line.starts_with("//"));
+        let without = [&LIFTS[..at], &LIFTS[at + 1..]].concat();
+        let twice = [&LIFTS[..at], &LIFTS[at..=at], &LIFTS[at..]].concat();
+        for text in [without, twice] {
+            let problems = check(&text, &profiles()).err().unwrap_or_default();
+            assert!(comment || !problems.is_empty() || text.contains(",\n"), "{text}");
+            assert!(problems.iter().all(|problem| problem.place.line > 0 && !problem.why.is_empty()));
+        }
+    }
+    for end in (0..LIFTS.len()).filter(|&end| LIFTS.is_char_boundary(end)).step_by(7) {
+        assert!(check(&LIFTS[..end], &profiles()).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn limits_hold_for_what_is_large() {
+    let big = "x".repeat(LARGEST_FILE + 1);
+    assert!(check(&big, &profiles()).expect_err("too large")[0].why.contains("a scenario has 1048576 at most"));
+    let deep = format!("Scenario(about: {}", "(".repeat(100_000));
+    assert!(check(&deep, &profiles()).is_err());
+    let many = |count: usize, one: &str| one.repeat(count);
+    let timeline = many(MOST_MOMENTS, "At(\"1s\", Heal(group: \"lift\")), ");
+    mended("At(\"5m\"", &format!("{timeline} At(\"5m\""), &["10002 things happen"]);
+    let duties = many(MOST_DUTIES, "Publish(topic: \"t\", every: \"1s\"), ");
+    mended(
+        "Listen(filter: \"lift/{id}/command\"",
+        &format!("{duties} Listen(filter: \"lift/{{id}}/command\""),
+        &["34 duties"],
+    );
+    let groups: String = (0..MOST_GROUPS).map(|n| format!("(name: \"x{n}\", count: 1), ")).collect();
+    mended("(name: \"lift\"", &format!("{groups} (name: \"lift\""), &["66 groups"]);
+}
+
+#[test]
 fn a_duty_says_how_often() {
     mended("every: \"10s\", ", "", &["nothing says how often"]);
     mended("every: \"10s\", ", "pattern: OnConnect, ", &[]);

@@ -119,6 +119,7 @@ impl Check<'_> {
             Said::NoDuplicates { qos: of, group: by } => Expectation::NoDuplicates(qos(self, *of), group(self, by)),
             Said::InOrder => Expectation::InOrder,
             Said::WillsExact => Expectation::WillsExact,
+            Said::RetainedExact => Expectation::RetainedExact,
             Said::SessionsTrue => Expectation::SessionsTrue,
             Said::ReconnectedWithin(span) => {
                 Expectation::ReconnectedWithin(self.span(&at("0"), span, Duration::ZERO..=LONGEST))

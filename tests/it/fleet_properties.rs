@@ -1,0 +1,384 @@
+//! Any small fleet in any weather with the reference broker: what was promised is kept. A fleet that shows otherwise is
+//! shrunk, and written as a scenario to `fixtures/regressions`; every scenario there is played again.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use harness::time::Instant;
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{TestError, TestRunner};
+use testament::fleet::measured::Measured;
+use testament::fleet::part::Part;
+use testament::fleet::report::Report;
+use testament::fleet::run::play;
+use testament::fleet::shard::Shard;
+use testament::{links, scenario};
+
+/// A fleet before it is written down. Numbers that point at groups and duties are taken modulo what there is.
+#[derive(Clone, Debug)]
+struct Fleet {
+    seed: u64,
+    lasts: u32,
+    /// Whether each device hears only those with its own number, so that the fleet can be parted.
+    paired: bool,
+    groups: Vec<Group>,
+    faults: Vec<(u32, u32, f64, Fault)>,
+}
+
+#[derive(Clone, Debug)]
+struct Group {
+    count: u32,
+    version: &'static str,
+    link: &'static str,
+    region: bool,
+    share_outages: bool,
+    clean: bool,
+    expiry: Option<&'static str>,
+    keep_alive: u32,
+    patience: u32,
+    reconnect: &'static str,
+    starts: &'static str,
+    reads: Option<u32>,
+    duty_cycle: Option<(u32, u32)>,
+    will: Option<(u8, bool, Option<u32>)>,
+    talks: Vec<Talk>,
+    hears: Vec<(usize, usize, u8)>,
+    mourns: Option<(usize, u8)>,
+    shares: Option<(usize, usize, u8)>,
+}
+
+#[derive(Clone, Debug)]
+struct Talk {
+    qos: u8,
+    retain: bool,
+    pace: &'static str,
+    size: u32,
+    expiry: Option<u32>,
+    skips: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Fault {
+    Cut(&'static str, Option<u32>),
+    Heal,
+    Reset(Option<(u32, bool)>),
+    HalfOpen,
+    Handover(u32),
+    Dribble(u32),
+    Slow(u32, u32),
+    Leave(Option<u32>),
+    Restart(bool, u32),
+}
+
+const LINKS: &[(&str, &str)] = &[
+    ("ideal", "Link()"),
+    ("lan", "Link(delay: (mean: \"2ms\", jitter: \"1ms\"))"),
+    ("lossy", "Link(delay: (mean: \"50ms\", jitter: \"20ms\"), loss: 0.1)"),
+    ("narrow", "Link(delay: (mean: \"200ms\"), kbit: 20)"),
+    ("forgets", "Link(delay: (mean: \"30ms\"), nat: \"12s\")"),
+    ("refuses", "Link(delay: (mean: \"30ms\"), nat: \"12s\", nat_resets: true)"),
+    ("dozes", "Link(delay: (mean: \"30ms\"), sleep: Edrx(after: \"3s\", cycle: \"7s\"))"),
+    ("sleeps", "Link(delay: (mean: \"30ms\"), sleep: Psm(after: \"3s\", cycle: \"40s\"))"),
+    ("wifi", "Profile(\"wifi-lossy\")"),
+    ("2g", "Profile(\"2g-edge\")"),
+    ("3g", "Profile(\"3g\")"),
+    ("train", "Profile(\"tunnel-train\")"),
+    ("nbiot", "Profile(\"nbiot-good\")"),
+];
+
+const PACES: &[&str] = &[
+    "every: \"1s\"",
+    "every: \"5s\"",
+    "every: \"700ms\", pattern: Random",
+    "every: \"3s\", pattern: InStep",
+    "every: \"20s\", pattern: Burst(count: 8, spacing: \"50ms\")",
+    "every: \"15s\", pattern: Burst(count: 30)",
+    "pattern: OnConnect",
+];
+
+fn talk() -> impl Strategy<Value = Talk> {
+    let size = prop_oneof![4 => Just(16u32), 2 => 17u32..400, 1 => 1_000u32..3_000];
+    (0u8..3, any::<bool>(), select(PACES), size, weighted(0.2, 1u32..60), prop::bool::weighted(0.2))
+        .prop_map(|(qos, retain, pace, size, expiry, skips)| Talk { qos, retain, pace, size, expiry, skips })
+}
+
+fn group() -> impl Strategy<Value = Group> {
+    let names: Vec<&'static str> = LINKS.iter().map(|(name, _)| *name).collect();
+    let place = (
+        1u32..4,
+        select(vec!["V5", "V311", "V31"]),
+        select(names),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+        any::<bool>(),
+        weighted(0.6, select(vec!["0s", "3s", "20s", "1h"])),
+    );
+    let habits = (
+        select(vec![3u32, 10, 30, 60]),
+        select(vec![3u32, 8, 20]),
+        select(vec!["no-back-off", "every-second", "doubling-to-128s", "aws-ios", "full-jitter"]),
+        select(vec!["AtOnce", "Ramp(\"10s\")", "Arrivals(1.0)", "At(\"15s\")"]),
+        weighted(0.15, 1_000u32..5_000),
+        weighted(0.15, (5u32..40, 5u32..40)),
+    );
+    let will = weighted(0.5, (0u8..3, any::<bool>(), weighted(0.5, 0u32..40)));
+    let hears = vec((0usize..8, 0usize..4, 0u8..3), 0..4);
+    let shares = weighted(0.2, (0usize..8, 0usize..4, 0u8..3));
+    (place, habits, will, vec(talk(), 0..3), hears, weighted(0.4, (0usize..8, 0u8..3)), shares).prop_map(
+        |(place, habits, will, talks, hears, mourns, shares)| {
+            let (count, version, link, region, share_outages, clean, expiry) = place;
+            let (keep_alive, patience, reconnect, starts, reads, duty_cycle) = habits;
+            Group {
+                count,
+                version,
+                link,
+                region,
+                share_outages,
+                clean,
+                expiry,
+                keep_alive,
+                patience,
+                reconnect,
+                starts,
+                reads,
+                duty_cycle,
+                will,
+                talks,
+                hears,
+                mourns,
+                shares,
+            }
+        },
+    )
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let cut = (select(vec!["", ", only: Up", ", only: Down"]), weighted(0.8, 1u32..60));
+    prop_oneof![
+        3 => cut.prop_map(|(only, lasts)| Fault::Cut(only, lasts)),
+        1 => Just(Fault::Heal),
+        2 => weighted(0.6, (1u32..200, any::<bool>())).prop_map(Fault::Reset),
+        2 => Just(Fault::HalfOpen),
+        1 => (100u32..8_000).prop_map(Fault::Handover),
+        1 => (1u32..20).prop_map(Fault::Dribble),
+        1 => (0u32..2_000, 1u32..30).prop_map(|(reads, lasts)| Fault::Slow(reads, lasts)),
+        2 => weighted(0.8, 1u32..60).prop_map(Fault::Leave),
+        2 => (any::<bool>(), 0u32..20).prop_map(|(keeps, lasts)| Fault::Restart(keeps, lasts)),
+    ]
+}
+
+fn fleet() -> impl Strategy<Value = Fleet> {
+    let faults = vec((0u32..100, 0u32..8, 0.1f64..=1.0, fault()), 0..7);
+    (1u64..1_000, 20u32..120, vec(group(), 1..5), faults).prop_map(|(seed, lasts, groups, faults)| Fleet {
+        seed,
+        lasts,
+        paired: false,
+        groups,
+        faults,
+    })
+}
+
+impl Fleet {
+    /// The scenario as text.
+    fn text(&self) -> String {
+        let mut out = String::from("// Found by a property test, and shrunk.\nScenario(about: \"a random fleet\",\n");
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "    seed: {}, lasts: \"{}s\", calm: \"20m\",", self.seed, self.lasts)?;
+        writeln!(out, "    links: {{")?;
+        for (name, link) in LINKS.iter().filter(|(name, _)| self.groups.iter().any(|group| group.link == *name)) {
+            writeln!(out, "        \"{name}\": {link},")?;
+        }
+        writeln!(out, "    }},\n    regions: {{ \"valley\": (every: \"30s\", lasts: \"10s\") }},\n    fleet: [")?;
+        for (number, group) in self.groups.iter().enumerate() {
+            self.write_group(out, number, group)?;
+        }
+        writeln!(out, "    ],\n    timeline: [")?;
+        for (percent, whom, share, fault) in &self.faults {
+            let at = f64::from(self.lasts) * f64::from(*percent) / 100.0;
+            let group = format!("group: \"g{}\"", *whom as usize % self.groups.len());
+            let share = format!("{group}, share: {share:.2}");
+            write!(out, "        At(\"{at:.1}s\", ")?;
+            let lasting = |lasts: &Option<u32>| lasts.map_or(String::new(), |it| format!(", lasts: \"{it}s\""));
+            match fault {
+                Fault::Cut(only, lasts) => write!(out, "Cut({share}{only}{})", lasting(lasts))?,
+                Fault::Heal => write!(out, "Heal({group})")?,
+                Fault::Reset(None) => write!(out, "Reset({share})")?,
+                Fault::Reset(Some((after, down))) => {
+                    write!(out, "Reset({share}, after: {after}{})", if *down { ", only: Down" } else { "" })?;
+                }
+                Fault::HalfOpen => write!(out, "HalfOpen({share})")?,
+                Fault::Handover(ms) => write!(out, "Handover({share}, lasts: \"{ms}ms\")")?,
+                Fault::Dribble(lasts) => write!(out, "Dribble({share}, lasts: \"{lasts}s\")")?,
+                Fault::Slow(reads, lasts) => write!(out, "Slow({share}, reads: {reads}, lasts: \"{lasts}s\")")?,
+                Fault::Leave(lasts) => write!(out, "Leave({share}{})", lasting(lasts))?,
+                Fault::Restart(keeps, lasts) => {
+                    let keeps = if *keeps { "State" } else { "Nothing" };
+                    write!(out, "Restart(node: \"broker\", keeps: {keeps}, lasts: \"{lasts}s\")")?;
+                }
+            }
+            writeln!(out, "),")?;
+        }
+        writeln!(out, "    ],")?;
+        writeln!(out, "    expect: [NoLoss(), NoDuplicates(), InOrder, WillsExact, RetainedExact, SessionsTrue],\n)")
+    }
+
+    fn write_group(&self, out: &mut String, number: usize, group: &Group) -> std::fmt::Result {
+        let five = group.version == "V5";
+        // Less patience than a link needs for one packet is no habit of devices: they would never get anything through.
+        let slow =
+            !["ideal", "lan", "lossy", "forgets", "refuses", "wifi"].contains(&group.link) || group.reads.is_some();
+        let least = if group.reads.is_some() {
+            300
+        } else if slow {
+            30
+        } else {
+            0
+        };
+        let (mut keep_alive, patience) = (group.keep_alive.max(least), group.patience.max(least));
+        if group.link == "forgets" || group.link == "refuses" {
+            // A ping in time, or there would be no calm.
+            keep_alive = keep_alive.min(10);
+        }
+        write!(out, "        (name: \"g{number}\", count: {}, version: {}, ", group.count, group.version)?;
+        write!(out, "link: \"{}\", keep_alive: \"{}s\", patience: \"{}s\", ", group.link, keep_alive, patience)?;
+        if group.region {
+            write!(out, "region: \"valley\", ")?;
+        } else if group.share_outages {
+            write!(out, "share_outages: 2, ")?;
+        }
+        let expiry = group.expiry.filter(|_| five).map_or(String::new(), |expiry| format!(", expiry: \"{expiry}\""));
+        write!(out, "\n         session: (clean_start: {}{expiry}), ", group.clean)?;
+        write!(out, "reconnect: (like: \"{}\"), starts: {}, ", group.reconnect, group.starts)?;
+        if let Some(reads) = group.reads {
+            write!(out, "reads: {reads}, ")?;
+        }
+        if let Some((on, off)) = group.duty_cycle {
+            write!(out, "duty_cycle: (on: \"{on}s\", off: \"{off}s\"), ")?;
+        }
+        if let Some((qos, retain, delay)) = group.will {
+            let delay = delay.filter(|_| five).map_or(String::new(), |delay| format!(", delay: \"{delay}s\""));
+            write!(out, "\n         will: (topic: \"will/g{number}/{{id}}\", qos: {qos}, retain: {retain}{delay}), ")?;
+        }
+        writeln!(out, "does: [")?;
+        for (place, talk) in group.talks.iter().enumerate() {
+            let Talk { qos, retain, pace, size, expiry, skips } = talk;
+            let expiry = expiry.filter(|_| five).map_or(String::new(), |it| format!(", expiry: \"{it}s\""));
+            let skips = if *skips { ", offline: Skip" } else { "" };
+            let topic = format!("say/g{number}/{place}/{{id}}");
+            writeln!(
+                out,
+                "            Publish(topic: \"{topic}\", qos: {qos}, retain: {retain}, {pace}, size: {size}{expiry}{skips}),"
+            )?;
+        }
+        let mut heard = Vec::new();
+        let mut listen = |out: &mut String, share: &str, filter: String, qos: u8| {
+            if heard.contains(&filter) {
+                return Ok(());
+            }
+            let written = writeln!(out, "            Listen(filter: \"{share}{filter}\", qos: {qos}),");
+            heard.push(filter);
+            written
+        };
+        let device = |whom: usize| if self.paired { format!("g{whom}-{{n}}") } else { "+".to_owned() };
+        let said = |whom: usize, what: usize| {
+            let whom = whom % self.groups.len();
+            format!("say/g{whom}/{}/{}", what % self.groups[whom].talks.len().max(1), device(whom))
+        };
+        for (whom, what, qos) in &group.hears {
+            listen(out, "", said(*whom, *what), *qos)?;
+        }
+        if let Some((whom, qos)) = group.mourns {
+            let whom = whom % self.groups.len();
+            listen(out, "", format!("will/g{whom}/{}", device(whom)), qos)?;
+        }
+        if let Some((whom, what, qos)) = group.shares.filter(|_| five && !self.paired) {
+            listen(out, &format!("$share/s{number}/"), said(whom, what), qos)?;
+        }
+        writeln!(out, "         ]),")
+    }
+}
+
+fn report(text: &str) -> Report {
+    let plan = scenario::check(text, &links::all()).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+    play(plan, Shard::WHOLE).unwrap_or_else(|why| panic!("{why}\n{text}")).report()
+}
+
+/// Plays random fleets until `holds` fails for one. The smallest that shows it is kept.
+fn search(name: &str, paired: bool, holds: impl Fn(&str) -> Result<(), String>) {
+    let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
+    let fleets = fleet().prop_map(|fleet| Fleet { paired, ..fleet });
+    let found = runner.run(&fleets, |fleet| holds(&fleet.text()).map_err(TestCaseError::fail));
+    match found {
+        Ok(()) => {}
+        Err(TestError::Fail(why, fleet)) => {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/regressions").join(format!("{name}.ron"));
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for regressions");
+            fs::write(&path, fleet.text()).expect("a place for the regression");
+            panic!(
+                "{why}\n\nit is kept in {}; give it a name and a first line that says what it shows",
+                path.display()
+            );
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn whatever_happens_what_was_promised_is_kept() {
+    search("found", false, |text| {
+        let report = report(text);
+        if report.is_met() { Ok(()) } else { Err(report.text()) }
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report() {
+    search("unsteady", false, |text| {
+        let json = || serde_json::to_string(&report(text)).expect("a report as JSON");
+        if json() == json() { Ok(()) } else { Err("two plays of it differ".to_owned()) }
+    });
+}
+
+#[test]
+fn shards_come_to_the_same() {
+    let part = |text: &str, shard: Shard| {
+        let plan = scenario::check(text, &links::all()).expect("a legal scenario");
+        let (seed, end) = (plan.seed, Instant::ZERO + plan.lasts + plan.calm);
+        let played = play(plan, shard)?;
+        Ok::<_, String>(Part::new(text.to_owned(), seed, shard, end, played.outcome, Measured::default()))
+    };
+    search("parted", true, |text| {
+        let mut parts = Shard::all(2).map(|shard| part(text, shard));
+        let mut sum = parts.next().expect("a shard")?;
+        sum.add(&parts.next().expect("another")?).map_err(|why| why.to_string())?;
+        let merged = sum.played()?.0.report();
+        let whole = report(text);
+        let json = |report: &Report| serde_json::to_string(report).expect("a report as JSON");
+        if json(&merged) == json(&whole) {
+            Ok(())
+        } else {
+            Err(format!("one process:\n{}\ntwo:\n{}", whole.text(), merged.text()))
+        }
+    });
+}
+
+#[test]
+fn what_was_once_found_stays_fixed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/regressions");
+    let mut played = 0;
+    for entry in fs::read_dir(folder).expect("regressions") {
+        let path = entry.expect("a file").path();
+        let report = report(&fs::read_to_string(&path).expect("a scenario"));
+        assert!(report.is_met(), "{}:\n{}", path.display(), report.text());
+        played += 1;
+    }
+    assert!(played > 0);
+}
