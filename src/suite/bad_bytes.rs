@@ -237,9 +237,7 @@ impl Playable<Testbed> for Row {
         canary.told("before")?;
         peer.send_raw(&bytes)?;
         let judged = self.judge(t, &peer);
-        if judged.is_err() {
-            self.take_back(t, &peer, &bytes)?;
-        }
+        self.take_back(t, &peer, &bytes)?;
         canary.told("after")?;
         // What the bad bytes did to others weighs more than what became of the offender.
         canary.has_lost_nothing()?;
