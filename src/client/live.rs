@@ -68,8 +68,8 @@ pub(super) struct Live {
     sent: Instant,
     /// When bytes last came in.
     heard: Instant,
-    /// Since when the PINGRESP that came last had been missing.
-    pub(super) answered: Option<Instant>,
+    /// Since when the PINGRESP that came last had been missing; [`Instant::ZERO`] if none has come.
+    pub(super) answered: Instant,
     /// Since when a PINGRESP has been missing.
     ping: Option<Instant>,
     /// Since when an acknowledgement has been awaited without any coming.
@@ -102,7 +102,7 @@ impl Live {
             room,
             sent: now,
             heard: now,
-            answered: None,
+            answered: Instant::ZERO,
             ping: None,
             owed: None,
         }
@@ -186,7 +186,7 @@ impl Live {
 
     /// PINGRESP came.
     pub(super) fn pong(&mut self) {
-        self.answered = self.ping.take().or(self.answered);
+        self.answered = self.ping.take().unwrap_or(self.answered);
     }
 
     /// A packet went out that wants an acknowledgement.

@@ -170,10 +170,11 @@ impl Client {
         }
     }
 
-    /// When the question was asked that PINGRESP answered last on this connection: the server had it then.
+    /// When the question was asked that PINGRESP answered last on this connection, [`Instant::ZERO`] if none was: the server
+    /// had it then.
     pub fn answered_at(&self) -> Option<Instant> {
         match &self.state {
-            State::Live(live) => live.answered,
+            State::Live(live) => Some(live.answered),
             _ => None,
         }
     }

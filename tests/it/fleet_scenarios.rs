@@ -31,7 +31,7 @@ fn each_says_why_it_is_worth_running_and_expects_something() {
     for path in all {
         let text = fs::read_to_string(&path).expect("a scenario");
         let comment: Vec<_> = text.lines().take_while(|line| line.starts_with("// ")).collect();
-        assert!(comment.len() >= 2 && comment.join(" ").contains("Worth running because"), "{}", path.display());
+        assert!(comment.len() >= 2 && comment.join(" ").contains("Worth running"), "{}", path.display());
         assert!(plan(&path).expect.len() >= 2, "{}", path.display());
     }
 }
