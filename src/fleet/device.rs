@@ -771,9 +771,11 @@ impl Device {
             && let Some(rest) = &mut self.rest
         {
             let question = floor.roster.question(place);
+            // What was not answered in time must not take the answer to a later question of the same target.
+            rest.questions.retain(|(_, until)| *until >= now);
             let asked = rest.questions.iter().position(|(stream, _)| *stream == question);
-            if let Some((_, until)) = asked.and_then(|asked| rest.questions.remove(asked)) {
-                floor.tally.groups[group].answered += u64::from(now <= until);
+            if asked.and_then(|asked| rest.questions.remove(asked)).is_some() {
+                floor.tally.groups[group].answered += 1;
             }
         }
     }

@@ -271,8 +271,7 @@ impl Report {
     fn breaches(&self, breach: Breach) -> u64 {
         let each = self.messages.iter().map(|messages| match breach {
             Breach::Lost => messages.account.lost,
-            Breach::Duplicated if messages.guarantee == Guarantee::AtLeastOnce => 0,
-            Breach::Duplicated => messages.account.repeated,
+            Breach::Duplicated => messages.account.duplicated,
             Breach::Reordered => messages.account.reordered,
             Breach::Forbidden => messages.account.forbidden,
             Breach::Invented => messages.account.invented,
