@@ -102,8 +102,6 @@ pub struct Device {
     connected: bool,
     /// Whether the server has confirmed the subscriptions of the present session.
     subscribed: bool,
-    /// Whether the server has lost all it knew since the last connection stood.
-    forgotten: bool,
     number: u32,
     /// How fast its clock is; 1 for a true one.
     drift: f64,
@@ -224,7 +222,6 @@ impl Device {
             group: group as u16,
             connected: false,
             subscribed: false,
-            forgotten: false,
             number,
             drift,
             schedules: SmallVec::new(),
@@ -315,11 +312,6 @@ impl Device {
     /// Whether a server has accepted it and not lost it.
     pub const fn is_connected(&self) -> bool {
         self.connected
-    }
-
-    /// The server has lost all it knew. What it said before may still be on its way.
-    pub const fn forget(&mut self) {
-        self.forgotten = true;
     }
 
     /// The number of its group.
@@ -610,7 +602,7 @@ impl Device {
             if healed > Instant::ZERO && lost_at <= healed + notices && now > healed {
                 counts.recovery.record(now - healed);
             }
-            let truth = self.session_must_be_there(now, plan);
+            let truth = self.session_must_be_there(now, plan, floor.forgot_at);
             if plan.version != Version::V31 && truth.is_some_and(|truth| truth != present) {
                 counts.untrue_sessions += 1;
             }
@@ -619,14 +611,13 @@ impl Device {
                 self.unsubscribed(now, floor);
             }
             // What the server had not confirmed begins anew where it has no session; 3.1 does not say whether it has.
-            let lost = if version == Version::V31 { self.forgotten } else { !present };
+            let lost = if version == Version::V31 { self.is_forgotten(floor.forgot_at) } else { !present };
             for Pending { stream, sequence, .. } in self.pending.iter().filter(|_| lost) {
                 floor.ledger.renew(*stream, *sequence);
             }
         } else if present && !self.unsure {
             counts.untrue_sessions += 1;
         }
-        self.forgotten = false;
         self.returned(now, present, floor);
         (self.opened_at, self.alive_at) = (self.tried_at, self.tried_at);
         for reader in self.readers(floor) {
@@ -651,9 +642,10 @@ impl Device {
     /// Whether the server must have its session, must not, or either (`None`): it may have noticed the end of the last
     /// connection at any time between the moment at which it surely had it and one and a half keep alives after we lost
     /// it.
-    fn session_must_be_there(&self, now: Instant, plan: &Group) -> Option<bool> {
-        if self.forgotten {
-            return (!self.unsure).then_some(false);
+    fn session_must_be_there(&self, now: Instant, plan: &Group, forgot_at: Instant) -> Option<bool> {
+        if self.is_forgotten(forgot_at) {
+            // What was said before may have come only now.
+            return (!self.unsure && self.tried_at >= forgot_at).then_some(false);
         }
         if plan.version != Version::V5 {
             return Some(!plan.clean_start);
@@ -663,6 +655,11 @@ impl Device {
         }
         let expiry = Duration::from_secs(plan.session_expiry.into());
         (now < self.alive_at + expiry).then_some(true)
+    }
+
+    /// Whether the server has lost all it knew since it took the last connection.
+    fn is_forgotten(&self, forgot_at: Instant) -> bool {
+        forgot_at > self.opened_at
     }
 
     fn subscribe(&mut self, now: Instant, floor: &Floor) {
@@ -916,7 +913,7 @@ impl Device {
             return;
         }
         let gone_for_good = self.is_off() && self.off_until == Instant::FAR;
-        if gone_for_good || self.session_must_be_there(now, plan) != Some(true) {
+        if gone_for_good || self.session_must_be_there(now, plan, floor.forgot_at) != Some(true) {
             self.unsubscribed(now, floor);
         }
         let Some(stream) = floor.roster.will(group, self.number) else { return };

@@ -589,7 +589,6 @@ impl<'a, S: Node> Simulation<'a, S> {
         }
         if keeps == Keeps::Nothing {
             self.floor.forget(self.now);
-            self.devices.iter_mut().for_each(Device::forget);
         }
         self.away_until = self.away_until.max(self.now + lasts);
         self.wheel.push(self.away_until, Due::Returns);

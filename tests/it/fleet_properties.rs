@@ -1,5 +1,8 @@
 //! Any small fleet in any weather with the reference broker: what was promised is kept. A fleet that shows otherwise is
 //! shrunk, and written as a scenario to `fixtures/regressions`; every scenario there is played again.
+//!
+//! The fleets are the same in every run, so that a build does not fail for what it did not change. To look at others:
+//! `PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000 cargo test --release --test it fleet_properties`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +13,7 @@ use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{TestError, TestRunner};
+use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use testament::fleet::measured::Measured;
 use testament::fleet::part::Part;
 use testament::fleet::report::Report;
@@ -313,7 +316,11 @@ fn report(text: &str) -> Report {
 
 /// Plays random fleets until `holds` fails for one. The smallest that shows it is kept.
 fn search(name: &str, paired: bool, holds: impl Fn(&str) -> Result<(), String>) {
-    let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(0);
+    }
+    let mut runner = TestRunner::new(config);
     let fleets = fleet().prop_map(|fleet| Fleet { paired, ..fleet });
     let found = runner.run(&fleets, |fleet| holds(&fleet.text()).map_err(TestCaseError::fail));
     match found {
