@@ -718,17 +718,18 @@ impl Testbed {
 }
 
 impl Conn {
-    /// Cuts what came into packets and sorts them; stops for good at the first that is illegal.
+    /// Cuts what came into packets and sorts them, up to the first that is illegal; the trace shows what comes after it,
+    /// too.
     fn read(&mut self, at: Instant, bytes: &[u8], version: Version, prefix: &str, mut seen: impl FnMut(Passed)) {
         self.partial.extend_from_slice(bytes);
         let mut start = 0;
-        while self.illegal.is_none() {
+        loop {
             let rest = &self.partial[start..];
             let length = match frame::frame_len(rest, u32::MAX) {
                 Ok(Some(length)) if length <= rest.len() => length,
                 Ok(_) => break,
                 Err(refusal) => {
-                    self.illegal = Some(refusal);
+                    self.illegal.get_or_insert(refusal);
                     seen(Passed::Came(rest.to_vec()));
                     start = self.partial.len();
                     break;
@@ -737,6 +738,9 @@ impl Conn {
             let frame = &rest[..length];
             start += length;
             seen(Passed::Came(frame.to_vec()));
+            if self.illegal.is_some() {
+                continue;
+            }
             match PacketBuf::decode(frame, version, Side::Server) {
                 Err(refusal) => self.illegal = Some(refusal),
                 Ok(packet) => {
