@@ -531,6 +531,34 @@ mod tests {
     }
 
     #[test]
+    fn fail_fast_ends_what_is_in_flight_at_a_fail_and_nothing_else() {
+        for jobs in [2, 8] {
+            let (all_begun, failed) = (std::sync::Barrier::new(jobs), AtomicBool::new(false));
+            let outlasts = || {
+                all_begun.wait();
+                while !failed.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                Ok(())
+            };
+            let fails = || {
+                all_begun.wait();
+                fails()
+            };
+            let mut runs: Vec<_> = (0..20).map(|_| run("a/outlasts", outlasts)).collect();
+            runs[1] = run("b/fails", fails);
+            let mut begun = 0;
+            let report = Runner { fail_fast: true, ..runner(jobs, None) }.play(&runs, &mut |event| match event {
+                Event::Started(..) => begun += 1,
+                Event::Finished(done) if done.id == "b/fails" => failed.store(true, Ordering::SeqCst),
+                _ => {}
+            });
+            assert_eq!((begun, report.unplayed), (jobs, 20 - jobs));
+            assert_eq!(Summary::of(&report.results), Summary { fail: 1, pass: jobs - 1, ..Summary::default() });
+        }
+    }
+
+    #[test]
     fn what_must_be_alone_is() {
         let playing = AtomicUsize::new(0);
         let count = || {

@@ -152,12 +152,27 @@ fn a_failure_is_reported_in_every_form_and_its_command_repeats_it() {
     }
 }
 
+/// With one job, cases are judged in the order they are listed in; `harness::run` tests the same for several.
 #[test]
 fn fail_fast_begins_nothing_after_the_first_fail() {
     let url = serve(Emptiness::Acknowledges);
-    let options = ["conform", &url, "--filter", "qos1/", "--timeout", "100ms", "--jobs", "1"];
-    let fast = [&options[..], &["--fail-fast"]].concat();
-    check(&fast, 1, &["1 fail", "runs were not played"]);
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("report.json");
+    let json = json.to_str().unwrap();
+    let play = |more: &[&str]| {
+        let options = ["conform", &url, "--filter", "subscribe/", "--timeout", "100ms", "--jobs", "1", "--json", json];
+        check(&[&options[..], more].concat(), 1, &[" fail"]);
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+        let judged = |case: &Value| [&case["id"], &case["protocol"], &case["verdict"]].map(Value::to_string);
+        let cases: Vec<_> = report["cases"].as_array().unwrap().iter().map(judged).collect();
+        (cases, report["unplayed"].as_u64().unwrap() as usize)
+    };
+    let (all, none) = play(&[]);
+    let (fast, unplayed) = play(&["--fail-fast"]);
+    let first = all.iter().position(|[.., verdict]| verdict == "\"fail\"").unwrap();
+    assert_eq!(fast, all[..=first]);
+    assert_eq!((none, unplayed), (0, all.len() - fast.len()));
+    assert!(unplayed > 0, "the first fail is also the last case, and shows nothing");
 }
 
 /// What docs/json-report.md promises.
