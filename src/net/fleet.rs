@@ -1,6 +1,5 @@
 //! A fleet on sockets: one task owns all devices, their links and their connections, and one timer serves them.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::pin::pin;
@@ -9,14 +8,13 @@ use std::time::Duration;
 use harness::node::{Input, Node as _, Ticket};
 use harness::rng::Rng;
 use harness::time::Instant;
-use harness::world::Endpoint;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval};
 
 use super::host::Host;
+use super::reach::Reach;
 use super::stream::Dialer;
 use crate::fleet::shore::Shore;
-use crate::packet::Version;
 use crate::scenario::plan::Plan;
 use crate::ws::WebSocket;
 
@@ -26,52 +24,27 @@ pub const PER_SOURCE: u32 = 10_000;
 /// How often a run tells how it stands.
 const TELL: Duration = Duration::from_secs(1);
 
-/// How to reach a target.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// Its listeners.
-    pub listeners: BTreeMap<Endpoint, Dialer>,
-    /// How to reach those versions over plain TCP that are served on a port of their own.
-    pub own: BTreeMap<Version, Dialer>,
-}
-
-impl Reach {
-    /// A target with one listener.
-    pub fn one(dialer: Dialer) -> Self {
-        Self { listeners: BTreeMap::from([(dialer.url.endpoint, dialer)]), own: BTreeMap::new() }
-    }
-
-    /// How a device that wants this reaches it; whoever does not ask for TLS takes what there is.
-    pub fn dialer(&self, tls: bool, version: Version) -> Option<&Dialer> {
-        let first = |endpoints: [Endpoint; 4]| endpoints.iter().find_map(|endpoint| self.listeners.get(endpoint));
-        if tls {
-            return self.listeners.get(&Endpoint::Tls).or_else(|| self.listeners.get(&Endpoint::Wss));
-        }
-        self.own.get(&version).or_else(|| first([Endpoint::Tcp, Endpoint::Tls, Endpoint::Ws, Endpoint::Wss]))
-    }
-
-    /// The dialer of each device: by the group and its number in it. On loopback the devices spread over source addresses.
-    fn chooser(&self, plan: &Plan) -> impl Fn(Ticket) -> Dialer + Send + use<> {
-        let spreads = cfg!(target_os = "linux") && plan.devices() > PER_SOURCE;
-        let mut first = 0;
-        let groups: Vec<_> = plan
-            .groups
-            .iter()
-            .map(|group| {
-                let dialer = self.dialer(group.tls, group.version).cloned();
-                let local = dialer.as_ref().is_some_and(|dialer| spreads && is_loopback(dialer));
-                first += group.count;
-                (dialer, first - group.count, local)
-            })
-            .collect();
-        let any = self.listeners.values().next().cloned();
-        move |ticket| {
-            let (group, number) = Shore::caller(ticket);
-            let (dialer, first, local) = &groups[group];
-            let source = local.then(|| source(first + number));
-            let dialer = dialer.clone().or_else(|| any.clone()).expect("a target has a listener");
-            Dialer { source, ..dialer }
-        }
+/// The dialer of each device: by the group and its number in it. On loopback the devices spread over source addresses.
+fn chooser(reach: &Reach, plan: &Plan) -> impl Fn(Ticket) -> Dialer + Send + use<> {
+    let spreads = cfg!(target_os = "linux") && plan.devices() > PER_SOURCE;
+    let mut first = 0;
+    let groups: Vec<_> = plan
+        .groups
+        .iter()
+        .map(|group| {
+            let dialer = reach.dialer(group.tls, group.version).cloned();
+            let local = dialer.as_ref().is_some_and(|dialer| spreads && is_loopback(dialer));
+            first += group.count;
+            (dialer, first - group.count, local)
+        })
+        .collect();
+    let any = reach.listeners.values().next().cloned();
+    move |ticket| {
+        let (group, number) = Shore::caller(ticket);
+        let (dialer, first, local) = &groups[group];
+        let source = local.then(|| source(first + number));
+        let dialer = dialer.clone().or_else(|| any.clone()).expect("a target has a listener");
+        Dialer { source, ..dialer }
     }
 }
 
@@ -134,7 +107,7 @@ pub async fn play(
     mut tell: impl FnMut(Standing),
     stop: impl Future<Output = ()>,
 ) -> (Shore, Option<Instant>) {
-    let choose = reach.chooser(&shore.fleet().floor.plan);
+    let choose = chooser(reach, &shore.fleet().floor.plan);
     let web = reach.listeners.values().map(|dialer| &dialer.url).find(|url| url.is_web_socket());
     // Where there is anything else, nobody takes WebSockets.
     let node = match web.filter(|_| reach.listeners.len() == 1) {

@@ -17,11 +17,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::run;
-use harness::world::{Broken, Sut};
+use harness::world::{Broken, Endpoint, Sut};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -31,6 +31,10 @@ use super::install;
 use super::ports::Ports;
 use crate::net::certificate::SelfSigned;
 use crate::net::live::Restart;
+use crate::net::reach::Reach;
+use crate::net::stream::Dialer;
+use crate::net::tls::{self, Trust};
+use crate::net::url::Url;
 use crate::packet::Version;
 
 /// Stands for the PEM file of the certificate of TLS listeners.
@@ -168,9 +172,25 @@ impl Process {
         Ok(())
     }
 
-    /// Where it listens.
-    pub fn ports(&self) -> &Ports {
-        &self.ports
+    /// How to reach it. Its certificates are believed, whoever made them: mostly this tool did, for this run.
+    ///
+    /// # Errors
+    /// If there is no TLS to be had.
+    pub fn reach(&self) -> io::Result<Reach> {
+        let believing = tls::client(&Trust::Anyone, None).map_err(io::Error::other)?;
+        let dialer = |endpoint, port| {
+            let url = Url { port, ..Url::loopback(endpoint) };
+            let tls = url.is_secure().then(|| Arc::clone(&believing));
+            Dialer { url, tls, source: None }
+        };
+        let plain = |version| dialer(Endpoint::Tcp, self.ports.tcp(version));
+        let versions = self.file.versions();
+        let first = versions.first().map(|&version| (Endpoint::Tcp, plain(version)));
+        let others = self.ports.others().map(|(endpoint, port)| (endpoint, dialer(endpoint, port)));
+        Ok(Reach {
+            listeners: first.into_iter().chain(others).collect(),
+            own: versions.into_iter().map(|version| (version, plain(version))).collect(),
+        })
     }
 
     /// The version it says it has; `None` if it does not say.

@@ -16,8 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::net::live::{self, LiveWorld, Restart};
+use crate::net::reach::Reach;
 use crate::net::stream::Dialer;
-use crate::net::tls::{self, Trust};
 use crate::net::url::Url;
 use crate::packet::Version;
 use crate::reference::{PLAIN, Setup};
@@ -120,16 +120,7 @@ impl Venue {
         let jobs = file.jobs.map_or(LIVE_JOBS, |jobs| usize::from(jobs.get()));
         let patience = Duration::from_secs(file.answers_within);
         let process = Arc::new(Process::start(file)?);
-        let ports = process.ports();
-        let believing = tls::client(&Trust::Anyone, None)?;
-        let dialer = |endpoint, port| {
-            let url = Url { port, ..Url::loopback(endpoint) };
-            let tls = url.is_secure().then(|| Arc::clone(&believing));
-            Dialer { url, tls, source: None }
-        };
-        let mut listeners = BTreeMap::from([(Endpoint::Tcp, dialer(Endpoint::Tcp, ports.tcp(protocols[0])))]);
-        listeners.extend(ports.others().map(|(endpoint, port)| (endpoint, dialer(endpoint, port))));
-        let own = protocols.iter().map(|&version| (version, dialer(Endpoint::Tcp, ports.tcp(version)))).collect();
+        let Reach { listeners, own } = process.reach()?;
         Ok(Self {
             name,
             version: process.version(),

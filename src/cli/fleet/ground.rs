@@ -6,14 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use harness::world::{Endpoint, Sut};
+use harness::world::Sut;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::tls::Tls;
-use crate::net::fleet::Reach;
 use crate::net::live::Restart;
+use crate::net::reach::Reach;
 use crate::net::stream::Dialer;
-use crate::net::tls::{self, Trust};
 use crate::net::url::Url;
 use crate::scenario::plan::{Group, Happening, Plan};
 use crate::scenario::schema;
@@ -117,18 +116,9 @@ impl Ground {
         }
         let login = file.login.clone();
         let process = Process::start(file)?;
-        let ports = process.ports();
-        let believing = tls::client(&Trust::Anyone, None)?;
-        let dialer = |endpoint, port| {
-            let url = Url { port, ..Url::loopback(endpoint) };
-            let tls = url.is_secure().then(|| Arc::clone(&believing));
-            Dialer { url, tls, source: None }
-        };
-        let own = served.iter().map(|&version| (version, dialer(Endpoint::Tcp, ports.tcp(version)))).collect();
-        let listeners = ports.others().map(|(endpoint, port)| (endpoint, dialer(endpoint, port)));
-        let listeners = listeners.chain([(Endpoint::Tcp, dialer(Endpoint::Tcp, ports.tcp(served[0])))]).collect();
+        let reach = process.reach()?;
         let name = process.version().map_or(name.clone(), |version| format!("{name} {version}"));
-        Ok(Self { name, reach: Reach { listeners, own }, broker: Some(Arc::new(process)), inside: false, login })
+        Ok(Self { name, reach, broker: Some(Arc::new(process)), inside: false, login })
     }
 
     fn at(url: Url, tls: &Tls, plan: &Plan) -> anyhow::Result<Self> {
