@@ -13,9 +13,7 @@ use super::timers::Owner;
 use crate::codec::frame::Framer;
 use crate::codec::{PacketBuf, decode, encode};
 use crate::flow::{AliasesIn, AliasesOut};
-use crate::packet::{
-    Ack, ConnAck, Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, ReasonCode, Side, SubAck, Version,
-};
+use crate::packet::{Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, ReasonCode, Side, Version};
 use crate::rare::Rare;
 use crate::violation::{Refusal, Rule};
 
@@ -349,24 +347,10 @@ impl Broker {
         let wanted = connection.problem_information || matches!(packet, Packet::ConnAck(_) | Packet::Disconnect(_));
         let explained = wanted && connection.version.has_properties() && self.settings.behaviour.reason_strings && {
             let properties = PropertyBuf::new().with(Property::ReasonString(words));
-            self.send(conn, &with_properties(packet, properties.view()))
+            self.send(conn, &packet.with_properties(properties.view()))
         };
         if !explained {
             self.send(conn, &packet);
         }
-    }
-}
-
-/// The same packet with other properties; unchanged if it is none of those that carry a reason string.
-fn with_properties<'a>(packet: Packet<'a>, properties: Properties<'a>) -> Packet<'a> {
-    match packet {
-        Packet::ConnAck(connack) => Packet::ConnAck(ConnAck { properties, ..connack }),
-        Packet::PubAck(ack) => Packet::PubAck(Ack { properties, ..ack }),
-        Packet::PubRec(ack) => Packet::PubRec(Ack { properties, ..ack }),
-        Packet::PubRel(ack) => Packet::PubRel(Ack { properties, ..ack }),
-        Packet::PubComp(ack) => Packet::PubComp(Ack { properties, ..ack }),
-        Packet::SubAck(suback) => Packet::SubAck(SubAck { properties, ..suback }),
-        Packet::Disconnect(disconnect) => Packet::Disconnect(Disconnect { properties, ..disconnect }),
-        other => other,
     }
 }

@@ -87,16 +87,13 @@ impl Client {
 
     /// Whoever did not ask for explanations must not get any, but with PUBLISH, CONNACK and DISCONNECT (3.1.2-29).
     fn check_problem_information(&self, packet: &Packet<'_>) -> Result<(), Rule> {
-        let properties = match packet {
-            _ if self.options.request_problem_information => return Ok(()),
-            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties,
-            Packet::SubAck(suback) => suback.properties,
-            Packet::UnsubAck(unsuback) => unsuback.properties,
-            Packet::Auth(auth) => auth.properties,
-            _ => return Ok(()),
-        };
-        let unasked = |property| matches!(property, Property::ReasonString(_) | Property::UserProperty(..));
-        if properties.iter().any(unasked) { Err(Rule::UnrequestedProblemInformation) } else { Ok(()) }
+        let explains = |property| matches!(property, Property::ReasonString(_) | Property::UserProperty(..));
+        match packet {
+            Packet::Publish(_) | Packet::ConnAck(_) | Packet::Disconnect(_) => Ok(()),
+            _ if self.options.request_problem_information => Ok(()),
+            _ if packet.properties().iter().any(explains) => Err(Rule::UnrequestedProblemInformation),
+            _ => Ok(()),
+        }
     }
 
     fn handle_connack(&mut self, live: &mut Live, connack: &ConnAck<'_>, packet: PacketBuf) -> Result<(), Why> {

@@ -5,7 +5,6 @@ use super::seam::{Fate, Passing, Seam};
 use super::{Change, Mutant};
 use crate::forge::Forged;
 use crate::packet::PacketType::{self, Auth, ConnAck, PubAck, PubComp, PubRec, PubRel, SubAck, UnsubAck};
-use crate::packet::{Packet, Properties};
 
 /// Puts these bytes behind the properties of such packets.
 pub(super) struct Adorn(pub(super) PacketType, pub(super) &'static [u8]);
@@ -14,23 +13,11 @@ impl Seam for Adorn {
     fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         match passing.packet {
             Ok(packet) if packet.packet_type() == self.0 && passing.version.has_properties() => {
-                let own = properties(&packet).as_bytes();
+                let own = packet.properties().as_bytes();
                 fate.on(&Forged::from_frame(passing.frame).properties(&[own, self.1].concat()).bytes());
             }
             _ => fate.on(passing.frame),
         }
-    }
-}
-
-/// Its properties. Only acknowledgements and AUTH are adorned.
-fn properties<'a>(packet: &Packet<'a>) -> Properties<'a> {
-    match packet {
-        Packet::ConnAck(connack) => connack.properties,
-        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties,
-        Packet::SubAck(suback) => suback.properties,
-        Packet::UnsubAck(unsuback) => unsuback.properties,
-        Packet::Auth(auth) => auth.properties,
-        _ => Properties::EMPTY,
     }
 }
 

@@ -138,7 +138,7 @@ fn go_on_with_properties(
     if packet.packet_type() != of || !passing.version.has_properties() {
         return fate.on(passing.frame);
     }
-    let (own, wills);
+    let wills;
     let mut packet = packet;
     if let Packet::Connect(connect) = &mut packet
         && let Some(will) = &mut connect.will
@@ -146,17 +146,8 @@ fn go_on_with_properties(
         wills = change(will.properties);
         will.properties = wills.view();
     }
-    let properties = match &mut packet {
-        Packet::Connect(connect) => &mut connect.properties,
-        Packet::ConnAck(connack) => &mut connack.properties,
-        Packet::Publish(publish) => &mut publish.properties,
-        Packet::Subscribe(subscribe) => &mut subscribe.properties,
-        Packet::Disconnect(disconnect) => &mut disconnect.properties,
-        _ => return fate.on(passing.frame),
-    };
-    own = change(*properties);
-    *properties = own.view();
-    fate.on_as(&packet, passing.version);
+    let own = change(packet.properties());
+    fate.on_as(&packet.with_properties(own.view()), passing.version);
 }
 
 /// Those of the properties that `keep` says yes to.

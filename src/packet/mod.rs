@@ -290,7 +290,7 @@ pub enum Packet<'a> {
     Auth(Auth<'a>),
 }
 
-impl Packet<'_> {
+impl<'a> Packet<'a> {
     /// Its type.
     pub const fn packet_type(&self) -> PacketType {
         match self {
@@ -309,6 +309,39 @@ impl Packet<'_> {
             Self::PingResp => PacketType::PingResp,
             Self::Disconnect(_) => PacketType::Disconnect,
             Self::Auth(_) => PacketType::Auth,
+        }
+    }
+
+    /// Its properties; none where its type has none. Those of a will are the will's.
+    pub const fn properties(mut self) -> Properties<'a> {
+        match self.properties_mut() {
+            Some(properties) => *properties,
+            None => Properties::EMPTY,
+        }
+    }
+
+    /// The same packet with these properties; as it was where its type has none.
+    #[must_use]
+    pub const fn with_properties(mut self, properties: Properties<'a>) -> Self {
+        if let Some(own) = self.properties_mut() {
+            *own = properties;
+        }
+        self
+    }
+
+    const fn properties_mut(&mut self) -> Option<&mut Properties<'a>> {
+        match self {
+            Self::Connect(connect) => Some(&mut connect.properties),
+            Self::ConnAck(connack) => Some(&mut connack.properties),
+            Self::Publish(publish) => Some(&mut publish.properties),
+            Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => Some(&mut ack.properties),
+            Self::Subscribe(subscribe) => Some(&mut subscribe.properties),
+            Self::SubAck(suback) => Some(&mut suback.properties),
+            Self::Unsubscribe(unsubscribe) => Some(&mut unsubscribe.properties),
+            Self::UnsubAck(unsuback) => Some(&mut unsuback.properties),
+            Self::Disconnect(disconnect) => Some(&mut disconnect.properties),
+            Self::Auth(auth) => Some(&mut auth.properties),
+            Self::PingReq | Self::PingResp => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use harness::time::Instant;
 use testament::mutant::seam::{Fate, Passing, Seam};
 use testament::packet::{
     Ack, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS,
-    ReasonCode, ReasonCodes, SubAck, Subscribe, SubscriptionBuf, UnsubAck, Version,
+    ReasonCode, ReasonCodes, SubAck, Subscribe, SubscriptionBuf, Version,
 };
 
 /// Every answer of 5.0 says more than it must, as far as the client allows: a reason string and user properties.
@@ -33,41 +33,18 @@ impl Seam for Talkative {
         let (Ok(packet), Version::V5, false) = (passing.packet, passing.version, quiet) else {
             return fate.on(passing.frame);
         };
+        if matches!(packet, Packet::Publish(_) | Packet::PingResp | Packet::Auth(_)) {
+            return fate.on(passing.frame);
+        }
+        let own = packet.properties();
         let mut more = PropertyBuf::new();
-        more.extend(of(&packet));
-        if of(&packet).reason_string().is_none() {
+        more.extend(own);
+        if own.reason_string().is_none() {
             more.push(Property::ReasonString("as it should be"));
         }
         more.push(Property::UserProperty("broker", "one"));
         more.push(Property::UserProperty("broker", "two"));
-        fate.on_as(&with(packet, more.view()), passing.version);
-    }
-}
-
-/// The properties of an answer; none of any other packet.
-fn of<'a>(packet: &Packet<'a>) -> Properties<'a> {
-    match packet {
-        Packet::ConnAck(connack) => connack.properties,
-        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties,
-        Packet::SubAck(suback) => suback.properties,
-        Packet::UnsubAck(unsuback) => unsuback.properties,
-        Packet::Disconnect(disconnect) => disconnect.properties,
-        _ => Properties::EMPTY,
-    }
-}
-
-/// An answer with these properties in place of its own; any other packet as it is.
-fn with<'a>(packet: Packet<'a>, properties: Properties<'a>) -> Packet<'a> {
-    match packet {
-        Packet::ConnAck(connack) => Packet::ConnAck(ConnAck { properties, ..connack }),
-        Packet::PubAck(ack) => Packet::PubAck(Ack { properties, ..ack }),
-        Packet::PubRec(ack) => Packet::PubRec(Ack { properties, ..ack }),
-        Packet::PubRel(ack) => Packet::PubRel(Ack { properties, ..ack }),
-        Packet::PubComp(ack) => Packet::PubComp(Ack { properties, ..ack }),
-        Packet::SubAck(suback) => Packet::SubAck(SubAck { properties, ..suback }),
-        Packet::UnsubAck(unsuback) => Packet::UnsubAck(UnsubAck { properties, ..unsuback }),
-        Packet::Disconnect(disconnect) => Packet::Disconnect(Disconnect { properties, ..disconnect }),
-        other => other,
+        fate.on_as(&packet.with_properties(more.view()), passing.version);
     }
 }
 
