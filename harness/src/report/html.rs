@@ -14,9 +14,6 @@ use crate::run::{Done, Report, Summary};
 use crate::time::Instant;
 use crate::trace::{self, HEAD};
 
-/// How our pages look, light and dark.
-pub const STYLE: &str = include_str!("../../templates/report.css");
-
 /// How to write the page.
 pub struct Html<'a> {
     /// A clause in words: its level and its rule.
@@ -30,6 +27,7 @@ pub struct Html<'a> {
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
+    version: &'a str,
     heading: &'a Heading,
     began: &'a str,
     target: String,
@@ -153,6 +151,7 @@ impl Html<'_> {
         let mut findings: Vec<_> = report.results.iter().filter_map(|done| self.finding(done)).collect();
         findings.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
         Page {
+            version: &heading.tool_version,
             heading,
             began: self.began,
             target: visible(&heading.judged()),

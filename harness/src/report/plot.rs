@@ -1,7 +1,7 @@
 //! Plots as SVG: the same text for the same data, without script, fonts or any other resource.
 //!
 //! Places are shares of the frame, so a plot on a page fills whatever width there is while its words keep their size. A
-//! [`figure`](Plot::figure) takes its colours from the page around it, which holds [`STYLE`]; a [`file`](Plot::file) brings
+//! [`figure`](Plot::figure) takes its colours from the page around it, which holds `plot.css`; a [`file`](Plot::file) brings
 //! them along.
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::terminal::visible;
 
 /// How plots look, light and dark: colours that people with any colour vision tell apart, and dashes for all.
-pub const STYLE: &str = include_str!("../../templates/plot.css");
+const STYLE: &str = include_str!("../../templates/plot.css");
 
 /// What a file brings along beside [`STYLE`], and a page has already.
 const PAPER: &str = "\
@@ -185,7 +185,7 @@ impl Axis {
 }
 
 impl Plot {
-    /// The plot as a figure of a page in HTML, which must hold [`STYLE`]. It is as wide as it may be.
+    /// The plot as a figure of a page in HTML, which must hold `plot.css`. It is as wide as it may be.
     pub fn figure(&self) -> String {
         let mut out = String::new();
         let [title, note] = [&self.title, &self.note].map(|text| escaped(text));

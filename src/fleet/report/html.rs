@@ -4,8 +4,8 @@
 use std::io;
 
 use askama::Template;
+use harness::report::plot;
 use harness::report::terminal::visible;
-use harness::report::{html, plot};
 
 use super::{Broken, Event, Group, Latency, Messages, Moment, Report, said};
 use crate::fleet::measured::Run;
@@ -17,8 +17,6 @@ use crate::scenario::schema::Phase;
 struct Page<'a> {
     report: &'a Report,
     version: &'static str,
-    /// How pages look, and how plots do.
-    styles: [&'static str; 2],
     /// In one line, for the title.
     verdict: String,
     about: String,
@@ -104,7 +102,6 @@ fn page(report: &Report) -> Page<'_> {
     Page {
         report,
         version: env!("CARGO_PKG_VERSION"),
-        styles: [html::STYLE, plot::STYLE],
         verdict: if broken > 0 { format!("{broken} broken, {kept} kept") } else { format!("{kept} kept") },
         about: visible(&report.about),
         setting: format!("{devices} in {groups} · {weather} of weather, then {calm} of calm · seed {}", report.seed),
