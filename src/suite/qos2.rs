@@ -237,16 +237,20 @@ fn rejected_delivery_is_over(t: &Testbed) -> Outcome {
     reader.hears(["shut"])
 }
 
-/// A client says PUBREC twice when the PUBLISH came twice, as it does where a server of 3.1 loses patience.
+/// A client says PUBREC twice when the PUBLISH came twice, as it does where a server of 3.1 loses patience. Where it came
+/// once, a server may take the second PUBREC for an error of the client, and end the connection; it may not pass over it.
 fn every_pubrec_is_answered(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("door", ExactlyOnce)?;
     let writer = t.join("writer")?;
     writer.publish(publish("door", "open").at(ExactlyOnce, 0))?;
     let open = reader.delivery("the message")?;
-    for _ in 0..2 {
-        reader.send(pubrec(open.id))?;
-        reader.expect(answered(PubRel, open.id))?;
+    reader.send(pubrec(open.id))?;
+    reader.expect(answered(PubRel, open.id))?;
+    reader.send(pubrec(open.id))?;
+    let again = reader.refused_by(answered(PubRel, open.id), &[ReasonCode::ProtocolError])?;
+    if again.is_none() {
+        return Ok(());
     }
     reader.send(pubcomp(open.id))?;
     writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
