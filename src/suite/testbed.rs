@@ -623,8 +623,9 @@ impl Testbed {
 
     pub(super) fn send_bytes(&self, id: ConnId, bytes: Vec<u8>) -> Result<(), Stop> {
         let framed = self.with_conn(id, |conn| conn.stream.as_mut().map(|stream| stream.frame(&bytes)))?;
+        // Recorded first: an answer must not seem to come before what it answers.
+        self.record(id, Passed::Sent(self.without_password(bytes.clone())));
         self.state.borrow_mut().world.send(id, framed.as_deref().unwrap_or(&bytes));
-        self.record(id, Passed::Sent(self.without_password(bytes)));
         Ok(())
     }
 
@@ -650,8 +651,8 @@ impl Testbed {
     }
 
     pub(super) fn close(&self, id: ConnId, how: Close) {
-        self.state.borrow_mut().world.close(id, how);
         self.record(id, Passed::CloseSent(how));
+        self.state.borrow_mut().world.close(id, how);
     }
 
     /// Takes in the next arrival; false once what is due has not come, and a witness has been answered since.

@@ -139,8 +139,8 @@ fn upgrade_at<'t>(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocols}\r\n\r\n"
     );
+    testbed.record(peer.conn(), Passed::Sent(request.clone().into_bytes()));
     testbed.send_below(peer.conn(), request.as_bytes());
-    testbed.record(peer.conn(), Passed::Sent(request.into_bytes()));
     let deadline = testbed.now() + testbed.timing().answer;
     loop {
         if let Some(head) = testbed.stream(peer.conn(), |stream| stream.head.clone())? {
@@ -185,9 +185,9 @@ pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 impl Peer<'_> {
     /// Sends one WebSocket frame as it is.
     pub fn send_frame(&self, opcode: Opcode, last: bool, payload: &[u8]) {
-        self.testbed().send_below(self.conn(), &frame(opcode, last, payload));
         let end = if last { "" } else { ", more to follow" };
         self.note(&format!("sends a WebSocket frame ({opcode:?}{end}) with {} bytes", payload.len()));
+        self.testbed().send_below(self.conn(), &frame(opcode, last, payload));
     }
 
     /// The opcodes of the frames that have come, in order.
