@@ -1,152 +1,13 @@
-//! The runner: plays prepared cases side by side, judges what they found, and emits events.
-//!
-//! It knows neither the protocol nor the target: what a clause binds to, how bytes read in words and whether the target
-//! still stands are handed in. Reports only consume what it emits.
+//! What is played when, in which company, and what is played again.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::case::{Deviation, Isolation, Played, Stop, Verdict};
-use crate::guard::catch;
+use super::round::{Party, neighbours};
+use super::{Done, Event, Report, Run, Target};
+use crate::case::Verdict;
 use crate::judge::Judge;
-use crate::trace::Trace;
 use crate::world::Broken;
-
-/// One case under one version of the protocol, ready to be played any number of times.
-pub struct Run<'a> {
-    /// The case.
-    pub id: &'static str,
-    /// What a conforming implementation does.
-    pub claim: &'static str,
-    /// The version, as reports write it: `3.1`, `3.1.1` or `5.0`.
-    pub protocol: &'static str,
-    /// The requirements judged under this version.
-    pub clauses: Vec<&'static str>,
-    /// What it needs of its surroundings.
-    pub isolation: Isolation,
-    /// Plays it, each time in a world of its own.
-    pub play: Box<dyn Fn() -> Played + Send + Sync + 'a>,
-}
-
-/// What came of one [`Run`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// The case.
-    pub id: &'static str,
-    /// What a conforming implementation does.
-    pub claim: &'static str,
-    /// The version.
-    pub protocol: &'static str,
-    /// The requirements judged.
-    pub clauses: Vec<&'static str>,
-    /// What is said of it.
-    pub verdict: Verdict,
-    /// How long it took by the runner's clock.
-    pub duration: Duration,
-    /// All that passed.
-    pub trace: Trace,
-    /// What came of its bystander in company, in words, where that came to harm: the verdict is then that of a second
-    /// play, alone.
-    pub in_company: Option<String>,
-}
-
-/// What the runner tells whoever listens, as it happens.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// So many runs will be played.
-    Planned(usize),
-    /// A run begins; its id and protocol.
-    Started(&'static str, &'static str),
-    /// A run ended. If it is played again, as one that may have done harm or suffered it, the last time counts.
-    Finished(&'a Done),
-    /// The target died while `suspects` runs were in flight; they are played again, in smaller company.
-    Died {
-        /// How, in words.
-        how: &'a str,
-        /// How many runs were in flight; none where the one that did it is known, or the target is lost.
-        suspects: usize,
-    },
-    /// Bystanders came to harm in company; those runs are played again alone, and then, without them, whoever shared time
-    /// with one.
-    Harmed {
-        /// Whose bystander it was, by id and protocol, and what came of it, in words.
-        bystanders: &'a [(&'static str, &'static str, String)],
-        /// How many runs shared time with one.
-        neighbours: usize,
-    },
-    /// Runs came to no verdict in company, and are played again, alone.
-    Doubtful {
-        /// Which, by id and protocol.
-        runs: &'a [(&'static str, &'static str)],
-    },
-    /// Nothing follows.
-    RunFinished(&'a Report),
-}
-
-/// Everything that came of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// In the order the runs were handed in, whatever order they ended in.
-    pub results: Vec<Done>,
-    /// How many runs were not played, because of `fail_fast` or because the run was cut short.
-    pub unplayed: usize,
-    /// What ended the run before its end, in words, where anything did: the target was lost for good, or somebody
-    /// interrupted it.
-    pub cut_short: Option<String>,
-}
-
-/// How many runs got which verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[expect(missing_docs, reason = "each field is the verdict it is named after")]
-pub struct Summary {
-    pub pass: usize,
-    pub fail: usize,
-    pub advise: usize,
-    pub skip: usize,
-    pub inconclusive: usize,
-    pub broken: usize,
-}
-
-impl Summary {
-    /// Counts `results`.
-    pub fn of<'a>(results: impl IntoIterator<Item = &'a Done>) -> Self {
-        let mut summary = Self::default();
-        for done in results {
-            *match done.verdict {
-                Verdict::Pass => &mut summary.pass,
-                Verdict::Skip(_) => &mut summary.skip,
-                Verdict::Advise(_) => &mut summary.advise,
-                Verdict::Inconclusive(_) => &mut summary.inconclusive,
-                Verdict::Fail(_) => &mut summary.fail,
-                Verdict::Broken(_) => &mut summary.broken,
-            } += 1;
-        }
-        summary
-    }
-
-    /// All of them.
-    pub const fn total(&self) -> usize {
-        self.pass + self.fail + self.advise + self.skip + self.inconclusive + self.broken
-    }
-}
-
-/// The system under test where all runs share one, as something that may die under the runner's hands.
-pub trait Target: Send + Sync {
-    /// Whether it still stands, else how it died. Called after each run; `doubtful` says that the run did not end well,
-    /// so that a closer look is worth its price.
-    ///
-    /// # Errors
-    /// How it died, in words.
-    fn check(&self, doubtful: bool) -> Result<(), String>;
-
-    /// Brings it back after a death.
-    ///
-    /// # Errors
-    /// Why that is not possible; the run then stops with what was learned.
-    fn revive(&self) -> Result<(), Broken>;
-}
 
 /// Plays runs.
 pub struct Runner<'a> {
@@ -205,7 +66,7 @@ impl Runner<'_> {
                 (table.emit)(Event::Died { how: &how, suspects });
                 self.play_all(round.suspects, table, Party { jobs: party.jobs.div_ceil(4), suspected: true });
             }
-            if !harmed.is_empty() {
+            if !harmed.is_empty() && !self.over(table) {
                 let named = |(&at, came): (&usize, &String)| (table.runs[at].id, table.runs[at].protocol, came.clone());
                 let bystanders: Vec<_> = harmed.iter().map(named).collect();
                 (table.emit)(Event::Harmed { bystanders: &bystanders, neighbours: neighbours.len() });
@@ -214,7 +75,7 @@ impl Runner<'_> {
                 self.play_alone(again, table);
                 todo.extend(neighbours);
             }
-            if !round.doubtful.is_empty() {
+            if !round.doubtful.is_empty() && !self.over(table) {
                 let names = |&at: &usize| (table.runs[at].id, table.runs[at].protocol);
                 let runs: Vec<_> = round.doubtful.iter().map(names).collect();
                 (table.emit)(Event::Doubtful { runs: &runs });
@@ -235,102 +96,10 @@ impl Runner<'_> {
         }
     }
 
-    /// Plays `todo` side by side until it is done, the target dies or a Fail ends it.
-    fn play_round(&self, todo: &[usize], table: &mut Table<'_, '_>, party: Party) -> Round {
-        let (heavy, light) = todo.iter().partition(|&&at| table.runs[at].isolation.heavy);
-        let round = Mutex::new(Round { heavy, light, ..Round::default() });
-        let (tell, told) = channel();
-        std::thread::scope(|scope| {
-            for job in 0..party.jobs.min(todo.len()) {
-                let (tell, round, runs) = (tell.clone(), &round, table.runs);
-                let takes_heavy = job < self.heavy.max(1);
-                scope.spawn(move || self.work(takes_heavy, runs, round, party, &tell));
-            }
-            drop(tell);
-            for message in told {
-                match message {
-                    Message::Started(at) => table.started(at),
-                    Message::Finished(at, done) => table.finished(at, *done),
-                }
-            }
-        });
-        let mut round = round.into_inner().unwrap_or_else(PoisonError::into_inner);
-        round.left.extend(std::mem::take(&mut round.heavy));
-        round.left.extend(std::mem::take(&mut round.light));
-        round
-    }
-
-    /// What one thread of a round does. The first few take heavy runs as long as there are any.
-    fn work(&self, takes_heavy: bool, runs: &[Run<'_>], round: &Mutex<Round>, party: Party, tell: &Sender<Message>) {
-        loop {
-            // Bound first, so that the lock is not held while the run plays.
-            let (next, after) = {
-                let mut round = lock(round);
-                (round.next(takes_heavy), round.watched.len())
-            };
-            let Some(at) = next else { return };
-            let run = &runs[at];
-            // Nobody listens any more only if the runner itself has panicked.
-            let _ = tell.send(Message::Started(at));
-            let (played, duration) = self.time(run);
-            // A death is never just advice, whatever the clauses are.
-            let killed = |how: &str| {
-                let clauses = run.clauses.clone();
-                Verdict::Fail(self.judge.evidence(run.protocol, &played.trace, clauses, run.claim, how))
-            };
-            let mut verdict = match &played.died {
-                Some(how) => killed(how),
-                None => self.judge.verdict(run.protocol, &run.clauses, &played),
-            };
-            let health = self.check(&verdict);
-            let mut round = lock(round);
-            if let Err(how) = health {
-                if party.is_one_suspect() {
-                    verdict = killed(&how);
-                }
-                round.died.get_or_insert(how);
-            }
-            if round.died.is_some() && !party.is_one_suspect() {
-                round.suspects.push(at);
-                return;
-            }
-            let in_company = !party.is_one_suspect();
-            if run.isolation.bystander && in_company {
-                let harmed = match &played.outcome {
-                    // It may have been dropped before the play could come to the point, too.
-                    Err(Stop::Harm(Deviation { came, .. }) | Stop::Inconclusive(came)) => Some(came.clone()),
-                    _ => None,
-                };
-                round.watched.push(Watched { at, after, harmed });
-                if let Err(Stop::Harm(_)) = played.outcome {
-                    continue;
-                }
-            } else if in_company && self.target.is_some() && matches!(verdict, Verdict::Inconclusive(_)) {
-                round.doubtful.push(at);
-            }
-            round.failed |= self.fail_fast && matches!(verdict, Verdict::Fail(_));
-            let _ = tell.send(Message::Finished(at, Box::new(run.done(verdict, duration, played.trace))));
-        }
-    }
-
     /// Whether nothing new is to be begun.
     fn over(&self, table: &Table<'_, '_>) -> bool {
         let failed = |done: &Done| matches!(done.verdict, Verdict::Fail(_));
         table.cut_short.is_some() || (self.fail_fast && table.done.iter().flatten().any(failed))
-    }
-
-    fn time(&self, run: &Run<'_>) -> (Played, Duration) {
-        let began = (self.clock)();
-        let played = catch(|| (run.play)()).unwrap_or_else(|panic| {
-            let outcome = Err(Stop::Broken(format!("the run panicked, which is a defect of the tester: {panic}")));
-            Played { outcome, remarks: Vec::new(), died: None, trace: Trace::default() }
-        });
-        (played, (self.clock)().saturating_sub(began))
-    }
-
-    fn check(&self, verdict: &Verdict) -> Result<(), String> {
-        let doubtful = !matches!(verdict, Verdict::Pass | Verdict::Skip(_));
-        self.target.map_or(Ok(()), |target| target.check(doubtful))
     }
 
     fn revive(&self, how: &str, table: &mut Table<'_, '_>) {
@@ -340,34 +109,12 @@ impl Runner<'_> {
     }
 }
 
-impl Run<'_> {
-    fn done(&self, verdict: Verdict, duration: Duration, trace: Trace) -> Done {
-        let Self { id, claim, protocol, ref clauses, .. } = *self;
-        Done { id, claim, protocol, clauses: clauses.clone(), verdict, duration, trace, in_company: None }
-    }
-}
-
-/// In what company runs are played.
-#[derive(Clone, Copy)]
-struct Party {
-    jobs: usize,
-    /// Each is alone by its nature, or was in flight when the target died.
-    suspected: bool,
-}
-
-impl Party {
-    /// If the target dies now, there is no doubt who did it.
-    const fn is_one_suspect(self) -> bool {
-        self.jobs == 1 && self.suspected
-    }
-}
-
 /// How many runs in a row come to nothing alone before the others are left with what they came to in company.
 const IN_VAIN: usize = 8;
 
 /// What the runner has so far.
-struct Table<'t, 'r> {
-    runs: &'t [Run<'r>],
+pub(super) struct Table<'t, 'r> {
+    pub(super) runs: &'t [Run<'r>],
     done: Vec<Option<Done>>,
     /// What came of the bystanders of runs that are, or were, played again alone.
     harmed: BTreeMap<usize, String>,
@@ -376,11 +123,11 @@ struct Table<'t, 'r> {
 }
 
 impl Table<'_, '_> {
-    fn started(&mut self, at: usize) {
+    pub(super) fn started(&mut self, at: usize) {
         (self.emit)(Event::Started(self.runs[at].id, self.runs[at].protocol));
     }
 
-    fn finished(&mut self, at: usize, mut done: Done) {
+    pub(super) fn finished(&mut self, at: usize, mut done: Done) {
         done.in_company = self.harmed.get(&at).cloned();
         (self.emit)(Event::Finished(&done));
         self.done[at] = Some(done);
@@ -391,77 +138,17 @@ impl Table<'_, '_> {
     }
 }
 
-/// What the threads of a round share: runs by their place in the list.
-#[derive(Default)]
-struct Round {
-    heavy: VecDeque<usize>,
-    light: VecDeque<usize>,
-    /// In flight when the target died.
-    suspects: Vec<usize>,
-    /// Those that watch over a bystander, in the order they ended.
-    watched: Vec<Watched>,
-    /// Those that do not, and came to no verdict.
-    doubtful: Vec<usize>,
-    /// Not begun.
-    left: Vec<usize>,
-    died: Option<String>,
-    failed: bool,
-}
-
-impl Round {
-    fn next(&mut self, takes_heavy: bool) -> Option<usize> {
-        if self.died.is_some() || self.failed {
-            return None;
-        }
-        let heavy = if takes_heavy { self.heavy.pop_front() } else { None };
-        heavy.or_else(|| self.light.pop_front())
-    }
-}
-
-/// A run that watches over a bystander and has ended.
-struct Watched {
-    at: usize,
-    /// How many of these had ended when it began.
-    after: usize,
-    /// What came of its bystander, where that was harmed.
-    harmed: Option<String>,
-}
-
-/// The runs that shared time with one whose bystander came to harm, and whose own did not, in the order of the list. The
-/// others cannot have done it, and a run without a bystander could not be convicted.
-fn neighbours(watched: &[Watched]) -> Vec<usize> {
-    let met = |(place, one): (usize, &Watched), (end, other): (usize, &Watched)| {
-        other.harmed.is_some() && place >= other.after && end >= one.after
-    };
-    let all = || watched.iter().enumerate();
-    let mut neighbours: Vec<_> = all()
-        .filter(|one| one.1.harmed.is_none() && all().any(|other| met(*one, other)))
-        .map(|(_, one)| one.at)
-        .collect();
-    neighbours.sort_unstable();
-    neighbours
-}
-
-enum Message {
-    Started(usize),
-    Finished(usize, Box<Done>),
-}
-
-/// A thread that panicked has not left the round half changed: nothing in it panics between two changes.
-fn lock(round: &Mutex<Round>) -> MutexGuard<'_, Round> {
-    round.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
-    use crate::case::{Deviation, Outcome};
+    use crate::case::{Deviation, Isolation, Outcome, Played, Stop};
     use crate::catalogue::Level;
     use crate::guard::guarded;
     use crate::node::ConnId;
-    use crate::trace::Dissect;
+    use crate::run::Summary;
+    use crate::trace::{Dissect, Trace};
 
     struct Silent;
 
@@ -518,7 +205,7 @@ mod tests {
         let report = runner(1, None).play(&runs, &mut |_| {});
         assert_eq!(verdicts(&report), "a/panics broken, b/passes pass");
         let why = report.results[0].verdict.why().unwrap_or_default();
-        assert!(why.contains("out of cheese (harness/src/run.rs:"), "{why}");
+        assert!(why.contains("out of cheese (harness/src/run/runner.rs:"), "{why}");
     }
 
     #[test]
@@ -742,23 +429,6 @@ mod tests {
             assert_eq!((verdicts(&report).as_str(), report.unplayed), ("a/harms fail", 0));
             assert_eq!(plays.load(Ordering::SeqCst), expect);
         }
-    }
-
-    #[test]
-    fn neighbours_are_those_that_shared_time_with_a_run_that_suffered() {
-        // Each is: how many had ended when it began, and whether its bystander came to harm.
-        fn check(watched: &[(usize, bool)], expect: &[usize]) {
-            let one =
-                |(at, &(after, harmed)): (_, &(usize, bool))| Watched { at, after, harmed: harmed.then(String::new) };
-            assert_eq!(neighbours(&watched.iter().enumerate().map(one).collect::<Vec<_>>()), expect, "{watched:?}");
-        }
-        check(&[], &[]);
-        check(&[(0, false), (0, false)], &[]);
-        check(&[(0, true)], &[]);
-        // One that ended before, one that began after, and one that met it at either end.
-        check(&[(0, false), (1, true), (2, false)], &[]);
-        check(&[(0, false), (0, true), (1, false)], &[0, 2]);
-        check(&[(0, false), (1, false), (1, true), (2, false), (3, false)], &[1, 3]);
     }
 
     #[test]
