@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::OK;
 use super::text::{print, wrap};
-use crate::sut::Target;
 use crate::sut::broker_file::{BrokerFile, EMBEDDED};
 use crate::sut::install::{self, Step};
+use crate::sut::{NoTarget, Target};
 
 /// Options of `testament brokers`.
 #[derive(Debug, Args)]
@@ -90,9 +90,13 @@ fn list(json: bool) -> anyhow::Result<()> {
 }
 
 fn named(word: &str) -> anyhow::Result<BrokerFile> {
-    match Target::named(word)? {
-        Target::Managed(file) => Ok(*file),
-        Target::Reference | Target::Address(_) => bail!("`{word}` needs no installation; name a broker"),
+    match Target::named(word) {
+        Ok(Target::Managed(file)) => Ok(*file),
+        Ok(Target::Reference | Target::Address(_)) => bail!("`{word}` needs no installation; name a broker"),
+        Err(NoTarget::Unknown { known, .. }) => {
+            bail!("there is no broker `{word}`; `testament brokers list` names them, the closest: {known}")
+        }
+        Err(why) => Err(why.into()),
     }
 }
 

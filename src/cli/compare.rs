@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use harness::report::compare::{Comparison, Past};
 
-use super::text::print;
+use super::text::{print, read};
 use super::{FAILED, OK};
 
 /// Options of `testament compare`.
@@ -38,7 +38,5 @@ impl Compare {
 }
 
 fn past(path: &Path) -> anyhow::Result<Past> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the report {shown}"))?;
-    Past::parse(&text).with_context(|| format!("cannot compare {shown}"))
+    Past::parse(&read("the report", path)?).with_context(|| format!("cannot compare {}", path.display()))
 }

@@ -23,7 +23,7 @@ use harness::report::{Heading, difference, steady};
 use harness::run::{Done, Report, Run, Runner, Summary};
 use harness::trace::Dissect;
 
-use super::text::{no_colour_is_unset, quoted, unless_closed};
+use super::text::{no_colour_is_unset, quoted, read, unless_closed};
 use super::tls::Tls;
 use super::{FAILED, OK, TROUBLE};
 use crate::catalogue::catalogue;
@@ -35,7 +35,8 @@ use crate::suite::testbed::{Login, Setting};
 use crate::suite::words::Words;
 use crate::sut::Target;
 use first_look::{Asked, FirstLook, fingerprint};
-use selection::{Chosen, protocol, span};
+pub(super) use selection::span;
+use selection::{Chosen, protocol};
 use venue::Venue;
 
 /// More findings than people like to scroll through.
@@ -185,8 +186,7 @@ impl Conform {
         };
         if let Some(file) = &self.capabilities {
             let shown = file.display();
-            let text =
-                std::fs::read_to_string(file).with_context(|| format!("cannot read the capabilities {shown}"))?;
+            let text = read("the capabilities", file)?;
             let declared = Supports::parse(&text).map_err(|why| anyhow::anyhow!("{shown}:{why}"))?;
             venue.supports = Supports { keeps: venue.supports.keeps, ..declared };
         }

@@ -13,7 +13,8 @@ use harness::link::{self, Arrived, End, Profile, Stream, Way};
 use harness::report::plot::{Axis, Line, Plot, Shape};
 use harness::time::Instant;
 
-use super::text::{print, wrap};
+use super::conform::span;
+use super::text::{print, read, wrap};
 use crate::links;
 
 /// Options of `testament link`.
@@ -32,10 +33,10 @@ enum What {
         /// A profile by name, or a file
         profile: String,
         /// How large a message is, in bytes
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=LARGEST))]
         size: u64,
         /// The time between two messages (30s, 10m)
-        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "30s", value_parser = span)]
         every: Duration,
         /// The seed of the weather
         #[arg(long, default_value_t = 1)]
@@ -57,6 +58,8 @@ enum What {
 /// So many devices send so many messages each.
 const DEVICES: usize = 20;
 const MESSAGES: u32 = 250;
+/// The largest message, in bytes: each is played packet by packet.
+const LARGEST: u64 = 1 << 20;
 /// What is told of a distribution.
 const SHARES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0];
 
@@ -68,8 +71,8 @@ impl Link {
             What::Show { profile, size, every, seed, svg } => {
                 let name = profile;
                 let profile = find(&name)?;
-                let seen = Seen::of(&profile, size.max(1), every, seed);
-                print(&show(&name, &profile, &seen, size.max(1), every))?;
+                let seen = Seen::of(&profile, size, every, seed);
+                print(&show(&name, &profile, &seen, size, every))?;
                 if let Some(file) = svg {
                     fs::write(&file, curves(&name, &seen).file())
                         .with_context(|| format!("cannot write {}", file.display()))?;
@@ -99,12 +102,12 @@ fn find(name: &str) -> anyhow::Result<Profile> {
         let known = links::EMBEDDED.iter().map(|(known, _)| *known);
         bail!("no profile is called `{name}`, and no file; the closest: {}", closest(name, known).join(", "));
     }
-    let text = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
-    links::read(&text).map_err(|problem| anyhow!("{name}:{problem}"))
+    let text = read("the profile", Path::new(name))?;
+    links::read(&text).map_err(|problem| anyhow!("{name}:{problem}; docs/links.md shows the form"))
 }
 
 fn fit(file: &Path, out: Option<&Path>) -> anyhow::Result<()> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = read("the measurement", file)?;
     let fit = link::fit(&text).map_err(|problem| anyhow!("{}: {problem}", file.display()))?;
     let pretty = ron::ser::PrettyConfig::new().depth_limit(2).compact_arrays(true);
     let profile = ron::ser::to_string_pretty(&fit.profile, pretty).context("the profile cannot be written as RON")?;
@@ -298,7 +301,7 @@ fn plot(seen: &Seen) -> String {
     let mut axis = String::new();
     for decade in low as i32..=high as i32 {
         let column = ((f64::from(decade) - low) / (high - low) * COLUMNS as f64) as usize;
-        let _ = write!(axis, "{:pad$}{}", "", span(decade), pad = column.saturating_sub(axis.chars().count()));
+        let _ = write!(axis, "{:pad$}{}", "", power(decade), pad = column.saturating_sub(axis.chars().count()));
     }
     let _ = writeln!(out, "{:>8} +{}\n{:10}{axis}", "", "-".repeat(COLUMNS), "");
     out
@@ -310,7 +313,7 @@ fn longer(delays: &[f64], delay: f64) -> f64 {
 }
 
 /// Ten to so many milliseconds, in words.
-fn span(decade: i32) -> String {
+fn power(decade: i32) -> String {
     if decade < 3 { format!("{} ms", 10f64.powi(decade)) } else { format!("{} s", 10f64.powi(decade - 3)) }
 }
 

@@ -84,7 +84,7 @@ impl Run {
     /// Who is to be judged.
     fn judged(&self) -> anyhow::Result<Vec<String>> {
         for name in &self.names {
-            if matches!(Target::named(name)?, Target::Address(_)) || name.contains(['/', '.']) {
+            if name != Target::REFERENCE && !EMBEDDED.iter().any(|(id, _)| id == name) {
                 bail!("`{name}` is no name of a broker; `testament brokers list` gives them");
             }
         }

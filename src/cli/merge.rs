@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::OK;
 use super::conform::timestamp;
 use super::fleet::outputs::Outputs;
 use super::fleet::write_part;
-use super::{OK, text::print};
+use super::text::{print, read};
 use crate::fleet::part::Part;
 
 /// Options of `testament merge`.
@@ -30,7 +31,7 @@ impl Merge {
         let mut sum: Option<Part> = None;
         for path in &self.files {
             let shown = path.display();
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+            let text = read("the shard", path)?;
             let part: Part = serde_json::from_str(&text)
                 .with_context(|| format!("{shown} is not what `testament fleet --shard I/N --json FILE` writes"))?;
             match &mut sum {

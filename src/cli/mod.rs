@@ -34,13 +34,24 @@ pub const TROUBLE: u8 = 2;
 /// Interrupted by Ctrl-C or SIGTERM, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
-/// Judges MQTT brokers: every verdict cites its clause and carries its evidence.
+/// Judges MQTT brokers, and plays fleets of devices on bad links against them: every verdict cites its clause and carries
+/// its evidence.
+///
+/// Without a command it judges the bundled broker, in virtual time.
 #[derive(Debug, Parser)]
-#[command(name = "testament", version, arg_required_else_help = false)]
+#[command(name = "testament", version, arg_required_else_help = false, after_help = AFTER)]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
 }
+
+/// What stands at the end of the help.
+const AFTER: &str = "\
+Exit codes: 0, all is well; 1, something failed; 2, wrong usage, or an environment that failed.
+
+  testament conform mosquitto                    judge a broker that is installed
+  testament conform mqtt://127.0.0.1:1883        judge one that runs already
+  testament fleet scenarios/cell-outage.ron      play a fleet in virtual time";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

@@ -1,7 +1,6 @@
 //! `testament serve`: runs the reference broker.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -20,6 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::OK;
+use super::text::read;
 use crate::broker::behaviour::Behaviour;
 use crate::broker::passwords::{self, Passwords};
 use crate::broker::policy::Policy;
@@ -260,7 +260,7 @@ fn read_config(file: &Path) -> anyhow::Result<Config> {
 }
 
 fn read_users(file: &Path) -> anyhow::Result<Passwords> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = read("the users", file)?;
     Passwords::parse(&text).map_err(|problems| {
         let lines = problems.iter().map(|(line, problem)| format!("{}:{line}: {problem}", file.display()));
         anyhow!("{}", lines.collect::<Vec<_>>().join("\n"))
@@ -268,8 +268,8 @@ fn read_users(file: &Path) -> anyhow::Result<Passwords> {
 }
 
 fn read_ron<T: DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    parse_ron(&text).map_err(|why| anyhow!("{}:{why}", file.display()))
+    let text = read("the configuration", file)?;
+    parse_ron(&text).map_err(|why| anyhow!("{}:{why}; docs/serve.md shows the form", file.display()))
 }
 
 /// Reads RON; an error begins with its line and column.

@@ -1,7 +1,10 @@
 //! Text for a terminal: lines of at most 100 columns, whatever the terminal, so that output can be compared.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+
+use anyhow::anyhow;
 
 /// The longest line.
 const WIDTH: usize = 100;
@@ -21,6 +24,22 @@ pub(super) fn wrap(out: &mut String, indent: usize, text: &str) {
         }
     }
     out.push('\n');
+}
+
+/// The text of a file, which is `what` in the words of an error.
+///
+/// # Errors
+/// If it cannot be read, with what to do.
+pub(super) fn read(what: &str, file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).map_err(|why| {
+        let file = file.display();
+        match why.kind() {
+            ErrorKind::InvalidData => anyhow!("cannot read {what} {file}: it is no text; check which file it is"),
+            ErrorKind::IsADirectory => anyhow!("cannot read {what} {file}: it is a folder; name a file in it"),
+            ErrorKind::PermissionDenied => anyhow!("cannot read {what} {file}: {why}; check whose it is"),
+            _ => anyhow!("cannot read {what} {file}: {why}; check the path"),
+        }
+    })
 }
 
 /// Prints `text`.

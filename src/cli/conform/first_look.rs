@@ -70,7 +70,7 @@ impl Asked<'_> {
                 // Nobody promised that a target at an address serves every version.
                 Err(Unfit::NoWelcome(Stop::Deviation(deviation))) if self.versions.is_empty() && venue.foreign => {
                     eprintln!(
-                        "testament: MQTT {version} is left out: expected {}, {}",
+                        "testament: MQTT {version} is left out: expected {}; came {}",
                         deviation.expected, deviation.came
                     );
                 }
@@ -135,7 +135,7 @@ fn in_words(stop: &Stop) -> String {
         Stop::Deviation(Deviation { expected, came, .. })
         | Stop::Harm(Deviation { expected, came, .. })
         | Stop::BrokenPromise { expected, came, .. } => {
-            format!("expected {expected}, {came}")
+            format!("expected {expected}; came {came}")
         }
         Stop::Skip(why) | Stop::Inconclusive(why) | Stop::Broken(why) => why.clone(),
     }

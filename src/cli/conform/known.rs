@@ -35,7 +35,7 @@ impl File {
         };
         let entries: Vec<Known> = options().from_str(&text).map_err(|error| {
             let at = error.span.start;
-            anyhow::anyhow!("{shown}:{}:{}: {}", at.line, at.col, error.code)
+            anyhow::anyhow!("{shown}:{}:{}: {}; docs/command-line.md shows the form", at.line, at.col, error.code)
         })?;
         let baseline = Baseline::new(entries).with_context(|| format!("{shown} is no baseline"))?;
         let comment = |line: &&str| line.starts_with("//");

@@ -27,7 +27,7 @@ pub(super) fn protocol(text: &str) -> Result<Version, String> {
 }
 
 /// Reads a span of time, which must not be empty.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) | Err(_) => Err("write a span such as 500ms or 10s".to_owned()),
         Ok(span) => Ok(span),

@@ -55,7 +55,7 @@ impl Run {
                 let dialer = ground.reach.dialer(group.tls, group.version).ok_or_else(|| {
                     anyhow!("the devices of `{}` want TLS, and {} has no such listener", group.name, ground.name)
                 })?;
-                dialer.dial().await.with_context(|| format!("cannot connect to {}", dialer.url))?;
+                dialer.dial().await.with_context(|| format!("cannot connect to {}; check that it runs", dialer.url))?;
             }
             anyhow::Ok(())
         })?;

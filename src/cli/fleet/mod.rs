@@ -20,7 +20,7 @@ use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::conform::timestamp;
-use super::text::{print, quoted};
+use super::text::{print, quoted, read};
 use super::tls::Tls;
 use super::{OK, TROUBLE};
 use crate::fleet::measured::Measured;
@@ -85,8 +85,7 @@ impl Fleet {
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let shown = self.scenario.display();
-        let text =
-            std::fs::read_to_string(&self.scenario).with_context(|| format!("cannot read the scenario {shown}"))?;
+        let text = read("the scenario", &self.scenario)?;
         let mut plan = match check(&text, &links::all()) {
             Ok(plan) => plan,
             Err(problems) => {
@@ -109,6 +108,9 @@ impl Fleet {
         }
         match self.target.as_str() {
             _ if self.live => self.play_live(text, plan, Target::Reference),
+            VIRTUAL | Target::REFERENCE if self.begin.is_some() || self.workers.is_some() => {
+                bail!("--begin and --workers are for live runs; add --live or --target, or leave them out")
+            }
             VIRTUAL | Target::REFERENCE => self.play_virtually(text, plan),
             word => self.play_live(text, plan, Target::named(word)?),
         }
