@@ -20,8 +20,9 @@ use crate::broker::{Broker, Settings};
 use crate::packet::Version;
 use crate::scram::Verifier;
 use crate::suite;
+use crate::suite::setting::{Login, Route, Setting, Timing};
 use crate::suite::supports::{Keeps, SESSION_SECONDS, Supports};
-use crate::suite::testbed::{Login, Route, Setting, Testbed, Timing};
+use crate::suite::testbed::Testbed;
 use crate::ws::WebSocket;
 
 /// Its listeners, each with the number by which the node knows it; those inside TLS come last. A simulated world that

@@ -12,8 +12,9 @@ use super::bad_connect::{listed, refusal, turned_away};
 use super::expect::{Expected, accepted, answered, rejected, welcome};
 use super::peer::Peer;
 use super::script::{Script, auth, disconnect, publish, pubrel, subscribe};
+use super::setting::Login;
 use super::supports::Capability::{ForbiddenTopic, QoS1, QoS2, Scram};
-use super::testbed::{Login, Testbed, as_step};
+use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, frame};
 use crate::packet::Property::{AuthenticationData, AuthenticationMethod, MaximumPacketSize, ReceiveMaximum};
 use crate::packet::ReasonCode::{

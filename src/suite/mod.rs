@@ -27,6 +27,7 @@ mod restart;
 mod retain;
 pub mod script;
 mod session;
+pub mod setting;
 mod shared;
 mod subscribe;
 pub mod supports;
@@ -44,7 +45,8 @@ use harness::case::{Case, Played};
 use harness::guard::guarded;
 use harness::world::World;
 
-use testbed::{Setting, Testbed};
+use setting::Setting;
+use testbed::Testbed;
 
 /// The chapters, in the order of the standard.
 pub const CHAPTERS: &[&[Case<Testbed>]] = &[

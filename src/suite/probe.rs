@@ -8,8 +8,9 @@ use harness::world::World;
 use super::expect::{busy, welcome};
 use super::peer::Peer;
 use super::script::disconnect;
+use super::setting::Setting;
 use super::supports::{SESSION_SECONDS, Supports};
-use super::testbed::{Came, Setting, Testbed};
+use super::testbed::{Came, Testbed};
 use crate::packet::{Packet, Property};
 
 /// What a first look showed.
@@ -113,7 +114,7 @@ fn stranger(first: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suite::testbed::Timing;
+    use crate::suite::setting::Timing;
 
     #[test]
     fn a_slow_login_leaves_fewer_side_by_side_and_lets_each_wait_longer() {

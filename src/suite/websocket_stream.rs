@@ -6,7 +6,8 @@ use harness::trace::Passed;
 use harness::world::Endpoint;
 
 use super::peer::Peer;
-use super::testbed::{Route, Testbed, deviates};
+use super::setting::Route;
+use super::testbed::{Testbed, deviates};
 
 /// A nonce and the accept value it must bring, both from RFC 6455, 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

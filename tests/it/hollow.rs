@@ -7,8 +7,8 @@ use harness::sim::{SimWorld, Wire};
 use harness::world::Endpoint;
 use testament::hollow::{Emptiness, Hollow};
 use testament::packet::Version;
+use testament::suite::setting::{Route, Setting, Timing};
 use testament::suite::supports::Supports;
-use testament::suite::testbed::{Route, Setting, Timing};
 use testament::suite::{cases, play};
 
 /// Cases whose claim is about an acknowledgement alone, and so honestly true of brokers that acknowledge everything.

@@ -21,8 +21,8 @@ use testament::net::host::{self, Host, Listener};
 use testament::net::url::Url;
 use testament::packet::Version;
 use testament::suite::bad_bytes::{CLIENT_BYTES, Names, rows};
+use testament::suite::setting::{Route, Setting, Timing};
 use testament::suite::supports::Supports;
-use testament::suite::testbed::{Route, Setting, Timing};
 use testament::suite::words::Words;
 use testament::suite::{cases, play};
 

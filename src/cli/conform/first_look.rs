@@ -12,7 +12,7 @@ use super::venue::Venue;
 use crate::packet::Version;
 use crate::suite::fingerprint::{QUESTIONS, Question};
 use crate::suite::probe::{Unfit, probe};
-use crate::suite::testbed::{Login, Setting, Timing};
+use crate::suite::setting::{Login, Setting, Timing};
 
 /// What is asked of a first look.
 pub(super) struct Asked<'a> {
