@@ -81,9 +81,6 @@ pub struct Requirement {
     /// Remarks: options left open, bugs the field has had.
     #[serde(default)]
     pub note: String,
-    /// Its source has not been checked twice; doubt it before a verdict rests on it.
-    #[serde(default)]
-    pub unverified: bool,
     /// For a requirement of an older version: other requirements that it replaces there (`mqtt31:diff-013` replaces
     /// `mqtt311:3.1.4-2` under 3.1).
     #[serde(default)]

@@ -57,9 +57,6 @@ fn explain_requirement(requirement: &Requirement) -> String {
         Basis::Derived => wrap(&mut out, 4, "derived: no single sentence of the standard says it"),
         Basis::Practice => wrap(&mut out, 4, "practice: the standard does not say it, implementations agree on it"),
     }
-    if requirement.unverified {
-        wrap(&mut out, 4, "unverified: its source has not been checked twice");
-    }
     let examples: Vec<_> = requirement.examples.iter().map(|(given, expect)| format!("{given}: {expect}")).collect();
     let paragraphs = [
         ("rule", requirement.rule.as_str()),
