@@ -20,6 +20,7 @@ use crate::broker::{Broker, Settings};
 use crate::packet::Version;
 use crate::scram::Verifier;
 use crate::suite;
+use crate::suite::probe::probe;
 use crate::suite::setting::{Login, Route, Setting, Timing};
 use crate::suite::supports::{Keeps, SESSION_SECONDS, Supports};
 use crate::suite::testbed::Testbed;
@@ -148,6 +149,19 @@ impl Setup {
         }
     }
 
+    /// What it can do under a version by its own word, as whoever judges a stranger asks first. What is broken on purpose
+    /// later has no part in it.
+    fn announced(&self, version: Version) -> Supports {
+        // Nothing is announced before 5.0.
+        if !version.has_properties() {
+            return self.supports.clone();
+        }
+        let own = self.clone();
+        let world = world("probe", move |stopped| own.start(stopped));
+        let probed = probe(self.setting(version, self.supports.clone()), Box::new(world));
+        probed.map_or_else(|_| self.supports.clone(), |probed| probed.supports)
+    }
+
     /// Plays a case under a version in virtual time against what `start` makes of this; it must have [`LISTENERS`].
     /// The same each time.
     pub fn play(
@@ -156,20 +170,22 @@ impl Setup {
         version: Version,
         start: impl Fn(&Self, Option<Box<dyn Node>>) -> Box<dyn Node> + 'static,
     ) -> Played {
-        let setting = Setting {
+        let own = self.clone();
+        let world = world(case.id, move |stopped| start(&own, stopped));
+        suite::play(case, self.setting(version, self.announced(version)), Box::new(world))
+    }
+
+    fn setting(&self, version: Version, supports: Supports) -> Setting {
+        Setting {
             version,
             route: Route::default(),
             token: "sim".into(),
             number: 1,
             timing: Timing::for_round_trip(Duration::from_millis(1)),
-            supports: self.supports.clone(),
+            supports,
             login: self.login.clone(),
             disposable: true,
-        };
-        let own = self.clone();
-        let start = Box::new(move |stopped: Option<_>| start(&own, stopped));
-        let world = SimWorld::new(Rng::stream(1, case.id), Wire::default(), &LISTENERS, start);
-        suite::play(case, setting, Box::new(world))
+        }
     }
 }
 
@@ -180,6 +196,11 @@ pub fn websockets() -> Vec<u16> {
         .filter(|(endpoint, _)| matches!(endpoint, Endpoint::Ws | Endpoint::Wss))
         .map(|(_, index)| *index)
         .collect()
+}
+
+/// A world in virtual time; what is random in it follows from the name.
+fn world(name: &str, start: impl Fn(Option<Box<dyn Node>>) -> Box<dyn Node> + 'static) -> SimWorld<'static> {
+    SimWorld::new(Rng::stream(1, name), Wire::default(), &LISTENERS, Box::new(start))
 }
 
 /// Makes a broker listen as [`LISTENERS`] says.

@@ -49,6 +49,8 @@ pub struct Behaviour {
     pub response_information: Option<String>,
     /// What becomes of a message that several subscriptions of one session match (3.3.4 of 5.0, 3.3.5 of 3.1.1).
     pub overlap: Overlap,
+    /// Whether the members of a group take turns (4.8.2 of 5.0); else one of them gets every message while it takes them.
+    pub shared_turns: bool,
     /// Whether messages at QoS 0 are kept for a session without a connection (4.1 of 5.0).
     pub queues_qos_0: bool,
     /// Whether PUBACK and PUBREC tell with 0x10 that nobody subscribes (3.4.2.1 of 5.0).
@@ -124,6 +126,7 @@ impl Default for Behaviour {
             assigns_client_ids: true,
             response_information: Some("response/".to_owned()),
             overlap: Overlap::OneCopy,
+            shared_turns: true,
             queues_qos_0: false,
             tells_no_subscribers: true,
             reason_strings: true,

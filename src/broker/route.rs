@@ -76,7 +76,8 @@ impl Broker {
             let flows = session.is_clear(QoS::AtLeastOnce) && session.flow.outbound.is_ready();
             if flows && connection.room > 0 { Readiness::Ready } else { Readiness::Busy }
         };
-        let Some(member) = self.subscriptions.next_in(group, readiness) else { return };
+        let turns = self.settings.behaviour.shared_turns;
+        let Some(member) = self.subscriptions.next_in(group, turns, readiness) else { return };
         let identifiers = [member.identifier];
         let identifiers = if member.identifier == 0 { &[][..] } else { &identifiers };
         let retain = message.retain() && member.options.retain_as_published;

@@ -204,8 +204,13 @@ impl Subscriptions {
     }
 
     /// Whose turn it is in a group: the next that is ready, else the next that has a connection, else the next. `None` if
-    /// the group has ended.
-    pub(super) fn next_in(&mut self, id: GroupId, readiness: impl Fn(&Subscriber) -> Readiness) -> Option<Subscriber> {
+    /// the group has ended. Unless they take `turns`, the next is who was chosen last.
+    pub(super) fn next_in(
+        &mut self,
+        id: GroupId,
+        turns: bool,
+        readiness: impl Fn(&Subscriber) -> Readiness,
+    ) -> Option<Subscriber> {
         let group = self.groups.get_mut(&id)?;
         let count = group.members.len();
         let mut best: Option<(Readiness, usize)> = None;
@@ -219,7 +224,7 @@ impl Subscriptions {
             }
         }
         let (_, chosen) = best?;
-        group.turn = (chosen + 1) % count;
+        group.turn = (chosen + usize::from(turns)) % count;
         Some(group.members[chosen])
     }
 
@@ -302,15 +307,17 @@ mod tests {
         let Some(Place::Share(id)) = table.insert(target("a", Some("g")), subscriber(0, 0)) else { panic!("new") };
         table.insert(target("a", Some("g")), subscriber(1, 1));
         table.insert(target("a", Some("g")), subscriber(2, 2));
-        let mut check = |readiness: [Readiness; 3], expect: &[u32]| {
+        let mut check = |turns: bool, readiness: [Readiness; 3], expect: &[u32]| {
             let of = |member: &Subscriber| readiness[member.identifier as usize];
-            let got: Vec<u32> = expect.iter().map(|_| table.next_in(id, of).unwrap().identifier).collect();
+            let got: Vec<u32> = expect.iter().map(|_| table.next_in(id, turns, of).unwrap().identifier).collect();
             assert_eq!(got, expect);
         };
         use Readiness::{Away, Busy, Ready};
-        check([Ready, Ready, Ready], &[0, 1, 2, 0]);
-        check([Ready, Busy, Ready], &[2, 0, 2, 0]);
-        check([Away, Busy, Away], &[1, 1]);
-        check([Away, Away, Away], &[2, 0, 1]);
+        check(true, [Ready, Ready, Ready], &[0, 1, 2, 0]);
+        check(true, [Ready, Busy, Ready], &[2, 0, 2, 0]);
+        check(true, [Away, Busy, Away], &[1, 1]);
+        check(true, [Away, Away, Away], &[2, 0, 1]);
+        check(false, [Ready, Ready, Ready], &[2, 2, 2]);
+        check(false, [Ready, Away, Busy], &[0, 0]);
     }
 }

@@ -1,5 +1,5 @@
 //! Mutants that pass over what is illegal: one for each rule of [`crate::violation`] that a client can break in a single
-//! packet, by what it says or by where it stands. One more neglects others while a packet has not ended.
+//! packet, by what it says or by where it stands. Two more neglect others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,6 +93,25 @@ impl Seam for HeldUp {
 
     fn gone(&mut self, conn: ConnId) {
         self.by.remove(&conn);
+    }
+}
+
+/// Delivers nothing any more once a payload was of a format that has no meaning.
+#[derive(Default)]
+struct Confused(bool);
+
+impl Seam for Confused {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Publish(publish)) = passing.packet {
+            self.0 |= publish.properties.payload_format_indicator() > Some(1);
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if !(self.0 && matches!(passing.packet, Ok(Packet::Publish(_)))) {
+            fate.on(passing.frame);
+        }
     }
 }
 
@@ -220,7 +239,7 @@ fn elsewhere(rule: Rule) -> &'static [&'static str] {
     }
 }
 
-/// One mutant per rule, and the one that neglects others.
+/// One mutant per rule, and those that neglect others.
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     let out_of_place = [
         Mutant::seam("overlooks-first-packet-not-connect", &["mqtt5:3.1.0-1", "mqtt311:3.1.0-1"], || {
@@ -231,6 +250,9 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
         }),
         Mutant::seam("neglects-others-while-a-packet-has-not-ended", &["mqtt5:ext-229", "mqtt311:ext-104"], || {
             Box::new(HeldUp::default())
+        }),
+        Mutant::seam("neglects-others-after-a-payload-format-without-meaning", &["mqtt5:ext-070"], || {
+            Box::new(Confused::default())
         }),
     ];
     let by_rule = rules().into_iter().map(|rule| {

@@ -37,6 +37,15 @@ fn messages() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
+        Mutant::seam("writes-properties-for-versions-that-know-none", &["mqtt5:ext-007", "mqtt5:4.5.0-1"], || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish) if !passing.version.has_properties() => {
+                    let payload = [&[0], publish.payload].concat();
+                    fate.on_as(&Packet::Publish(Publish { payload: &payload, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("loses-packets-at-a-step-of-the-remaining-length", &["mqtt5:ext-007", "mqtt311:ext-009"], || {
             inbound(|passing, packet, fate| {
                 let step = [2 + 127, 3 + 128, 3 + 16_383, 4 + 16_384].contains(&passing.frame.len());

@@ -29,6 +29,27 @@ fn grouping() -> impl Iterator<Item = Mutant> {
         Mutant::seam("makes-one-group-of-all", &["mqtt5:ext-205"], || {
             heard_names(|_, name| shared(name).map_or(name.into(), |(_, filter)| format!("$share/all/{filter}")))
         }),
+        Mutant::seam("sets-retain-for-members-that-want-it-as-published", &["mqtt5:3.3.1-13"], || {
+            remembering::<BTreeSet<ConnId>>(
+                |wanting, passing, packet, fate| {
+                    if let Packet::Subscribe(subscribe) = packet
+                        && subscribe
+                            .subscriptions
+                            .iter()
+                            .any(|each| shared(each.filter).is_some() && each.options.retain_as_published)
+                    {
+                        wanting.insert(passing.conn);
+                    }
+                    fate.on(passing.frame);
+                },
+                |wanting, passing, packet, fate| match packet {
+                    Packet::Publish(publish) if wanting.contains(&passing.conn) => {
+                        fate.on_as(&Packet::Publish(Publish { retain: true, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
         Mutant::seam("has-one-filter-per-group", &["mqtt5:ext-206", "mqtt5:ext-209"], || {
             // The members that come later share the filter of the first.
             let mut filters = BTreeMap::<String, String>::new();

@@ -7,7 +7,7 @@ use super::expect::{accepted, answered};
 use super::qos1::two_wait_with_different_identifiers;
 use super::script::{Script, publish};
 use super::supports::Capability;
-use super::testbed::Testbed;
+use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, field};
 use crate::packet::{
     PacketType::PubAck,
@@ -17,6 +17,7 @@ use crate::packet::{
     PropertyId,
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode,
+    Version::{V5, V311},
 };
 
 /// The cases of this chapter.
@@ -51,6 +52,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("publish/reaches-every-subscriber", reaches_every_subscriber)
         .claim("a message reaches everyone who subscribed to its topic, the publisher included, and nobody else")
         .covers(&["mqtt5:4.5.0-1", "mqtt311:4.5.0-1", "mqtt311:ext-062"]),
+    Case::new("publish/each-version-hears-it-in-its-own-form", each_version_hears_it_in_its_own_form)
+        .claim("a message of 5.0 reaches subscribers of 5.0 and of 3.1.1, each in the form of its version")
+        .covers(&["mqtt5:ext-007", "mqtt5:4.5.0-1"]),
     Case::new("publish/is-acknowledged-without-subscribers", is_acknowledged_without_subscribers)
         .claim("a message that nobody subscribed to is acknowledged like any other")
         .covers(&["mqtt5:4.3.2-4", "mqtt5:ext-122", "mqtt311:ext-064"]),
@@ -73,6 +77,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt5:ext-014",
             "mqtt5:ext-220",
         ]),
+    Case::new("publish/payload-format-without-a-meaning-harms-nobody", payload_format_without_a_meaning)
+        .claim("whatever becomes of a message with Payload Format Indicator 2, others are served on")
+        .covers(&["mqtt5:ext-070"]),
     Case::new("publish/wildcard-in-response-topic-is-not-passed-on", wildcard_in_response_topic)
         .claim("a response topic with a wildcard character reaches no subscriber")
         .covers(&["mqtt5:3.3.2-14"]),
@@ -161,6 +168,25 @@ fn reaches_every_subscriber(t: &Testbed) -> Outcome {
 }
 
 /// The message to a subscriber shows that the acknowledgement came from a server that delivers.
+/// Those who subscribe stand in line by turns, and the message is so long that a server may keep one copy for all of them.
+fn each_version_hears_it_in_its_own_form(t: &Testbed) -> Outcome {
+    let payload = "open, ".repeat(100);
+    let mut readers = Vec::new();
+    for (role, version) in [("first", V5), ("second", V311), ("third", V5), ("fourth", V311)] {
+        let reader = t.speaking(version, || match t.welcomed(role, &t.connect(role), None) {
+            Err(Stop::Deviation(_)) if version == V311 => {
+                Err(Stop::Skip("needs clients of 3.1.1 beside those of 5.0".into()))
+            }
+            joined => as_step("connecting a reader", joined),
+        })?;
+        t.speaking(version, || reader.0.subscribe("door", AtMostOnce))?;
+        readers.push((reader.0, version));
+    }
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", &payload).with(ContentType("text/plain")).with(UserProperty("a", "1")))?;
+    readers.iter().try_for_each(|(reader, version)| t.speaking(*version, || reader.hears([&payload])))
+}
+
 fn is_acknowledged_without_subscribers(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS1)?;
     let reader = t.join("reader")?;
@@ -212,6 +238,17 @@ fn arrives_at_the_lower_qos(t: &Testbed) -> Outcome {
         reader.leave()?;
     }
     Ok(())
+}
+
+/// It may be passed on, refused, or end its publisher's connection.
+fn payload_format_without_a_meaning(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    t.join("offender")?.send(publish("door", "odd").with(PayloadFormatIndicator(2)))?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    let first = reader.delivery("the message of another client")?;
+    let came = if first.text() == "odd" { reader.delivery("the message of another client")? } else { first };
+    t.judge(came.text() == "open", "the message of another client", || came.words.clone())
 }
 
 /// The property that differs decides the clause.

@@ -38,6 +38,7 @@ pub struct Came {
 /// One connection of the case, as far as its bytes have been read.
 pub(super) struct Conn {
     id: ConnId,
+    version: Version,
     stream: Option<Stream>,
     partial: Vec<u8>,
     aliases: BTreeMap<u16, String>,
@@ -66,6 +67,8 @@ struct State {
 pub struct Testbed {
     setting: Setting,
     state: RefCell<State>,
+    /// The version spoken.
+    speaking: Cell<Version>,
     next_id: Cell<u16>,
     /// Whether what passes is kept as evidence.
     recording: Cell<bool>,
@@ -143,19 +146,20 @@ impl Testbed {
         };
         // High identifiers, so that those a case writes by hand stay free.
         let (next_id, recording, asking) = (Cell::new(30_000), Cell::new(true), Cell::new(false));
-        Self { setting, state: RefCell::new(state), next_id, recording, asking }
+        let speaking = Cell::new(setting.version);
+        Self { setting, state: RefCell::new(state), speaking, next_id, recording, asking }
     }
 
     // What is given.
 
     /// The version spoken.
     pub fn version(&self) -> Version {
-        self.setting.version
+        self.speaking.get()
     }
 
     /// Whether the version spoken is 5.0.
     pub fn v5(&self) -> bool {
-        self.setting.version == Version::V5
+        self.version() == Version::V5
     }
 
     /// What the target can do.
@@ -260,6 +264,7 @@ impl Testbed {
             let id = state.world.open(endpoint).map_err(undone)?;
             state.conns.push(Conn {
                 id,
+                version: self.version(),
                 stream: None,
                 partial: Vec::new(),
                 aliases: BTreeMap::new(),
@@ -403,6 +408,17 @@ impl Testbed {
         self.recording.set(false);
         let result = play();
         self.recording.set(true);
+        result
+    }
+
+    /// Does this in another version; what comes on a connection is read in the version in which it was opened.
+    ///
+    /// # Errors
+    /// Those of `play`.
+    pub fn speaking<T>(&self, version: Version, play: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        let own = self.speaking.replace(version);
+        let result = play();
+        self.speaking.set(own);
         result
     }
 
@@ -638,8 +654,7 @@ impl Testbed {
                     Some(stream) => stream.unframe(&bytes),
                     None => bytes,
                 };
-                let (version, prefix) = (self.setting.version, self.prefix());
-                conn.read(arrival.at, &bytes, version, &prefix, seen);
+                conn.read(arrival.at, &bytes, &self.prefix(), seen);
             }
         }
         true
@@ -649,7 +664,7 @@ impl Testbed {
 impl Conn {
     /// Cuts what came into packets and sorts them, up to the first that is illegal; the trace shows what comes after it,
     /// too.
-    fn read(&mut self, at: Instant, bytes: &[u8], version: Version, prefix: &str, mut seen: impl FnMut(Passed)) {
+    fn read(&mut self, at: Instant, bytes: &[u8], prefix: &str, mut seen: impl FnMut(Passed)) {
         self.partial.extend_from_slice(bytes);
         let mut start = 0;
         loop {
@@ -670,7 +685,7 @@ impl Conn {
             if self.illegal.is_some() {
                 continue;
             }
-            match PacketBuf::decode(frame, version, Side::Server) {
+            match PacketBuf::decode(frame, self.version, Side::Server) {
                 Err(refusal) => self.illegal = Some(refusal),
                 Ok(packet) => {
                     let topic = match packet.packet() {

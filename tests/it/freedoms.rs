@@ -15,8 +15,8 @@ use testament::proof::trials;
 use testament::reference::{Setup, listening};
 
 use crate::manners::{
-    Busy, Curt, Delays, Descending, Exhaustive, Frugal, Insistent, Late, OnRelease, RoundsDown, Severe, Shallow,
-    Talkative, Unhurried, Unspecific,
+    Busy, Curt, Delays, Descending, Exhaustive, Frugal, Hasty, Insistent, Late, OnRelease, RoundsDown, Severe, Shallow,
+    Slow, Sparing, Talkative, Unhurried, Unspecific,
 };
 
 /// No case finds that a broker that behaves like this breaks a MUST, and none is at a loss.
@@ -296,4 +296,25 @@ fn messages_before_answers_and_late_topics_before_early_ones() {
     setup.settings.behaviour.topic_aliases_used = 0;
     let delays = Delays { messages_first: true, ..Delays::default() };
     check_dressed(&setup, move |broker| Box::new(Late::new(broker, delays)));
+}
+
+/// An acknowledgement tells that the server has taken a message over, not that it has done all with it that it must.
+#[test]
+fn effects_that_come_after_the_acknowledgement() {
+    check_dressed(Setup::full(), |broker| {
+        Box::new(Behind::new(Slow::new(broker, Duration::from_millis(50)), Box::new(Hasty::default())))
+    });
+}
+
+/// While it takes them.
+#[test]
+fn one_member_gets_all_messages_of_its_group() {
+    check(Behaviour { shared_turns: false, ..Behaviour::default() });
+}
+
+#[test]
+fn one_stored_copy_where_filters_overlap() {
+    let mut setup = Setup::full().clone();
+    setup.settings.behaviour.topic_aliases_used = 0;
+    check_dressed(&setup, |broker| Box::new(Behind::new(broker, Box::new(Sparing::default()))));
 }

@@ -385,6 +385,166 @@ impl Seam for Busy {
     }
 }
 
+/// Acknowledges a message at once and does the rest of what it must with it later: stands before a [`Slow`] broker. It looks
+/// first at what it may have to refuse.
+#[derive(Default)]
+pub(crate) struct Hasty {
+    welcome: BTreeSet<ConnId>,
+    /// What the broker will acknowledge as well.
+    acknowledged: Vec<(ConnId, PacketId)>,
+    /// What was acknowledged at QoS 2 and not released: of so many at once, more may be too many.
+    unreleased: BTreeSet<(ConnId, PacketId)>,
+}
+
+impl Seam for Hasty {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        fate.on(passing.frame);
+        let conn = passing.conn;
+        let publish = match passing.packet {
+            Ok(Packet::Publish(publish)) if self.welcome.contains(&conn) => publish,
+            Ok(Packet::PubRel(ack)) => {
+                self.unreleased.remove(&(conn, ack.packet_id));
+                return;
+            }
+            _ => return,
+        };
+        let Some(packet_id) = publish.packet_id else { return };
+        let refusable = publish.topic.starts_with('$') || ["", "testament/forbidden"].contains(&publish.topic);
+        let many = self.unreleased.iter().filter(|(other, _)| *other == conn).count() >= 10;
+        if refusable || many || publish.properties.topic_alias().is_some() {
+            return;
+        }
+        self.acknowledged.push((conn, packet_id));
+        let ack = Ack::success(packet_id);
+        if publish.qos == QoS::ExactlyOnce {
+            self.unreleased.insert((conn, packet_id));
+            fate.back_as(&Packet::PubRec(ack), passing.version);
+        } else {
+            fate.back_as(&Packet::PubAck(ack), passing.version);
+        }
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let ack = match passing.packet {
+            Ok(Packet::ConnAck(connack)) if !connack.reason.is_error() => {
+                self.welcome.insert(passing.conn);
+                None
+            }
+            Ok(Packet::PubAck(ack) | Packet::PubRec(ack)) => Some((passing.conn, ack.packet_id)),
+            _ => None,
+        };
+        match self.acknowledged.iter().position(|known| Some(*known) == ack) {
+            Some(at) => drop(self.acknowledged.remove(at)),
+            None => fate.on(passing.frame),
+        }
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.welcome.remove(&conn);
+        self.acknowledged.retain(|(of, _)| *of != conn);
+        self.unreleased.retain(|(of, _)| *of != conn);
+    }
+}
+
+/// A node that takes its time over messages at QoS 1 and 2, and over what comes behind them on the same connection; not
+/// over the end of a connection, before which it catches up. Each input is one packet.
+pub(crate) struct Slow<N> {
+    node: N,
+    takes: Duration,
+    waiting: BTreeMap<ConnId, VecDeque<(Instant, Vec<u8>)>>,
+}
+
+impl<N: Node> Slow<N> {
+    pub(crate) fn new(node: N, takes: Duration) -> Self {
+        Self { node, takes, waiting: BTreeMap::new() }
+    }
+
+    /// Hands on what is due.
+    fn catch_up(&mut self, now: Instant) {
+        for (conn, waiting) in &mut self.waiting {
+            while let Some((_, bytes)) = waiting.pop_front_if(|(due, _)| *due <= now) {
+                self.node.handle(now, Input::Bytes { conn: *conn, bytes: &bytes });
+            }
+        }
+        self.waiting.retain(|_, waiting| !waiting.is_empty());
+    }
+}
+
+impl<N: Node> Node for Slow<N> {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.catch_up(now);
+        match input {
+            Input::Bytes { conn, bytes } => {
+                let acknowledged = stream(bytes).is_some_and(|(qos, _)| qos != 0);
+                match self.waiting.get_mut(&conn) {
+                    Some(waiting) => {
+                        let last = waiting.back().map_or(now, |(due, _)| *due);
+                        waiting.push_back((if acknowledged { now + self.takes } else { last }, bytes.to_vec()));
+                    }
+                    None if acknowledged => {
+                        self.waiting.insert(conn, [(now + self.takes, bytes.to_vec())].into());
+                    }
+                    None => self.node.handle(now, Input::Bytes { conn, bytes }),
+                }
+            }
+            Input::Closed { conn, how } => {
+                for (_, bytes) in self.waiting.remove(&conn).unwrap_or_default() {
+                    self.node.handle(now, Input::Bytes { conn, bytes: &bytes });
+                }
+                self.node.handle(now, Input::Closed { conn, how });
+            }
+            other => self.node.handle(now, other),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        self.node.poll()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.waiting.values().filter_map(|waiting| Some(waiting.front()?.0));
+        self.node.deadline().into_iter().chain(due).min()
+    }
+}
+
+/// Where several filters of one SUBSCRIBE match a stored message, it comes once, at the highest quality of service but for
+/// what came before that.
+#[derive(Default)]
+pub(crate) struct Sparing {
+    /// What the latest SUBSCRIBE of a connection has brought, each with its quality of service.
+    brought: BTreeMap<ConnId, (Instant, Vec<(String, QoS)>)>,
+}
+
+impl Seam for Sparing {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Subscribe(_)) = passing.packet {
+            self.brought.insert(passing.conn, (passing.now, Vec::new()));
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let (Ok(Packet::Publish(publish)), Some((at, brought))) = (passing.packet, self.brought.get_mut(&passing.conn))
+        else {
+            return fate.on(passing.frame);
+        };
+        let stored = publish.retain && *at == passing.now;
+        if stored && brought.iter().any(|(topic, qos)| topic == publish.topic && *qos >= publish.qos) {
+            // The broker is told that it has arrived.
+            match publish.packet_id.map(Ack::success) {
+                Some(ack) if publish.qos == QoS::AtLeastOnce => fate.back_as(&Packet::PubAck(ack), passing.version),
+                Some(_) => fate.on(passing.frame),
+                None => {}
+            }
+            return;
+        }
+        if stored {
+            brought.push((publish.topic.to_owned(), publish.qos));
+        }
+        fate.on(passing.frame);
+    }
+}
+
 /// What is late, or comes in another shape; all else is at once.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Delays {
