@@ -4,55 +4,27 @@
 //! does not work shows nothing about the clause and makes the case Inconclusive. *Judgements* (`expect`, `hears`,
 //! `refused`, `closes`) are about the clause and make it Fail.
 
+mod wire;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::case::{Deviation, Outcome, Played, Stop};
-use harness::node::{Close, Closed, ConnId};
 use harness::time::Instant;
-use harness::trace::{Event, Passed, Trace};
-use harness::world::{Arrived, Endpoint, Sut, Undone, World};
+use harness::trace::{Passed, Trace};
+use harness::world::{Endpoint, Sut, Undone, World};
 
 use super::expect::{busy, welcome};
 use super::peer::Peer;
-use super::script::{ConnectScript, PublishScript, disconnect, publish};
+use super::script::{ConnectScript, PublishScript, publish};
 use super::setting::{Login, Route, Setting, Timing};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
-use super::websocket_stream::{self, Stream};
-use crate::codec::{PacketBuf, frame};
-use crate::packet::{Packet, PacketType, Property, Side, Version};
-use crate::violation::Refusal;
+use super::websocket_stream;
+use crate::packet::{Packet, Property, Version};
 
-/// A packet that came, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Came {
-    /// When it arrived.
-    pub at: Instant,
-    /// The packet.
-    pub packet: PacketBuf,
-    /// For a PUBLISH its topic name, with an alias resolved.
-    pub topic: String,
-}
-
-/// One connection of the case, as far as its bytes have been read.
-pub(super) struct Conn {
-    id: ConnId,
-    version: Version,
-    stream: Option<Stream>,
-    partial: Vec<u8>,
-    aliases: BTreeMap<u16, String>,
-    /// Also messages that are not the case's own.
-    pub(super) promiscuous: bool,
-    /// PUBLISH packets, in order.
-    pub(super) deliveries: VecDeque<Came>,
-    /// All other packets, in order.
-    pub(super) answers: VecDeque<Came>,
-    /// What made the stream unreadable.
-    pub(super) illegal: Option<Refusal>,
-    /// How it ended.
-    pub(super) closed: Option<(Instant, Closed)>,
-}
+pub use wire::Came;
+pub(super) use wire::{Conn, Due};
 
 struct State {
     world: Box<dyn World>,
@@ -74,31 +46,6 @@ pub struct Testbed {
     recording: Cell<bool>,
     /// Whether a witness is being asked, for whom nobody asks another.
     asking: Cell<bool>,
-}
-
-/// Until when something must come. The target may be late because it is busy with others, or the tester because its machine
-/// is: silence counts only once another client, the witness, has been answered since.
-pub(super) struct Due {
-    deadline: Instant,
-    witnessed: bool,
-}
-
-impl Due {
-    /// Must come by this moment.
-    pub(super) fn by(deadline: Instant) -> Self {
-        Self { deadline, witnessed: false }
-    }
-
-    /// May come until this moment, and need not.
-    pub(super) fn perhaps_by(deadline: Instant) -> Self {
-        Self { deadline, witnessed: true }
-    }
-}
-
-impl std::fmt::Display for Due {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.deadline.fmt(f)
-    }
 }
 
 /// A deviation from all that the case claims.
@@ -262,18 +209,7 @@ impl Testbed {
         let id = {
             let mut state = self.state.borrow_mut();
             let id = state.world.open(endpoint).map_err(undone)?;
-            state.conns.push(Conn {
-                id,
-                version: self.version(),
-                stream: None,
-                partial: Vec::new(),
-                aliases: BTreeMap::new(),
-                promiscuous: false,
-                deliveries: VecDeque::new(),
-                answers: VecDeque::new(),
-                illegal: None,
-                closed: None,
-            });
+            state.conns.push(Conn::new(id, self.version()));
             id
         };
         self.record(id, Passed::Opened(format!("{role}, {}", endpoint.scheme())));
@@ -496,224 +432,5 @@ impl Testbed {
             let _ = cleaner.ping();
             let _ = cleaner.leave();
         }
-    }
-
-    // The plumbing under the verbs.
-
-    pub(super) fn remember_session(&self, client_id: &str) {
-        if !client_id.is_empty() {
-            self.state.borrow_mut().sessions.insert(client_id.into());
-        }
-    }
-
-    pub(super) fn remember_retained(&self, topic: &str) {
-        self.state.borrow_mut().retained.insert(topic.into());
-    }
-
-    pub(super) fn record(&self, conn: ConnId, what: Passed) {
-        if !self.recording.get() {
-            return;
-        }
-        let mut state = self.state.borrow_mut();
-        let at = state.world.now();
-        state.trace.events.push(Event { at, conn, what });
-    }
-
-    pub(super) fn with_conn<R>(&self, id: ConnId, f: impl FnOnce(&mut Conn) -> R) -> Result<R, Stop> {
-        match self.state.borrow_mut().conns.iter_mut().rfind(|conn| conn.id == id) {
-            Some(conn) => Ok(f(conn)),
-            None => Err(Stop::Broken(format!("the case names connection {}, which it never opened", id.0))),
-        }
-    }
-
-    /// Puts what is sent on this connection into WebSocket frames from here on, and reads what comes as such.
-    pub(super) fn upgrade(&self, id: ConnId, stream: Stream) -> Result<(), Stop> {
-        self.with_conn(id, |conn| conn.stream = Some(stream))
-    }
-
-    /// The WebSocket state of a connection.
-    pub(super) fn stream<R>(&self, id: ConnId, f: impl FnOnce(&Stream) -> R) -> Result<R, Stop> {
-        self.with_conn(id, |conn| conn.stream.as_ref().map(f))?
-            .ok_or_else(|| Stop::Broken("the case asks a plain connection for WebSocket frames".into()))
-    }
-
-    /// The packets that have come on this connection, in order.
-    pub(super) fn came(&self, id: ConnId) -> Vec<PacketType> {
-        let state = self.state.borrow();
-        let here = state.trace.events.iter().filter(|event| event.conn == id);
-        let packet_type = |event: &Event| match &event.what {
-            Passed::Came(bytes) => bytes.first().and_then(|first| PacketType::from_u8(first >> 4)),
-            _ => None,
-        };
-        here.filter_map(packet_type).collect()
-    }
-
-    /// What came first on any connection, be it MQTT or not.
-    pub(super) fn first_bytes(&self) -> Vec<u8> {
-        let state = self.state.borrow();
-        let came = state.trace.events.iter().find_map(|event| match &event.what {
-            Passed::Came(bytes) => Some(bytes),
-            _ => None,
-        });
-        came.or_else(|| state.conns.iter().map(|conn| &conn.partial).find(|bytes| !bytes.is_empty()))
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    /// Whether a connection has ended.
-    pub(super) fn ended(&self, id: ConnId) -> Result<bool, Stop> {
-        self.with_conn(id, |conn| conn.closed.is_some())
-    }
-
-    pub(super) fn send_bytes(&self, id: ConnId, bytes: Vec<u8>) -> Result<(), Stop> {
-        let framed = self.with_conn(id, |conn| conn.stream.as_mut().map(|stream| stream.frame(&bytes)))?;
-        // Recorded first: an answer must not seem to come before what it answers.
-        self.record(id, Passed::Sent(self.without_password(bytes.clone())));
-        self.state.borrow_mut().world.send(id, framed.as_deref().unwrap_or(&bytes));
-        Ok(())
-    }
-
-    /// The run's own password does not go into a trace that people share: asterisks stand for it.
-    fn without_password(&self, mut bytes: Vec<u8>) -> Vec<u8> {
-        let password = self.login().map_or(&[][..], |login| &login.password);
-        let is_connect = bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect as u8);
-        if is_connect && !password.is_empty() && bytes.ends_with(password) {
-            let start = bytes.len() - password.len();
-            bytes[start..].fill(b'*');
-        }
-        bytes
-    }
-
-    /// Sends bytes below any WebSocket framing; whoever does records what they are.
-    pub(super) fn send_below(&self, id: ConnId, bytes: &[u8]) {
-        self.state.borrow_mut().world.send(id, bytes);
-    }
-
-    pub(super) fn pause(&self, id: ConnId, paused: bool) {
-        self.state.borrow_mut().world.pause(id, paused);
-        self.record(id, Passed::Remark(if paused { "stops reading" } else { "reads again" }.into()));
-    }
-
-    pub(super) fn close(&self, id: ConnId, how: Close) {
-        self.record(id, Passed::CloseSent(how));
-        self.state.borrow_mut().world.close(id, how);
-    }
-
-    /// Takes in the next arrival; false once what is due has not come, and a witness has been answered since.
-    pub(super) fn pump_until(&self, due: &mut Due) -> bool {
-        if self.pump(due.deadline) {
-            return true;
-        }
-        if due.witnessed || self.asking.replace(true) {
-            return false;
-        }
-        due.witnessed = true;
-        self.ask_a_witness();
-        self.asking.set(false);
-        due.deadline = self.now() + self.timing().grace;
-        true
-    }
-
-    /// Waits until the target has answered a client that connects now, or has had long enough. What else comes is left to
-    /// those who wait for it.
-    fn ask_a_witness(&self) {
-        const PATIENCE: u32 = 4;
-        let deadline = self.now() + self.timing().answer * PATIENCE;
-        let Ok(witness) = self.dial("witness") else { return };
-        let asked = witness.send(self.connect("witness"));
-        let unheard = || {
-            let heard = |conn: &mut Conn| conn.answers.pop_front().is_some() || conn.closed.is_some();
-            self.with_conn(witness.conn(), heard).is_ok_and(|heard| !heard)
-        };
-        while asked.is_ok() && unheard() && self.pump(deadline) {}
-        let _ = witness.send(disconnect());
-        self.close(witness.conn(), Close::Gracefully);
-    }
-
-    /// Takes in the next arrival; false once `deadline` has come.
-    pub(super) fn pump(&self, deadline: Instant) -> bool {
-        let mut state = self.state.borrow_mut();
-        let State { world, conns, trace, .. } = &mut *state;
-        let Some(arrival) = world.wait(deadline) else { return false };
-        let Some(conn) = conns.iter_mut().rfind(|conn| conn.id == arrival.conn) else { return true };
-        let mut seen = |what| {
-            if self.recording.get() {
-                trace.events.push(Event { at: arrival.at, conn: arrival.conn, what });
-            }
-        };
-        match arrival.what {
-            Arrived::Closed(how) => {
-                if !conn.partial.is_empty() {
-                    seen(Passed::Came(std::mem::take(&mut conn.partial)));
-                }
-                conn.closed = Some((arrival.at, how));
-                seen(Passed::CloseCame(how));
-            }
-            Arrived::Bytes(bytes) => {
-                let bytes = match &mut conn.stream {
-                    Some(stream) => stream.unframe(&bytes),
-                    None => bytes,
-                };
-                conn.read(arrival.at, &bytes, &self.prefix(), seen);
-            }
-        }
-        true
-    }
-}
-
-impl Conn {
-    /// Cuts what came into packets and sorts them, up to the first that is illegal; the trace shows what comes after it,
-    /// too.
-    fn read(&mut self, at: Instant, bytes: &[u8], prefix: &str, mut seen: impl FnMut(Passed)) {
-        self.partial.extend_from_slice(bytes);
-        let mut start = 0;
-        loop {
-            let rest = &self.partial[start..];
-            let length = match frame::frame_len(rest, u32::MAX) {
-                Ok(Some(length)) if length <= rest.len() => length,
-                Ok(_) => break,
-                Err(refusal) => {
-                    self.illegal.get_or_insert(refusal);
-                    seen(Passed::Came(rest.to_vec()));
-                    start = self.partial.len();
-                    break;
-                }
-            };
-            let frame = &rest[..length];
-            start += length;
-            seen(Passed::Came(frame.to_vec()));
-            if self.illegal.is_some() {
-                continue;
-            }
-            match PacketBuf::decode(frame, self.version, Side::Server) {
-                Err(refusal) => self.illegal = Some(refusal),
-                Ok(packet) => {
-                    let topic = match packet.packet() {
-                        Packet::Publish(publish) => Some(resolve(&mut self.aliases, &publish)),
-                        _ => None,
-                    };
-                    match topic {
-                        None => self.answers.push_back(Came { at, packet, topic: String::new() }),
-                        Some(topic) if self.promiscuous || topic.is_empty() || topic.starts_with(prefix) => {
-                            self.deliveries.push_back(Came { at, packet, topic });
-                        }
-                        Some(_) => {}
-                    }
-                }
-            }
-        }
-        self.partial.drain(..start);
-    }
-}
-
-/// The topic name of a PUBLISH from the server, by its alias if it has no other; empty if the alias is unknown.
-fn resolve(aliases: &mut BTreeMap<u16, String>, publish: &crate::packet::Publish<'_>) -> String {
-    match publish.properties.topic_alias() {
-        Some(alias) if publish.topic.is_empty() => aliases.get(&alias).cloned().unwrap_or_default(),
-        Some(alias) => {
-            aliases.insert(alias, publish.topic.into());
-            publish.topic.into()
-        }
-        None => publish.topic.into(),
     }
 }
