@@ -22,6 +22,9 @@ pub enum Event {
     Connected(PacketBuf),
     /// A message arrived.
     Message(Message),
+    /// A QoS 2 message arrived under an identifier whose handshake is not finished. It passes for the message that was told
+    /// then, and is not to be taken twice; in 3.1 it may be another one ([`Client::half_received`](super::Client)).
+    Repeated(Message),
     /// The server answered for a QoS 1 or 2 message: it has taken it over (PUBACK, or PUBREC, after which the rest of the
     /// handshake is the client's business), or the reason is an error and it refused it. QoS 0 has no such event.
     Published(Token, ReasonCode),

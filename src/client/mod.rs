@@ -188,6 +188,12 @@ impl Client {
         requests + self.session.waiting.len() + self.session.outbound.len()
     }
 
+    /// How many QoS 2 messages have come whose handshake is not finished. A server of 3.1 cannot say that it has lost the
+    /// session (that flag of CONNACK came with 3.1.1). It may then use their identifiers for others, which pass for repeats.
+    pub fn half_received(&self) -> usize {
+        self.session.inbound.unreleased()
+    }
+
     /// Whether [`Client::publish`] has a place for one more message now.
     pub fn has_place(&self) -> bool {
         self.session.waiting.len() < self.options.queue

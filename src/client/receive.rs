@@ -204,15 +204,18 @@ impl Client {
                 AliasError::Unknown => Rule::TopicAliasUnknown,
             })?,
         };
-        let message = Event::Message(Message::new(topic, publish));
+        let message = Message::new(topic, publish);
         let Some(id) = publish.packet_id else {
-            self.tell(live, [message]);
+            self.tell(live, [Event::Message(message)]);
             return Ok(());
         };
         let inbound = &mut self.session.inbound;
         let taken = inbound.take(publish.qos, id);
         let taken = taken.map_err(|ReceiveMaximumExceeded| Rule::ReceiveMaximumExceeded(Side::Server))?;
-        let message = (taken == Taken::New).then_some(message);
+        let event = match taken {
+            Taken::New => Event::Message(message),
+            Taken::Repeated => Event::Repeated(message),
+        };
         let answer = if publish.qos == QoS::ExactlyOnce {
             Packet::PubRec(Ack::success(id))
         } else {
@@ -220,7 +223,7 @@ impl Client {
             Packet::PubAck(Ack::success(id))
         };
         self.answer(live, &answer);
-        self.tell(live, message);
+        self.tell(live, [event]);
         Ok(())
     }
 

@@ -153,6 +153,9 @@ struct Rest {
     answers: VecDeque<(Instant, u32, Box<str>, usize)>,
     /// When it takes its leave.
     leaves_at: Option<Instant>,
+    /// In 3.1, how many identifiers of messages it may still hold whose handshake the server has forgotten, and uses for
+    /// others without being able to say so.
+    stale: usize,
 }
 
 /// The stream from which those of all devices branch.
@@ -541,6 +544,7 @@ impl Device {
                     }
                 }
                 Event::Message(message) => self.read(now, &message.publish(), floor),
+                Event::Repeated(message) => self.throw_away(&message.publish(), floor),
                 Event::Published(token, reason) => {
                     if let Some(pending) = self.settled(token) {
                         floor.tally.series.at(now).waiting -= 1;
@@ -611,7 +615,11 @@ impl Device {
                 self.unsubscribed(now, floor);
             }
             // What the server had not confirmed begins anew where it has no session; 3.1 does not say whether it has.
-            let lost = if version == Version::V31 { self.is_forgotten(floor.forgot_at) } else { !present };
+            let forgotten = version == Version::V31 && self.is_forgotten(floor.forgot_at);
+            if forgotten && self.client.half_received() > 0 {
+                self.rest().stale = self.client.half_received();
+            }
+            let lost = if version == Version::V31 { forgotten } else { !present };
             for Pending { stream, sequence, .. } in self.pending.iter().filter(|_| lost) {
                 floor.ledger.renew(*stream, *sequence);
             }
@@ -774,6 +782,21 @@ impl Device {
             if asked.and_then(|asked| rest.questions.remove(asked)).is_some() {
                 floor.tally.groups[group].answered += 1;
             }
+        }
+    }
+
+    /// A message has come that passes for a repeat. If it never came before, it is a new one under an identifier of which
+    /// only the server has forgotten that it is in use; of each such identifier that happens once.
+    fn throw_away(&mut self, message: &Message<'_>, floor: &mut Floor) {
+        let Some(tag) = Tag::find(message.payload).filter(|tag| tag.run == floor.run) else { return };
+        if self.rest.as_ref().is_none_or(|rest| rest.stale == 0) {
+            return;
+        }
+        let new = |&reader: &u32| floor.ledger.arrived(reader, tag.stream).is_some_and(|it| !it.contains(tag.sequence));
+        if let Some(reader) = self.readers(floor).into_iter().find(new)
+            && floor.ledger.waive(reader, tag.stream, tag.sequence)
+        {
+            self.rest().stale -= 1;
         }
     }
 

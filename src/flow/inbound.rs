@@ -89,6 +89,11 @@ impl Inbound {
         self.unreleased.binary_search(&id).is_ok()
     }
 
+    /// How many QoS 2 messages wait for their PUBREL.
+    pub fn unreleased(&self) -> usize {
+        self.unreleased.len()
+    }
+
     /// Forgets every message.
     pub fn clear(&mut self) {
         self.unreleased = Rare::new();

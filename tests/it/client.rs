@@ -232,6 +232,7 @@ fn told(event: &Event) -> String {
     match event {
         Event::Connected(_) => "connected".to_owned(),
         Event::Message(message) => format!("message {}", shown(&message.publish())),
+        Event::Repeated(message) => format!("repeated {}", shown(&message.publish())),
         Event::Published(_, reason) => format!("published 0x{:02X}", reason.code()),
         Event::Subscribed(_, packet) => match packet.packet() {
             Packet::SubAck(suback) => format!("subscribed {:02X?}", suback.reasons.as_bytes()),

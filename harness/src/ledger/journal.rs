@@ -31,6 +31,7 @@ pub(super) enum Booked {
     Close { reader: u32 },
     Renew { stream: u32, sequence: u32 },
     Part { reader: u32, again: Instant },
+    Waive { reader: u32, stream: u32, sequence: u32 },
     Connect { reader: u32 },
     Disconnect { reader: u32 },
 }
@@ -43,6 +44,7 @@ impl Booked {
             | Self::Accept { stream, .. }
             | Self::Forbid { stream, .. }
             | Self::Renew { stream, .. } => (Some(stream), None),
+            Self::Waive { reader, stream, .. } => (Some(stream), Some(reader)),
             // What comes from nobody knows which stream is a finding, and not an error.
             Self::Arrive { reader, .. }
             | Self::Open { reader, .. }
@@ -79,6 +81,7 @@ impl Journal {
             Booked::Disconnect { reader } => (7, [reader.into(), 0, 0]),
             Booked::Renew { stream, sequence } => (8, [stream.into(), sequence.into(), 0]),
             Booked::Part { reader, again } => (9, [reader.into(), again.since(now).as_nanos() as u64, 0]),
+            Booked::Waive { reader, stream, sequence } => (10, [reader.into(), stream.into(), sequence.into()]),
         };
         // The kind stands in the lowest bits of the time since the last one.
         let since = now.since(self.last).as_nanos() as u64;
@@ -109,7 +112,7 @@ impl Journal {
 }
 
 /// How many numbers each kind has.
-const NUMBERS: [usize; 10] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2];
+const NUMBERS: [usize; 11] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2, 3];
 
 fn read(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
@@ -144,7 +147,8 @@ fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
         6 => Booked::Connect { reader: first.ok()? },
         7 => Booked::Disconnect { reader: first.ok()? },
         8 => Booked::Renew { stream: first.ok()?, sequence: second.ok()? },
-        _ => Booked::Part { reader: first.ok()?, again: now + Duration::from_nanos(numbers[1]) },
+        9 => Booked::Part { reader: first.ok()?, again: now + Duration::from_nanos(numbers[1]) },
+        _ => Booked::Waive { reader: first.ok()?, stream: second.ok()?, sequence: third.ok()? },
     };
     Some((now, booked))
 }
@@ -194,6 +198,7 @@ mod tests {
             (at(1 << 51), Booked::Renew { stream: 3, sequence: 4 }),
             (at(1 << 51), Booked::Part { reader: 3, again: at(1 << 52) }),
             (at(1 << 51), Booked::Part { reader: 3, again: Instant::FAR }),
+            (at(1 << 52), Booked::Waive { reader: 1, stream: 2, sequence: u32::MAX }),
         ];
         let mut journal = Journal::default();
         booked.iter().for_each(|&(now, booked)| journal.note(now, booked));

@@ -73,6 +73,8 @@ pub struct Ledger {
     paths: Vec<Path>,
     /// By path, the messages that were sent while the reader was not subscribed. Most paths have none.
     gaps: BTreeMap<u32, Intervals>,
+    /// By path, the messages that its reader had to throw away, before or after they were accepted. Most paths have none.
+    waived: BTreeMap<u32, Intervals>,
     /// By path, the first message that was sent after the last subscription of the reader ended. Most have none.
     anew: BTreeMap<u32, u32>,
     pairs: Vec<Pair>,
@@ -159,7 +161,8 @@ pub struct Account {
     pub duplicated: u64,
     /// Arrived for the first time after a later one.
     pub reordered: u64,
-    /// No longer owed, because the session of the reader ended, or because the message may have expired.
+    /// No longer owed, because the session of the reader ended, because the message may have expired, or because the reader
+    /// had to throw it away.
     pub excused: u64,
     /// Arrived although it was forbidden.
     pub forbidden: u64,
@@ -285,8 +288,8 @@ impl Ledger {
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
         let (streams, readers, findings) = (writings, readings, Vec::new());
-        let (gaps, anew) = Default::default();
-        Self { streams, readers, paths, gaps, anew, pairs, accounts, findings, unsolicited: 0, journal: None }
+        let (gaps, waived, anew) = Default::default();
+        Self { streams, readers, paths, gaps, waived, anew, pairs, accounts, findings, unsolicited: 0, journal: None }
     }
 
     /// Keeps a journal from now on, by which what others book of the same streams and readers can be joined to this.
@@ -332,6 +335,7 @@ impl Ledger {
                 Booked::Open { reader, guarantee } => self.open(reader, guarantee, now),
                 Booked::Close { reader } => self.close(reader),
                 Booked::Renew { stream, sequence } => self.renew(stream, sequence),
+                Booked::Waive { reader, stream, sequence } => drop(self.waive(reader, stream, sequence)),
                 Booked::Part { reader, again } => self.part(reader, again),
                 Booked::Connect { reader } => self.connect(reader, now),
                 Booked::Disconnect { reader } => self.disconnect(reader),
@@ -378,7 +382,8 @@ impl Ledger {
             let there = since.is_some_and(|since| since <= sent)
                 && reading.open.is_some()
                 && (reading.online.is_some() || !writing.stream.expires);
-            if guarantee == Guarantee::AtMostOnce || !there {
+            let waived = self.waived.get(&place).is_some_and(|waived| waived.contains(sequence));
+            if guarantee == Guarantee::AtMostOnce || !there || waived {
                 continue;
             }
             let account = &mut self.accounts[account(path.pair, guarantee)];
@@ -407,6 +412,19 @@ impl Ledger {
     pub fn renew(&mut self, stream: u32, sequence: u32) {
         self.note(Booked::Renew { stream, sequence });
         self.streams[stream as usize].rare.get_or_insert_default().renewed.insert(sequence);
+    }
+
+    /// A message reached `reader`, which had to throw it away unread: it is not owed, whether or not it was accepted yet.
+    /// Tells whether that is news.
+    pub fn waive(&mut self, reader: u32, stream: u32, sequence: u32) -> bool {
+        self.note(Booked::Waive { reader, stream, sequence });
+        let Some(number) = self.path(stream, reader) else { return false };
+        let guarantee =
+            self.streams[stream as usize].stream.guarantee.min(self.readers[reader as usize].reader.guarantee);
+        let path = &mut self.paths[number as usize];
+        let owed = path.owed.remove(sequence);
+        self.accounts[account(path.pair, guarantee)].excused += u64::from(owed);
+        self.waived.entry(number).or_default().insert(sequence)
     }
 
     /// A message reached `reader`.
@@ -728,6 +746,27 @@ mod tests {
             let account = ledger.settle(at(9)).entries[0].account;
             assert_eq!((account.repeated, account.duplicated), (1, duplicated));
         }
+    }
+
+    #[test]
+    fn what_a_reader_had_to_throw_away_is_not_owed_and_nothing_else_is_excused() {
+        for (waived_first, waived, lost) in [(false, 0, 0), (true, 0, 0), (false, 1, 1), (true, 1, 1)] {
+            let mut ledger = books(ExactlyOnce, false, true);
+            ledger.number(0);
+            if waived_first {
+                ledger.waive(0, 0, waived);
+            }
+            ledger.accept(0, 0, at(2));
+            if !waived_first {
+                ledger.waive(0, 0, waived);
+            }
+            let Account { sent, owed, excused, lost: found, unowed, .. } = ledger.settle(at(9)).entries[0].account;
+            assert_eq!((sent, found, unowed), (1, lost, 1 - lost), "{waived_first} {waived}");
+            assert_eq!(owed, excused + lost, "{waived_first} {waived}");
+        }
+        let mut other = books(ExactlyOnce, false, true);
+        other.waive(0, 7, 0);
+        assert!(other.settle(at(9)).is_clean());
     }
 
     #[test]

@@ -47,9 +47,12 @@ fn a_repeated_qos_2_message_is_acknowledged_again_and_told_once() {
         script.tells(&["connected"]);
         script.hears(Packet::Publish(Publish { dup: true, packet_id: Some(id(5)), ..message("a", "2", ExactlyOnce) }));
         script.says(&["PUBREC #5"]);
+        script.tells(&["repeated a=2 q2 dup"]);
+        assert_eq!(script.client.half_received(), 1);
         script.hears(Packet::PubRel(ack(5)));
         script.says(&["PUBCOMP #5"]);
         script.tells(&[]);
+        assert_eq!(script.client.half_received(), 0);
     }
 }
 
