@@ -48,6 +48,8 @@ pub struct Simulation<'a, S = Box<dyn Node>> {
     stopped: Option<S>,
     /// Until when the server is away, or was when it last was.
     away_until: Instant,
+    /// A real server is away, and forgets everything at a moment that only it knows.
+    forgets: bool,
     server_due: Instant,
     /// By the server's number of a connection: device and place on its line.
     seats: Vec<Option<(u32, u32)>>,
@@ -126,6 +128,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             server: Some(server),
             stopped: None,
             away_until: Instant::ZERO,
+            forgets: false,
             start,
             server_due: Instant::FAR,
             seats: Vec::new(),
@@ -589,6 +592,7 @@ impl<'a, S: Node> Simulation<'a, S> {
         }
         if keeps == Keeps::Nothing {
             self.floor.forget(self.now);
+            self.forgets = self.start.is_none();
         }
         self.away_until = self.away_until.max(self.now + lasts);
         self.wheel.push(self.away_until, Due::Returns);
@@ -627,7 +631,12 @@ impl<'a, S: Node> Simulation<'a, S> {
 
     /// The server is there again; whoever lost it recovers from now on.
     fn bring_back(&mut self) {
-        let Some(start) = &self.start else { return self.floor.healed.fill(self.now) };
+        let Some(start) = &self.start else {
+            if std::mem::take(&mut self.forgets) {
+                self.floor.forget(self.now);
+            }
+            return self.floor.healed.fill(self.now);
+        };
         if self.server.is_none() {
             self.server = Some(self.stopped.take().unwrap_or_else(start));
             self.floor.healed.fill(self.now);

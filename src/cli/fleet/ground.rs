@@ -23,6 +23,10 @@ use crate::sut::broker_file::BrokerFile;
 use crate::sut::process::Process;
 use crate::sut::served::Served;
 
+/// A real broker takes a moment to stop, and hears devices until then. One that forgets is away for no less, so that what
+/// they said in that moment is known to be forgotten when it is back.
+const STOPS: Duration = Duration::from_millis(500);
+
 /// A target that is there.
 pub(super) struct Ground {
     /// What it is, in words.
@@ -61,7 +65,7 @@ impl Ground {
             Target::Managed(file) => Self::with_process(*file, plan)?,
             Target::Address(url) => Self::at(url, tls, plan)?,
         };
-        ground.log_in(plan);
+        ground.prepare(plan);
         Ok(ground)
     }
 
@@ -94,7 +98,7 @@ impl Ground {
             reach.own.insert(version.parse().map_err(|why: String| anyhow!(why))?, dialer(url)?);
         }
         let ground = Self { name, reach, broker: None, inside: false, login };
-        ground.log_in(plan);
+        ground.prepare(plan);
         Ok(ground)
     }
 
@@ -137,8 +141,13 @@ impl Ground {
         Ok(Self { name, reach: Reach::one(Dialer { url, tls, source: None }), broker: None, inside: false, login })
     }
 
-    /// Gives credentials to whoever has none.
-    fn log_in(&self, plan: &mut Plan) {
+    /// Gives credentials to whoever has none, and the broker time to stop.
+    fn prepare(&self, plan: &mut Plan) {
+        for moment in &mut plan.timeline {
+            if let Happening::Restart { keeps: schema::Keeps::Nothing, lasts } = &mut moment.what {
+                *lasts = (*lasts).max(STOPS);
+            }
+        }
         let Some((name, word)) = &self.login else { return };
         for group in plan.groups.iter_mut().filter(|group| group.username.is_none()) {
             group.username = Some(Template::literal(name));
