@@ -46,26 +46,56 @@ const HALL: &str = r#"Scenario(about: "a hall", lasts: "4m", calm: "5m", links: 
     ],
     expect: [EXPECTATION])"#;
 
-fn hall(expectation: &str, server: impl Fn(u64) -> Box<dyn Node>) -> Report {
-    let text = HALL.replace("EXPECTATION", expectation);
+/// A machine whose messages all go to one reader, which is never away: there each one that follows another can be told.
+const LINE: &str = r#"Scenario(about: "a line", lasts: "2m", calm: "1m", links: { "lan": Link(delay: (mean: "5ms")) },
+    fleet: [
+        (name: "machine", count: 1, link: "lan", starts: At("1s"), does: [Publish(topic: "two/{id}", qos: 2, every: "500ms")]),
+        (name: "reader", count: 1, link: "lan", does: [Listen(filter: "two/+", qos: 2)]),
+    ],
+    expect: [EXPECTATION])"#;
+
+fn played(scenario: &str, expectation: &str, server: impl Fn(u64) -> Box<dyn Node>) -> Report {
+    let text = scenario.replace("EXPECTATION", expectation);
     let plan = scenario::check(&text, &links::all()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let seed = plan.seed;
     play_against(plan, Shard::WHOLE, Box::new(move || server(seed))).expect("a small fleet").report()
 }
 
-/// The broker keeps `expectation`, and this mutant of it does not.
+/// In the hall the broker keeps `expectation`, and this mutant of it does not.
 fn check(expectation: &str, mutant: &str) {
-    let kept = hall(expectation, |seed| Box::new(reference(seed)));
+    check_in(HALL, expectation, mutant);
+}
+
+fn check_in(scenario: &str, expectation: &str, mutant: &str) {
+    let kept = played(scenario, expectation, |seed| Box::new(reference(seed)));
     assert!(kept.is_met(), "{}", kept.text());
     let all = mutants();
     let mutant: &Mutant = all.iter().find(|it| it.name == mutant).unwrap_or_else(|| panic!("no mutant {mutant}"));
-    let broken = hall(expectation, |seed| mutant.listening(reference(seed)));
+    let broken = played(scenario, expectation, |seed| mutant.listening(reference(seed)));
     assert!(!broken.is_met(), "{} keeps {expectation}\n{}", mutant.name, broken.text());
 }
 
 #[test]
 fn what_is_lost_shows() {
     check("NoLoss(qos: 1)", "delivers-every-other-message");
+}
+
+#[test]
+fn what_comes_twice_shows() {
+    check("NoDuplicates()", "delivers-twice");
+    check("NoDuplicates(qos: 0)", "delivers-twice");
+}
+
+/// Where many machines speak, those that change places are of different ones nearly always, and that is no disorder.
+#[test]
+fn what_changes_places_shows() {
+    check_in(LINE, "InOrder", "swaps-every-other-message");
+}
+
+#[test]
+fn what_arrives_too_seldom_shows() {
+    check("Delivered(share: 0.9)", "delivers-every-other-message");
+    check("Delivered(share: 0.9, qos: 2)", "delivers-every-other-message");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod coverage;
 #[cfg(feature = "net")]
 mod fleet;
 mod fleet_breaches;
+mod fleet_habits;
 #[cfg(feature = "net")]
 mod fleet_live;
 mod fleet_properties;
