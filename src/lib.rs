@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`packet`] and [`topic`], what can be said; [`codec`] and [`violation`], bytes and what can be wrong with
 //! them; [`links`], the bad networks to choose from; [`broker`], beginning with its module page; [`suite`], beginning with a chapter such as `suite/qos2.rs`;
-//! [`scenario`] and [`fleet`], beginning with `fleet/device.rs`; `cli`, which puts them together. `docs/architecture.md` tells the whole.
+//! [`scenario`] and [`fleet`], beginning with `fleet/device/mod.rs`; `cli`, which puts them together. `docs/architecture.md` tells the whole.
 
 pub mod broker;
 pub mod catalogue;

@@ -206,9 +206,9 @@ impl Strand {
         self.bytes.as_mut().map_or(&[], |bytes| bytes[end.peer() as usize].take(count))
     }
 
-    /// Whether the server was given all that the device said.
+    /// Whether the server was given all that the device said: what a reset took from the stream it was not given.
     pub(super) fn is_heard_out(&self) -> bool {
-        self.stream.unreleased(End::Device) == 0
+        self.bytes.as_ref().is_none_or(|bytes| bytes[End::Device as usize].is_empty())
     }
 
     /// The room that `end` has now, which it is told.

@@ -1,6 +1,7 @@
 //! The fleet: devices with habits on bad links, and proof of what became of their messages.
 
 pub mod device;
+pub mod floor;
 mod line;
 pub mod measured;
 pub mod pace;

@@ -9,7 +9,7 @@ use harness::rng::Rng;
 use harness::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::device::Floor;
+use super::floor::Floor;
 use super::report::Report;
 use super::roster::{Origin, Own, Roster};
 use super::shard::{Shard, crossing};

@@ -1,6 +1,7 @@
 //! What the server keeps for late subscribers: what it must have by what was confirmed to the writers, and what it has.
 //!
-//! Messages of one stream reach the server in their order. Between streams that write to one topic only time can tell:
+//! Messages of one stream reach the server in their order, but for wills, of which each comes by a connection of its own.
+//! Between streams that write to one topic only time can tell:
 //! each confirmed message came between the moment at which it was made and the one at which its writer was told. What was
 //! never confirmed may be there or not. Absent: how a late subscriber gets to know ([`super::visitor`]).
 
@@ -28,6 +29,14 @@ struct Written {
     last: Option<Kept>,
     /// Those behind it that may have come.
     perhaps: Intervals,
+}
+
+impl Written {
+    fn came(&mut self, kept: Kept) {
+        if self.last.is_none_or(|last| last.sequence < kept.sequence) {
+            self.last = Some(kept);
+        }
+    }
 }
 
 /// A message that the server took.
@@ -89,9 +98,14 @@ impl Shelf {
             written.perhaps.remove(number);
             older = written.perhaps.iter().next();
         }
-        if written.last.is_none_or(|last| last.sequence < sequence) {
-            written.last = Some(Kept { sequence, from, until });
-        }
+        written.came(Kept { sequence, from, until });
+    }
+
+    /// The same of a will. Those of earlier attempts to connect may still come: connections do not wait for each other.
+    pub fn keeps_will(&mut self, stream: u32, sequence: u32, from: Instant, until: Instant) {
+        let Some(written) = self.streams.get_mut(&stream).filter(|_| from > self.forgot_at) else { return };
+        written.perhaps.remove(sequence);
+        written.came(Kept { sequence, from, until });
     }
 
     /// The server has lost what it knew, or some of it. What was on its way may still come.
@@ -213,6 +227,17 @@ mod tests {
         check(play, None, &[(1, 1)], RIGHT);
         check(play, None, &[(1, 2)], WRONG);
         check(play, None, &[], MISSING);
+    }
+
+    #[test]
+    fn a_will_of_an_earlier_attempt_may_come_after_a_later_one() {
+        let two = |shelf: &mut Shelf| (0..2).for_each(|number| shelf.may_keep(1, number));
+        let will = |shelf: &mut Shelf| (two(shelf), shelf.keeps_will(1, 1, at(10), at(11))).1;
+        check(will, None, &[(1, 0)], RIGHT);
+        check(will, None, &[(1, 1)], RIGHT);
+        check(will, None, &[], MISSING);
+        let message = |shelf: &mut Shelf| (two(shelf), shelf.keeps(1, 1, at(10), at(11))).1;
+        check(message, None, &[(1, 0)], WRONG);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use harness::node::{Close, Closed, ConnId, Input, Node, Output, Ticket, Via};
 use harness::time::Instant;
 use slab::Slab;
 
-use super::device::Floor;
+use super::floor::Floor;
 use super::simulation::Simulation;
 
 /// How many sockets are being opened at most: fewer than servers commonly let wait in their backlog.

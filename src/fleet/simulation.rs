@@ -15,7 +15,8 @@ use harness::rng::Draws;
 use harness::time::Instant;
 use harness::wheel::Wheel;
 
-use super::device::{self, Device, Floor};
+use super::device::{self, Device};
+use super::floor::Floor;
 use super::line::Line;
 use super::shard::Shard;
 use super::tag::Tag;

@@ -12,7 +12,7 @@ use tokio::time::Instant as Moment;
 
 use super::ground::Ground;
 use super::{host, memory};
-use crate::fleet::device::Floor;
+use crate::fleet::floor::Floor;
 use crate::fleet::measured::{Live, Measured};
 use crate::fleet::part::Part;
 use crate::fleet::run::{Outcome, options};

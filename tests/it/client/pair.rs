@@ -236,7 +236,7 @@ impl World {
                     let filters = SubscriptionBuf::new().with("t", SubscriptionOptions::qos(ExactlyOnce));
                     self.clients[client].subscribe(self.now, filters.view(), Properties::EMPTY).unwrap();
                 }
-                Event::Connected(_) | Event::Published(..) | Event::Subscribed(..) => {}
+                Event::Connected(_) | Event::Published(..) | Event::Subscribed(..) | Event::Repeated(_) => {}
                 // The steps may leave a handshake alone for longer than the patience of the client.
                 Event::Disconnected { why: Why::Lost(_) | Why::Silence(_), .. } => {}
                 other => panic!("{other:?}"),

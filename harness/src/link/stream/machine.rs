@@ -222,15 +222,6 @@ impl Machine {
         sender.written - sender.una
     }
 
-    /// Bytes that `end` has handed over and the peer has not been given.
-    pub(super) fn unreleased(&self, end: End) -> u64 {
-        let (sender, receiver) = (&self.ends[end as usize].sender, &self.ends[end.peer() as usize].receiver);
-        sender
-            .written
-            .saturating_sub(receiver.read)
-            .saturating_sub(u64::from(sender.finished && receiver.read < sender.written))
-    }
-
     /// Whether nothing will happen any more, whatever the driver does.
     pub(super) fn is_over(&self) -> bool {
         self.ends.iter().all(|half| half.stage.is_over()) && self.is_idle()

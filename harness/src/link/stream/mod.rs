@@ -169,14 +169,6 @@ impl Stream {
         }
     }
 
-    /// Bytes that `end` has handed over and the peer has not been given.
-    pub fn unreleased(&self, end: End) -> u64 {
-        match &self.0 {
-            Form::Quiet(_) => 0,
-            Form::Moving(machine) => machine.unreleased(end),
-        }
-    }
-
     /// Whether nothing will happen any more, whatever the driver does.
     pub fn is_over(&self) -> bool {
         match &self.0 {

@@ -1,0 +1,429 @@
+//! A device: a client core, and habits.
+//!
+//! Like its client it does no I/O: a driver hands it what happened, and takes from it what is to be done. What it makes and
+//! hears it books on the [`Floor`] on which all devices of a run stand. Everything random about it is drawn from its own
+//! stream, so it behaves the same whoever else is there.
+
+mod contact;
+mod publishing;
+mod questions;
+mod reading;
+mod wills;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::node::{Input, Node, Output};
+use harness::rng::Draws;
+use harness::time::Instant;
+use smallvec::SmallVec;
+
+use super::floor::Floor;
+use super::pace::Schedule;
+use super::roster::Own;
+use crate::client::{Client, Event, Identity, Misuse, Options, Why};
+use crate::packet::{Packet, Properties, ReasonCode, Version};
+use crate::rare::Rare;
+use crate::scenario::plan::{Duty, Group, Pace, Starts};
+
+use contact::Contact;
+use publishing::Pending;
+use questions::Questions;
+use wills::Wills;
+
+/// One device.
+pub struct Device {
+    client: Client,
+    draws: Draws,
+    group: u16,
+    connected: bool,
+    /// Whether the server has confirmed the subscriptions of the present session.
+    subscribed: bool,
+    number: u32,
+    /// How fast its clock is; 1 for a true one.
+    drift: f64,
+    /// Its publishing duties that have a pace, and where it stands with each.
+    schedules: SmallVec<[(u32, Schedule); 1]>,
+    /// What the server has not answered for yet, oldest first.
+    pending: Rare<VecDeque<Pending>>,
+    rest: Option<Box<Rest>>,
+    /// Until when it is switched off, or stays away; [`Instant::ZERO`] while it is on.
+    off_until: Instant,
+    /// When its last connection ended; `None` if it never had one, or has one now.
+    lost_at: Option<Instant>,
+    contact: Contact,
+}
+
+/// What few devices have.
+#[derive(Debug, Default)]
+struct Rest {
+    wills: Wills,
+    questions: Questions,
+    /// Since when it is one of those who share a subscription.
+    shares: Option<Instant>,
+    /// When it takes its leave.
+    leaves_at: Option<Instant>,
+    /// In 3.1, how many identifiers of messages it may still hold whose handshake the server has forgotten, and uses for
+    /// others without being able to say so.
+    stale: usize,
+}
+
+/// The stream from which those of all devices branch.
+pub(super) const DRAWS: &str = "fleet";
+
+/// Whether the device that draws from `draws` leaves a will, of a group of which this share does.
+pub(super) fn leaves_will(draws: &Draws, share: f64) -> bool {
+    draws.at(WILL) < share
+}
+
+/// What is drawn once for a device.
+const START: u64 = 1;
+const DRIFT: u64 = 2;
+const WILL: u64 = 3;
+/// Its duties draw from branches of their own, from here on.
+const DUTIES: u64 = 16;
+
+impl Device {
+    /// Device `number` of group `group`. `fleet` is the stream from which those of all devices branch, and `options` are
+    /// those of its group.
+    ///
+    /// # Errors
+    /// [`Misuse`] where no CONNECT could say what the plan asks for.
+    pub fn new(
+        floor: &Floor,
+        group: usize,
+        number: u32,
+        options: &Arc<Options>,
+        fleet: &Draws,
+    ) -> Result<Self, Misuse> {
+        let plan = &floor.plan.groups[group];
+        let draws = fleet.branch(u64::from(floor.roster.devices(group).start + number));
+        let own = Own::new(plan, number);
+        let fill = |template: &crate::scenario::template::Template| template.fill(&own.names(""));
+        let identity = Identity {
+            client_id: own.id().into(),
+            username: plan.username.as_ref().map(|name| fill(name).into()),
+            password: plan.password.as_ref().map(|word| fill(word).into_bytes().into()),
+            will: None,
+        };
+        let drift = 1.0 + plan.clock_drift_ppm * 1e-6 * (2.0 * draws.at(DRIFT) - 1.0);
+        let off_until = start(plan, number, &draws);
+        let client = Client::new(Arc::clone(options), identity, draws.branch(0).u64())?;
+        let mut device = Self {
+            client,
+            group: group as u16,
+            connected: false,
+            subscribed: false,
+            number,
+            drift,
+            schedules: SmallVec::new(),
+            pending: Rare::new(),
+            rest: None,
+            off_until,
+            lost_at: None,
+            contact: Contact::default(),
+            draws,
+        };
+        for (place, duty) in plan.does.iter().enumerate() {
+            match duty {
+                Duty::Publish(publish) if publish.pace != Pace::OnConnect => {
+                    let draws = device.duty_draws(place);
+                    let mut schedule = Schedule::new(publish, &draws, drift);
+                    while schedule.due < off_until {
+                        schedule.advance(publish, &draws, drift);
+                    }
+                    device.schedules.push((place as u32, schedule));
+                }
+                Duty::Ask { every: Some(every), .. } => {
+                    let first = off_until + every.mul_f64(device.duty_draws(place).at(0));
+                    device.rest().questions.will_ask(place as u32, first, number);
+                }
+                _ => {}
+            }
+        }
+        if floor.roster.will(group, number).is_some() {
+            device.rest();
+        }
+        if let Some((on, _)) = plan.duty_cycle {
+            device.rest().leaves_at = Some(off_until + on);
+        }
+        Ok(device)
+    }
+
+    /// When it wants [`Input::Wake`].
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.is_off() {
+            return (self.off_until < Instant::FAR).then_some(self.off_until);
+        }
+        let mut first = self.client.deadline().unwrap_or(Instant::FAR);
+        for (_, schedule) in &self.schedules {
+            first = first.min(schedule.due);
+        }
+        if let Some(rest) = &self.rest {
+            first = first.min(rest.questions.due()).min(rest.leaves_at.unwrap_or(Instant::FAR));
+        }
+        (first < Instant::FAR).then_some(first)
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, floor: &mut Floor) {
+        if self.is_off() {
+            if now < self.off_until || !matches!(input, Input::Wake) {
+                return;
+            }
+            self.switch_on(now, floor);
+        }
+        match input {
+            // One that it gave up waiting for may still come about, and carries no CONNECT.
+            Input::Opened { conn, via, .. } if self.client.expects(via) => {
+                self.contact.tried(now);
+                self.write_will(now, conn, floor);
+            }
+            _ => {}
+        }
+        self.client.handle(now, input);
+        if let Some(answered) = self.client.answered_at() {
+            self.contact.seen(answered);
+        }
+        self.listen(now, floor);
+        self.work(now, floor);
+        self.listen(now, floor);
+    }
+
+    /// What its driver must do, in order.
+    pub fn poll(&mut self) -> Option<Output<'_>> {
+        self.client.poll()
+    }
+
+    /// Whether a server has accepted it and not lost it.
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// The number of its group.
+    pub fn group(&self) -> usize {
+        usize::from(self.group)
+    }
+
+    /// Its number in its group.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Takes its leave, and comes back at `until`.
+    pub fn leave(&mut self, now: Instant, until: Instant, floor: &mut Floor) {
+        if !self.is_off() {
+            // Before the first word there is nobody to take leave of, which is as well.
+            let _gone = self.client.disconnect(now, ReasonCode::Success, Properties::EMPTY);
+            self.listen(now, floor);
+        }
+        self.off_until = until;
+    }
+
+    /// Where it is away for a while, that ends now.
+    pub fn come_back(&mut self, now: Instant) {
+        if self.is_off() && self.off_until < Instant::FAR {
+            self.off_until = self.off_until.min(now);
+        }
+    }
+
+    /// How many messages wait for the server's answer, or for their turn.
+    pub fn outstanding(&self) -> usize {
+        self.client.outstanding()
+    }
+
+    const fn is_off(&self) -> bool {
+        self.off_until.as_nanos() > 0
+    }
+
+    fn switch_on(&mut self, now: Instant, floor: &Floor) {
+        let plan = &floor.plan.groups[usize::from(self.group)];
+        self.off_until = Instant::ZERO;
+        if let Some((on, _)) = plan.duty_cycle {
+            self.rest().leaves_at = Some(now + on);
+        }
+        self.client.connect(now);
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
+    fn duty_draws(&self, duty: usize) -> Draws {
+        self.draws.branch(DUTIES + duty as u64)
+    }
+
+    /// Does what is due.
+    fn work(&mut self, now: Instant, floor: &mut Floor) {
+        self.publish_due(now, floor);
+        if self.rest.is_some() {
+            self.ask(now, floor);
+            self.answer(now, floor);
+            self.take_leave(now, floor);
+        }
+    }
+
+    /// Goes, where its duty cycle says so.
+    fn take_leave(&mut self, now: Instant, floor: &mut Floor) {
+        if self.rest().leaves_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.rest().leaves_at = None;
+        let plan = &floor.plan;
+        // In the calm whoever is there stays, so that what is owed can come.
+        if let Some((_, off)) = plan.groups[usize::from(self.group)].duty_cycle
+            && now.elapsed() < plan.lasts
+        {
+            let until = now + off.mul_f64(self.drift);
+            self.leave(now, until, floor);
+        }
+    }
+
+    /// Hears what the client has to tell.
+    fn listen(&mut self, now: Instant, floor: &mut Floor) {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                Event::Connected(packet) => {
+                    if let Packet::ConnAck(connack) = packet.packet() {
+                        self.connected(now, connack.session_present, floor);
+                    }
+                }
+                Event::Subscribed(_, packet) => {
+                    if let Packet::SubAck(suback) = packet.packet() {
+                        self.granted(now, &suback, floor);
+                    }
+                }
+                Event::Message(message) => self.read(now, &message.publish(), floor),
+                Event::Repeated(message) => self.throw_away(&message.publish(), floor),
+                Event::Published(token, reason) => self.published(now, token, reason, floor),
+                Event::Dropped(token, _) => self.dropped(now, token, floor),
+                Event::Disconnected { why, .. } => self.disconnected(now, &why, floor),
+                Event::Unsubscribed(..) | Event::Reauthenticated => {}
+            }
+        }
+    }
+
+    /// A server has accepted it.
+    fn connected(&mut self, now: Instant, present: bool, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let plan = &floor.plan.groups[group];
+        let version = plan.version;
+        let counts = &mut floor.tally.groups[group];
+        counts.connected += 1;
+        counts.resumed += u64::from(present);
+        let interval = floor.tally.series.at(now);
+        interval.connected += 1;
+        interval.accepted += 1;
+        self.connected = true;
+        if let Some(lost_at) = self.lost_at.take() {
+            counts.away.record(now - lost_at);
+            // Who notices late what was done to it still recovers from that.
+            let healed = floor.healed[group];
+            let notices = plan.patience + Duration::from_secs(plan.keep_alive.into());
+            if healed > Instant::ZERO && lost_at <= healed + notices && now > healed {
+                counts.recovery.record(now - healed);
+            }
+            let truth = self.contact.keeps_session(now, plan, floor.forgot_at);
+            if plan.version != Version::V31 && truth.is_some_and(|truth| truth != present) {
+                counts.untrue_sessions += 1;
+            }
+            // A session that ended in time takes what was owed with it. One that was lost does not.
+            if !present && truth != Some(true) {
+                self.unsubscribed(now, floor);
+            }
+            // What the server had not confirmed begins anew where it has no session; 3.1 does not say whether it has.
+            let forgotten = version == Version::V31 && self.contact.is_forgotten(floor.forgot_at);
+            if forgotten && self.client.half_received() > 0 {
+                self.rest().stale = self.client.half_received();
+            }
+            let lost = if version == Version::V31 { forgotten } else { !present };
+            if lost {
+                self.begin_anew(floor);
+            }
+        } else if present && !self.contact.is_unsure() {
+            counts.untrue_sessions += 1;
+        }
+        self.returned(now, present, floor);
+        self.contact.accepted();
+        for reader in self.readers(floor) {
+            floor.ledger.connect(reader, now);
+        }
+        if !present || !self.subscribed {
+            self.subscribe(now, floor);
+        }
+        for duty in 0..floor.plan.groups[group].does.len() {
+            match &floor.plan.groups[group].does[duty] {
+                Duty::Publish(publish) if publish.pace == Pace::OnConnect && now.elapsed() < publish.until => {
+                    self.publish(now, now, duty, floor);
+                }
+                Duty::Ask { every: None, .. } if now.elapsed() < floor.plan.lasts => {
+                    self.question(now, now, duty, self.number, floor);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The connection is gone, or an attempt at one has failed.
+    fn disconnected(&mut self, now: Instant, why: &Why, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let counts = &mut floor.tally.groups[group];
+        if !self.connected {
+            if *why != Why::Asked {
+                counts.failed += 1;
+                floor.tally.series.at(now).failed += 1;
+            }
+            return;
+        }
+        self.connected = false;
+        self.lost_at = Some(now);
+        counts.lost += u64::from(*why != Why::Asked);
+        floor.tally.series.at(now).connected -= 1;
+        let plan = &floor.plan.groups[group];
+        let ends = if plan.version == Version::V5 { plan.session_expiry == 0 } else { plan.clean_start };
+        let missed_by = missed_by(now, plan.keep_alive);
+        for reader in self.readers(floor) {
+            floor.ledger.disconnect(reader);
+        }
+        if ends {
+            self.unsubscribed(missed_by, floor);
+        }
+        self.settle_will(why, missed_by, floor);
+    }
+
+    /// The run is over: books what the server must have done by now without us.
+    pub fn settle(&mut self, now: Instant, floor: &mut Floor) {
+        self.settle_present_will(floor);
+        if self.connected {
+            return;
+        }
+        let plan = &floor.plan.groups[usize::from(self.group)];
+        let gone_for_good = self.is_off() && self.off_until == Instant::FAR;
+        if gone_for_good || self.contact.keeps_session(now, plan, floor.forgot_at) != Some(true) {
+            self.unsubscribed(now, floor);
+        }
+        self.settle_due_will(now, floor);
+    }
+}
+
+/// By when a server must have missed a connection that ended at `now`.
+fn missed_by(now: Instant, keep_alive: u16) -> Instant {
+    if keep_alive == 0 { Instant::FAR } else { now + Duration::from_secs(keep_alive.into()) * 3 / 2 }
+}
+
+/// When a device is first switched on.
+fn start(group: &Group, number: u32, draws: &Draws) -> Instant {
+    let moment = match group.starts {
+        Starts::Ramp(span) => span.mul_f64(draws.at(START)),
+        Starts::At(moment) => moment,
+        // What independent arrivals look like once their number is known: evenly drawn moments.
+        Starts::Arrivals(rate) => Duration::from_secs_f64(f64::from(group.count) / rate * draws.at(START)),
+    };
+    // A nanosecond is nothing, and zero means that it is on.
+    Instant::ZERO + moment + Duration::from_nanos(1 + u64::from(number % 2))
+}
+
+const fn micros(now: Instant) -> u64 {
+    now.as_nanos() / 1000
+}

@@ -1,0 +1,137 @@
+//! What a device says, and what the server answers for.
+
+use harness::time::Instant;
+
+use super::{Device, micros};
+use crate::client::{Misuse, Token};
+use crate::fleet::floor::Floor;
+use crate::fleet::pace::Schedule;
+use crate::fleet::payload;
+use crate::fleet::roster::Seat;
+use crate::fleet::tag::Tag;
+use crate::fleet::tally::Tally;
+use crate::packet::{Property, PropertyBuf, Publish as Message, QoS, ReasonCode};
+use crate::scenario::plan::Duty;
+use crate::scenario::schema::Offline;
+use crate::scenario::template::Names;
+
+/// A message on its way to the server.
+#[derive(Debug)]
+pub(super) struct Pending {
+    token: Token,
+    stream: u32,
+    sequence: u32,
+    qos: QoS,
+    made: Instant,
+}
+
+impl Device {
+    /// Makes the messages that are due.
+    pub(super) fn publish_due(&mut self, now: Instant, floor: &mut Floor) {
+        for place in 0..self.schedules.len() {
+            while self.schedules[place].1.due <= now {
+                let (duty, Schedule { due, .. }) = self.schedules[place];
+                self.publish(now, due, duty as usize, floor);
+                let draws = self.duty_draws(duty as usize);
+                if let Duty::Publish(publish) = &floor.plan.groups[usize::from(self.group)].does[duty as usize] {
+                    self.schedules[place].1.advance(publish, &draws, self.drift);
+                }
+            }
+        }
+    }
+
+    /// Makes a message of a publishing duty, meant for the moment `due`.
+    pub(super) fn publish(&mut self, now: Instant, due: Instant, duty: usize, floor: &mut Floor) {
+        let group = usize::from(self.group);
+        let Floor { plan, roster, ledger, shelf, tally, run, scratch, topic, .. } = floor;
+        let (plan, draws) = (&plan.groups[group], self.duty_draws(duty));
+        let (Duty::Publish(publish), Seat::Publish { stream }) = (&plan.does[duty], roster.duty(group, duty)) else {
+            return;
+        };
+        if publish.offline == Offline::Skip && !self.connected || !self.client.has_place() {
+            tally.groups[group].skipped += 1;
+            return;
+        }
+        let stream = stream + self.number;
+        let tag = Tag { run: *run, stream, sequence: ledger.number(stream), intended: micros(due) };
+        let names = Names { id: self.client.client_id(), number: self.number, group: &plan.name, ..Names::default() };
+        payload::write(scratch, publish, &tag, &names, &draws);
+        topic.clear();
+        publish.topic.fill_into(&names, topic);
+        let mut properties = PropertyBuf::new();
+        if let Some(expiry) = publish.expiry {
+            properties.push(Property::MessageExpiryInterval(expiry));
+        }
+        let message = Message {
+            dup: false,
+            qos: publish.qos,
+            retain: publish.retain,
+            topic,
+            packet_id: None,
+            properties: properties.view(),
+            payload: scratch,
+        };
+        let told = self.client.publish(now, &message);
+        if publish.retain && told.is_ok() {
+            shelf.may_keep(stream, tag.sequence);
+        }
+        self.book(now, publish.qos, &tag, told, tally);
+    }
+
+    /// Notes that a message was handed to the client, or was not.
+    pub(super) fn book(&mut self, now: Instant, qos: QoS, tag: &Tag, told: Result<Token, Misuse>, tally: &mut Tally) {
+        let counts = &mut tally.groups[usize::from(self.group)];
+        match told {
+            Ok(token) => {
+                counts.published[qos as usize] += 1;
+                let interval = tally.series.at(now);
+                interval.published += 1;
+                interval.waiting += i64::from(qos != QoS::AtMostOnce);
+                if qos != QoS::AtMostOnce {
+                    let Tag { stream, sequence, .. } = *tag;
+                    self.pending.push_back(Pending { token, stream, sequence, qos, made: now });
+                }
+            }
+            Err(_) => counts.refused += 1,
+        }
+    }
+
+    /// The server has answered for a message.
+    pub(super) fn published(&mut self, now: Instant, token: Token, reason: ReasonCode, floor: &mut Floor) {
+        let Some(Pending { stream, sequence, qos, made, .. }) = self.settled(token) else { return };
+        floor.tally.series.at(now).waiting -= 1;
+        let counts = &mut floor.tally.groups[usize::from(self.group)];
+        if reason.is_error() {
+            counts.refused += 1;
+            floor.shelf.does_not_keep(stream, sequence);
+        } else {
+            counts.accepted[qos as usize] += 1;
+            floor.ledger.accept(stream, sequence, made);
+            floor.shelf.keeps(stream, sequence, made, now);
+        }
+        self.contact.seen(made);
+    }
+
+    /// The client has given a message up.
+    pub(super) fn dropped(&mut self, now: Instant, token: Token, floor: &mut Floor) {
+        if self.settled(token).is_some() {
+            floor.tally.series.at(now).waiting -= 1;
+            floor.tally.groups[usize::from(self.group)].refused += 1;
+        }
+    }
+
+    /// What the server had not confirmed begins anew with its session.
+    pub(super) fn begin_anew(&self, floor: &mut Floor) {
+        for Pending { stream, sequence, .. } in self.pending.iter() {
+            floor.ledger.renew(*stream, *sequence);
+        }
+    }
+
+    /// Takes out of the list what the server has answered for.
+    fn settled(&mut self, token: Token) -> Option<Pending> {
+        let place = self.pending.iter().position(|pending| pending.token == token)?;
+        let pending = self.pending.remove(place);
+        self.pending.settle();
+        pending
+    }
+}

@@ -1,0 +1,85 @@
+//! What all devices of a run stand on: who is who, and the books of what was said and heard.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::ledger::Ledger;
+use harness::time::Instant;
+
+use super::roster::Roster;
+use super::shelf::Shelf;
+use super::tally::Tally;
+use crate::scenario::plan::{Duty, Plan};
+use crate::scenario::schema::Phase;
+
+/// What all devices of a run stand on.
+#[derive(Debug)]
+pub struct Floor {
+    /// The scenario.
+    pub plan: Plan,
+    /// Who is who.
+    pub roster: Roster,
+    /// What is owed.
+    pub ledger: Ledger,
+    /// What the server is to keep for late subscribers.
+    pub shelf: Shelf,
+    /// When the server last lost all it knew; [`Instant::ZERO`] if it never did.
+    pub(super) forgot_at: Instant,
+    /// How long the messages live that expire first; `None` if none do.
+    pub(super) shortest_life: Option<Duration>,
+    /// How many share each shared subscription, by the number of its reader.
+    pub(super) shares: BTreeMap<u32, u32>,
+    /// What was counted.
+    pub tally: Tally,
+    /// Tells the messages of this run from others.
+    pub run: u16,
+    /// Weather or calm.
+    pub phase: Phase,
+    /// When what was done to the links of each group last ended.
+    pub healed: Vec<Instant>,
+    /// Where payloads are made.
+    pub(super) scratch: Vec<u8>,
+    /// Where topics are made.
+    pub(super) topic: String,
+}
+
+impl Floor {
+    /// The floor of a run of `plan`, on which nothing has happened yet. `run` tells its messages from those of others.
+    ///
+    /// # Errors
+    /// In words, where the plan is too large for the books.
+    pub fn new(plan: Plan, run: u16) -> Result<Self, String> {
+        let (roster, ledger) = Roster::new(&plan)?;
+        let groups = plan.groups.len();
+        let lives = plan.groups.iter().flat_map(|group| &group.does).filter_map(|duty| match duty {
+            Duty::Publish(publish) => publish.expiry,
+            _ => None,
+        });
+        let shortest_life = lives.min().map(|seconds| Duration::from_secs(seconds.into()));
+        Ok(Self {
+            shortest_life,
+            roster,
+            ledger,
+            shelf: Shelf::default(),
+            forgot_at: Instant::ZERO,
+            shares: BTreeMap::new(),
+            tally: Tally::new(groups, plan.lasts + plan.calm),
+            run,
+            phase: Phase::Weather,
+            healed: vec![Instant::ZERO; groups],
+            scratch: Vec::new(),
+            topic: String::new(),
+            plan,
+        })
+    }
+
+    /// The server has lost all it knew: nothing is owed to anybody any more.
+    pub fn forget(&mut self, now: Instant) {
+        self.forgot_at = now;
+        self.shelf.forget(now);
+        self.shares.clear();
+        for reader in 0..self.ledger.readers() {
+            self.ledger.close(reader);
+        }
+    }
+}
