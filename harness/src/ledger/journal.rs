@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GUARANTEES, Guarantee};
+use super::{GUARANTEES, Guarantee, Ledger};
 use crate::time::Instant;
 
 /// Bookings by time. As text it is hexadecimal.
@@ -180,9 +180,46 @@ impl TryFrom<String> for Journal {
     }
 }
 
+impl Ledger {
+    /// Books what the journals say, all in the order of time; at one moment the first journal goes first.
+    ///
+    /// # Errors
+    /// In words, where one speaks of a stream or a reader that is not here.
+    pub fn join(&mut self, journals: &[&Journal]) -> Result<(), String> {
+        let mut rest: Vec<_> = journals.iter().map(|journal| journal.iter().peekable()).collect();
+        loop {
+            let heads = rest.iter_mut().enumerate().filter_map(|(place, rest)| rest.peek().map(|head| (head.0, place)));
+            let Some((_, place)) = heads.min() else { return Ok(()) };
+            let Some((now, booked)) = rest[place].next() else { return Ok(()) };
+            let (stream, reader) = booked.concerns();
+            if stream.is_some_and(|stream| stream as usize >= self.streams.len())
+                || reader.is_some_and(|reader| reader as usize >= self.readers.len())
+            {
+                return Err("it speaks of a message or a reader that this scenario does not have".to_owned());
+            }
+            match booked {
+                Booked::Number { stream } => drop(self.number(stream)),
+                Booked::Accept { stream, sequence, sent } => self.accept(stream, sequence, sent),
+                Booked::Forbid { stream, sequence } => self.forbid(stream, sequence, now),
+                Booked::Arrive { reader, stream, sequence } => drop(self.arrive(reader, stream, sequence, now)),
+                Booked::Open { reader, guarantee } => self.open(reader, guarantee, now),
+                Booked::Close { reader } => self.close(reader),
+                Booked::Renew { stream, sequence } => self.renew(stream, sequence),
+                Booked::Waive { reader, stream, sequence } => drop(self.waive(reader, stream, sequence)),
+                Booked::Part { reader, again } => self.part(reader, again),
+                Booked::Connect { reader } => self.connect(reader, now),
+                Booked::Disconnect { reader } => self.disconnect(reader),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Reader, Stream};
+    use crate::rng::Rng;
+    use Guarantee::{AtLeastOnce, ExactlyOnce};
 
     fn journal() -> (Journal, Vec<(Instant, Booked)>) {
         let at = Instant::from_nanos;
@@ -220,5 +257,54 @@ mod tests {
             assert!(Journal::try_from(bad.to_owned()).is_err(), "{bad}");
         }
         assert_eq!(Journal::try_from(String::new()), Ok(Journal::default()));
+    }
+
+    const fn at(second: u64) -> Instant {
+        Instant::from_nanos(second * 1_000_000_000)
+    }
+
+    #[test]
+    fn books_kept_apart_and_joined_are_those_kept_together() {
+        const BOTH: u32 = 4;
+        let empty = || {
+            let stream = |group| Stream { group, guarantee: ExactlyOnce, expires: group == 1 };
+            let reader = |group| Reader { group, guarantee: ExactlyOnce, ordered: true };
+            let matches = (0..BOTH).flat_map(|stream| (0..BOTH).map(move |reader| (stream, reader)));
+            Ledger::new((0..4).map(|n| stream(n % 2)).collect(), (0..4).map(|n| reader(2 + n % 2)).collect(), matches)
+        };
+        for seed in 0..50 {
+            let mut rng = Rng::stream(seed, "journals");
+            let mut whole = empty();
+            let mut parts = [empty().keeping_a_journal(), empty().keeping_a_journal(), empty().keeping_a_journal()];
+            for second in 0..300 {
+                let (stream, reader) = (rng.below(BOTH.into()) as u32, rng.below(BOTH.into()) as u32);
+                let (sequence, what) = (rng.below(20) as u32, rng.below(8));
+                let owner = if what < 3 { stream } else { reader } % 3;
+                let book = |ledger: &mut Ledger| {
+                    let now = at(second);
+                    ledger.at(now);
+                    match what {
+                        0 => drop(ledger.number(stream)),
+                        1 => ledger.accept(stream, sequence, at(second / 2)),
+                        2 => ledger.forbid(stream, sequence, now),
+                        3 | 4 => drop(ledger.arrive(reader, stream, sequence, now)),
+                        5 => ledger.open(reader, AtLeastOnce, now),
+                        6 if sequence == 0 => ledger.close(reader),
+                        6 => ledger.connect(reader, now),
+                        _ => ledger.disconnect(reader),
+                    }
+                };
+                book(&mut whole);
+                book(&mut parts[owner as usize]);
+            }
+            let journals: Vec<_> = parts.iter().filter_map(Ledger::journal).collect();
+            let mut joined = empty();
+            joined.join(&journals).expect("they speak of what is here");
+            assert_eq!(joined.settle(at(400)), whole.settle(at(400)), "seed {seed}");
+        }
+        let mut small = Ledger::new(Vec::new(), Vec::new(), []);
+        let mut other = empty().keeping_a_journal();
+        other.number(3);
+        assert!(other.journal().is_some_and(|journal| small.join(&[journal]).is_err()));
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! Absent on purpose: how long a message took (`metrics`), and what a message says.
 
+mod balance;
 mod intervals;
 mod journal;
 
@@ -23,9 +24,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use balance::{Account, Balance, Breach, Entry, Finding};
 pub use intervals::Intervals;
 pub use journal::Journal;
 
+use balance::{FINDINGS, keep};
 use journal::Booked;
 
 use crate::time::Instant;
@@ -141,106 +144,6 @@ struct Path {
 /// A group that writes and a group that reads.
 type Pair = (u16, u16);
 
-/// What became of the messages that one group wrote for another under one guarantee. A message counts once for each
-/// reader. The books balance: `sent + prior = arrived + lost + unowed`, as long as a reader is granted the same each time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// Sent while the reader was subscribed, whether or not it was connected, or owed to it all the same: a will is written
-    /// long before it is sent.
-    pub sent: u64,
-    /// Owed at some time.
-    pub owed: u64,
-    /// Arrived for the first time.
-    pub arrived: u64,
-    /// Of these, sent while the reader was not subscribed: what is retained, and what came before a subscription was
-    /// confirmed.
-    pub prior: u64,
-    /// Arrived again.
-    pub repeated: u64,
-    /// Arrived again where it must not.
-    pub duplicated: u64,
-    /// Arrived for the first time after a later one.
-    pub reordered: u64,
-    /// No longer owed, because the session of the reader ended, because the message may have expired, or because the reader
-    /// had to throw it away.
-    pub excused: u64,
-    /// Arrived although it was forbidden.
-    pub forbidden: u64,
-    /// Arrived before it was sent.
-    pub invented: u64,
-    /// Still owed when the books were closed.
-    pub lost: u64,
-    /// Sent, and neither arrived nor owed when the books were closed: nothing was promised, nobody confirmed it, or it was
-    /// excused.
-    pub unowed: u64,
-}
-
-impl Account {
-    /// Adds another account of the same groups and guarantee, kept elsewhere.
-    pub fn add(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.owed += other.owed;
-        self.arrived += other.arrived;
-        self.prior += other.prior;
-        self.repeated += other.repeated;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
-        self.excused += other.excused;
-        self.forbidden += other.forbidden;
-        self.invented += other.invented;
-        self.lost += other.lost;
-        self.unowed += other.unowed;
-    }
-}
-
-/// An account and whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The group that wrote.
-    pub from: u16,
-    /// The group that read.
-    pub to: u16,
-    /// Under which guarantee.
-    pub guarantee: Guarantee,
-    /// What became of it.
-    pub account: Account,
-}
-
-/// One message that shows a breach. In order of breach and time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Finding {
-    /// What was broken.
-    pub breach: Breach,
-    /// When it showed, in nanoseconds of the run.
-    pub at: u64,
-    /// The stream.
-    pub stream: u32,
-    /// The reader.
-    pub reader: u32,
-    /// The message.
-    pub sequence: u32,
-}
-
-/// What can be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Breach {
-    /// Owed, and it never came.
-    Lost,
-    /// It came twice where it must not.
-    Duplicated,
-    /// It came after a later one.
-    Reordered,
-    /// It came although it was forbidden.
-    Forbidden,
-    /// It came before it was sent.
-    Invented,
-    /// It came to a reader that does not read its stream.
-    Unsolicited,
-}
-
-/// How many findings are kept of each breach: enough to see what happened, few enough to read.
-const FINDINGS: usize = 20;
-
 /// How a message arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -309,38 +212,6 @@ impl Ledger {
     /// The journal that was kept, if one was.
     pub fn journal(&self) -> Option<&Journal> {
         self.journal.as_deref().map(|journal| &journal.0)
-    }
-
-    /// Books what the journals say, all in the order of time; at one moment the first journal goes first.
-    ///
-    /// # Errors
-    /// In words, where one speaks of a stream or a reader that is not here.
-    pub fn join(&mut self, journals: &[&Journal]) -> Result<(), String> {
-        let mut rest: Vec<_> = journals.iter().map(|journal| journal.iter().peekable()).collect();
-        loop {
-            let heads = rest.iter_mut().enumerate().filter_map(|(place, rest)| rest.peek().map(|head| (head.0, place)));
-            let Some((_, place)) = heads.min() else { return Ok(()) };
-            let Some((now, booked)) = rest[place].next() else { return Ok(()) };
-            let (stream, reader) = booked.concerns();
-            if stream.is_some_and(|stream| stream as usize >= self.streams.len())
-                || reader.is_some_and(|reader| reader as usize >= self.readers.len())
-            {
-                return Err("it speaks of a message or a reader that this scenario does not have".to_owned());
-            }
-            match booked {
-                Booked::Number { stream } => drop(self.number(stream)),
-                Booked::Accept { stream, sequence, sent } => self.accept(stream, sequence, sent),
-                Booked::Forbid { stream, sequence } => self.forbid(stream, sequence, now),
-                Booked::Arrive { reader, stream, sequence } => drop(self.arrive(reader, stream, sequence, now)),
-                Booked::Open { reader, guarantee } => self.open(reader, guarantee, now),
-                Booked::Close { reader } => self.close(reader),
-                Booked::Renew { stream, sequence } => self.renew(stream, sequence),
-                Booked::Waive { reader, stream, sequence } => drop(self.waive(reader, stream, sequence)),
-                Booked::Part { reader, again } => self.part(reader, again),
-                Booked::Connect { reader } => self.connect(reader, now),
-                Booked::Disconnect { reader } => self.disconnect(reader),
-            }
-        }
     }
 
     fn note(&mut self, booked: Booked) {
@@ -613,55 +484,11 @@ impl Ledger {
     }
 }
 
-/// Puts a finding where it belongs, if it is among the first [`FINDINGS`] of its breach.
-fn keep(findings: &mut Vec<Finding>, finding: Finding) {
-    let first = findings.partition_point(|other| other.breach < finding.breach);
-    let at = findings.partition_point(|other| *other < finding);
-    if at - first < FINDINGS {
-        findings.insert(at, finding);
-        let end = findings.partition_point(|other| other.breach <= finding.breach);
-        if end - first > FINDINGS {
-            findings.remove(end - 1);
-        }
-    }
-}
-
 /// By place in the accounts of a pair.
 const GUARANTEES: [Guarantee; 3] = [Guarantee::AtMostOnce, Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
 const fn account(pair: u16, guarantee: Guarantee) -> usize {
     pair as usize * 3 + guarantee as usize
-}
-
-/// Closed books.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Balance {
-    /// The accounts that anything was booked in, by writing group, reading group and guarantee.
-    pub entries: Vec<Entry>,
-    /// The first breaches of each kind.
-    pub findings: Vec<Finding>,
-    /// How many messages came to a reader that does not read their stream.
-    pub unsolicited: u64,
-}
-
-impl Balance {
-    /// Whether all that was promised was kept.
-    pub fn is_clean(&self) -> bool {
-        self.findings.is_empty()
-    }
-
-    /// Adds the books of other streams and readers of the same run: what comes out is what one ledger of all would say.
-    pub fn add(&mut self, other: &Self) {
-        for entry in &other.entries {
-            let key = |entry: &Entry| (entry.from, entry.to, entry.guarantee);
-            match self.entries.binary_search_by_key(&key(entry), key) {
-                Ok(at) => self.entries[at].account.add(&entry.account),
-                Err(at) => self.entries.insert(at, *entry),
-            }
-        }
-        other.findings.iter().for_each(|&finding| keep(&mut self.findings, finding));
-        self.unsolicited += other.unsolicited;
-    }
 }
 
 #[cfg(test)]
@@ -964,72 +791,6 @@ mod tests {
         let accounts = ledger.settle(at(9)).entries;
         let lost: Vec<_> = accounts.iter().map(|entry| (entry.from, entry.to, entry.account.lost)).collect();
         assert_eq!(lost, [(0, 2, 1), (0, 3, 0)]);
-    }
-
-    #[test]
-    fn books_kept_apart_and_joined_are_those_kept_together() {
-        const BOTH: u32 = 4;
-        let empty = || {
-            let stream = |group| Stream { group, guarantee: ExactlyOnce, expires: group == 1 };
-            let reader = |group| Reader { group, guarantee: ExactlyOnce, ordered: true };
-            let matches = (0..BOTH).flat_map(|stream| (0..BOTH).map(move |reader| (stream, reader)));
-            Ledger::new((0..4).map(|n| stream(n % 2)).collect(), (0..4).map(|n| reader(2 + n % 2)).collect(), matches)
-        };
-        for seed in 0..50 {
-            let mut rng = Rng::stream(seed, "journals");
-            let mut whole = empty();
-            let mut parts = [empty().keeping_a_journal(), empty().keeping_a_journal(), empty().keeping_a_journal()];
-            for second in 0..300 {
-                let (stream, reader) = (rng.below(BOTH.into()) as u32, rng.below(BOTH.into()) as u32);
-                let (sequence, what) = (rng.below(20) as u32, rng.below(8));
-                let owner = if what < 3 { stream } else { reader } % 3;
-                let book = |ledger: &mut Ledger| {
-                    let now = at(second);
-                    ledger.at(now);
-                    match what {
-                        0 => drop(ledger.number(stream)),
-                        1 => ledger.accept(stream, sequence, at(second / 2)),
-                        2 => ledger.forbid(stream, sequence, now),
-                        3 | 4 => drop(ledger.arrive(reader, stream, sequence, now)),
-                        5 => ledger.open(reader, AtLeastOnce, now),
-                        6 if sequence == 0 => ledger.close(reader),
-                        6 => ledger.connect(reader, now),
-                        _ => ledger.disconnect(reader),
-                    }
-                };
-                book(&mut whole);
-                book(&mut parts[owner as usize]);
-            }
-            let journals: Vec<_> = parts.iter().filter_map(Ledger::journal).collect();
-            let mut joined = empty();
-            joined.join(&journals).expect("they speak of what is here");
-            assert_eq!(joined.settle(at(400)), whole.settle(at(400)), "seed {seed}");
-        }
-        let mut small = Ledger::new(Vec::new(), Vec::new(), []);
-        let mut other = empty().keeping_a_journal();
-        other.number(3);
-        assert!(other.journal().is_some_and(|journal| small.join(&[journal]).is_err()));
-    }
-
-    #[test]
-    fn books_of_different_streams_add_up_to_those_of_all() {
-        let stream = Stream { group: 0, guarantee: AtLeastOnce, expires: false };
-        let reader = |group| Reader { group, guarantee: AtLeastOnce, ordered: true };
-        let settled = |which: &dyn Fn(u32) -> bool| {
-            let mut ledger =
-                Ledger::new(vec![stream; 40], (0..40).map(|n| reader(n % 3)).collect(), (0..40).map(|n| (n, n)));
-            for number in (0..40).filter(|number| which(*number)) {
-                ledger.open(number, AtLeastOnce, at(1));
-                ledger.number(number);
-                ledger.arrive(number, number, 5, at(40 - u64::from(number)));
-                ledger.accept(number, 0, at(2));
-            }
-            ledger.settle(at(50))
-        };
-        let (mut even, odd) = (settled(&|number| number % 2 == 0), settled(&|number| number % 2 == 1));
-        even.add(&odd);
-        assert_eq!(even, settled(&|_| true));
-        assert_eq!(even.findings.len(), 2 * FINDINGS);
     }
 
     #[test]
