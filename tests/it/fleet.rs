@@ -93,7 +93,7 @@ fn shards_merge_to_the_report_of_the_whole() {
         (&["1.json"][..], "shards are missing: 0/3, 2/3"),
         (&["1.json", "both.json"], "both.json cannot be merged with those before it: shard 1 is there already"),
         (&["whole.json"], "whole.json is not what"),
-        (&["absent.json"], "cannot read absent.json"),
+        (&["absent.json"], "cannot read the shard absent.json"),
     ] {
         let refused = merge(files);
         assert!(refused.status.code() == Some(2) && said(&refused).contains(expect), "{}", said(&refused));
