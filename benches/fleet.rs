@@ -49,10 +49,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The day of `scenarios/day.ron`, with fewer devices and as long as there can be.
+/// The day of `scenarios/day.ron`, with fewer devices, as long as there can be, and its outage where no measurement comes.
 fn fleet() -> Simulation<'static> {
     let day = include_str!("../scenarios/day.ron");
-    let text = day.replace("count: 100000", &format!("count: {DEVICES}")).replace("lasts: \"24h\"", "lasts: \"31d\"");
+    let text = day.replace("count: 100000", &format!("count: {DEVICES}"));
+    let text = text.replace("lasts: \"24h\"", "lasts: \"31d\"").replace("At(\"12h\"", "At(\"30d\"");
     let plan = scenario::check(&text, &links::all()).expect("a scenario of ours");
     let options: Vec<_> = plan.groups.iter().map(options).collect();
     let floor = Floor::new(plan, 1).expect("a small fleet");
@@ -75,6 +76,7 @@ fn meters(c: &mut Criterion) {
     fleet.play_until(now);
     let mut group = c.benchmark_group("fleet");
     group.throughput(Throughput::Elements(fleet.events() - so_far)).sample_size(10);
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
     group.bench_function("10k_meters_10_minutes", |b| {
         b.iter(|| {
             now += PERIOD;

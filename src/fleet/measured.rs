@@ -139,7 +139,7 @@ impl Run {
         let took = words::seconds(Some(self.wall));
         let processes = if self.processes > 1 { format!(" by {} processes", self.processes) } else { String::new() };
         let memory = self.memory.map_or(String::new(), |memory| {
-            let all = format!(", with {} MB of memory", words::count(memory.div_ceil(1_000_000)));
+            let all = format!(", with {} MB of memory at its peak", words::count(memory.div_ceil(1_000_000)));
             // What a process takes before it has any device would hide what few of them take.
             let each =
                 (devices >= 1000).then(|| format!(", {} bytes a device", words::count(memory / u64::from(devices))));

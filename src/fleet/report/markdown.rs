@@ -144,7 +144,7 @@ mod tests {
         | train in the weather | 1 | 19 | 301 ms | 541 ms | 573 ms | 573 ms |
         | train in the calm | 1 | 1 | 3.3 min | 3.3 min | 3.3 min | 3.3 min |
 
-        - played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory
+        - played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory at its peak
 
         Play it again:
 

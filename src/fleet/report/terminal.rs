@@ -353,7 +353,7 @@ mod tests {
           room         1          0             0     0       0         -         -         -
 
         1 of 3 promises broken
-        played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory
+        played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory at its peak
         play it again: testament fleet 'a<b.ron' --seed 7
         "#);
     }
