@@ -1,6 +1,6 @@
 //! Lists that are empty nearly always, in a million sessions at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 
 /// A list that takes one word while nothing was put into it. [`Rare::settle`] takes it back to that.
@@ -25,6 +25,14 @@ impl<T: 'static> Empty for Vec<T> {
 }
 
 impl<T: 'static> Empty for VecDeque<T> {
+    const EMPTY: &'static Self = &Self::new();
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<K: 'static, V: 'static> Empty for BTreeMap<K, V> {
     const EMPTY: &'static Self = &Self::new();
 
     fn is_empty(&self) -> bool {

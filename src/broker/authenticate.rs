@@ -41,7 +41,6 @@ impl Broker {
             connection.stage = Stage::Checking(ticket, Box::new(kept));
             return self.outbox.ask(ticket, work);
         }
-        connection.user = connection.certificate.clone();
         if connection.user.is_some() || passwords.is_empty() || self.settings.anonymous {
             self.accept(conn, connect, None);
         } else {

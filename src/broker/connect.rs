@@ -1,7 +1,6 @@
 //! CONNECT and its CONNACK (3.1 and 3.2 of both standards).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use harness::node::ConnId;
 
@@ -52,7 +51,7 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let properties = connect.properties;
         connection.version = connect.version;
-        connection.maximum_packet = properties.maximum_packet_size().map_or(usize::MAX, |size| size as usize);
+        connection.maximum_packet = properties.maximum_packet_size().unwrap_or(u32::MAX);
         connection.problem_information = properties.request_problem_information() != Some(0);
         match self.admit(connect) {
             Ok(()) => self.identify(conn, frame, connect),
@@ -175,9 +174,8 @@ impl Broker {
         connection.aliases_in = AliasesIn::new(behaviour.topic_alias_maximum);
         let aliases = asked.topic_alias_maximum().unwrap_or(0).min(behaviour.topic_aliases_used);
         connection.aliases_out = AliasesOut::new(aliases);
-        let keep_alive = effective_keep_alive(connect, behaviour.server_keep_alive);
-        connection.patience = (keep_alive != 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));
-        let due = connection.patience.map(|patience| self.now + patience);
+        connection.keep_alive = effective_keep_alive(connect, behaviour.server_keep_alive);
+        let due = connection.patience().map(|patience| self.now + patience);
         self.timers.set(Owner::Connection(conn), &mut connection.alarm, due);
 
         session.conn = Some(conn);

@@ -29,20 +29,19 @@ pub(super) struct Connection {
     paused: bool,
     /// Bytes the driver takes before the connection counts as slow; negative when more was sent.
     pub(super) room: i64,
-    /// How long the peer may be silent: one and a half times the keep alive.
-    pub(super) patience: Option<Duration>,
+    /// The keep alive in force, in seconds; 0 for none.
+    pub(super) keep_alive: u16,
     /// When the last packet came.
     heard: Instant,
     pub(super) alarm: Option<Instant>,
     /// The largest packet the peer takes.
-    pub(super) maximum_packet: usize,
+    pub(super) maximum_packet: u32,
     pub(super) aliases_in: AliasesIn,
     pub(super) aliases_out: AliasesOut,
     /// Whether the peer wants reason strings and user properties on every packet (3.1.2.11.7 of 5.0).
     pub(super) problem_information: bool,
-    /// The user, once it was proved who that is.
+    /// The user: the one of the certificate, until CONNECT or AUTH proves that it is another.
     pub(super) user: Option<Box<str>>,
-    pub(super) certificate: Option<Box<str>>,
     /// Enhanced authentication, if CONNECT asked for it.
     pub(super) auth: Option<Box<Authentication>>,
 }
@@ -77,15 +76,14 @@ impl Connection {
             held: Rare::new(),
             paused: false,
             room: i64::try_from(room).unwrap_or(i64::MAX),
-            patience: None,
+            keep_alive: 0,
             heard: now,
             alarm: None,
-            maximum_packet: usize::MAX,
+            maximum_packet: u32::MAX,
             aliases_in: AliasesIn::default(),
             aliases_out: AliasesOut::default(),
             problem_information: true,
-            user: None,
-            certificate: peer.certificate,
+            user: peer.certificate,
             auth: None,
         }
     }
@@ -95,13 +93,32 @@ impl Connection {
         let (mark, arena) = outbox.begin();
         let written = encode(packet, self.version, arena).is_ok();
         let len = arena.len() - mark;
-        if !written || len > self.maximum_packet {
+        if !written || len > self.maximum_packet as usize {
             outbox.cancel(mark);
             return false;
         }
         self.room -= len as i64;
         outbox.send(conn, mark);
         true
+    }
+
+    /// Its session, once CONNACK was sent.
+    pub(super) const fn session(&self) -> Option<SessionId> {
+        match self.stage {
+            Stage::Live(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Reads a little of each line of memory that it takes. The number means nothing.
+    pub(super) fn warm(&self) -> u64 {
+        let moments = self.heard.as_nanos() ^ self.alarm.unwrap_or(Instant::ZERO).as_nanos();
+        moments ^ self.room as u64 ^ u64::from(self.maximum_packet) ^ u64::from(self.paused) ^ self.held.len() as u64
+    }
+
+    /// How long the peer may be silent: one and a half times the keep alive.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        (self.keep_alive != 0).then(|| Duration::from_millis(u64::from(self.keep_alive) * 1500))
     }
 
     fn is_waiting(&self) -> bool {
@@ -272,7 +289,7 @@ impl Broker {
     pub(super) fn handle_silence(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.alarm = None;
-        match (&connection.stage, connection.patience) {
+        match (&connection.stage, connection.patience()) {
             (Stage::Live(_), Some(patience)) => {
                 let due = connection.heard + patience;
                 if due <= self.now {

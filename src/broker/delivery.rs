@@ -83,7 +83,7 @@ impl Writer {
         let (mark, arena) = outbox.begin();
         let written = publish_head(&publish, self.own.view(), connection.version, arena).is_ok();
         let len = arena.len() - mark + bytes.len() - shared_at;
-        if !written || len > connection.maximum_packet {
+        if !written || len > connection.maximum_packet as usize {
             outbox.cancel(mark);
             return false;
         }

@@ -101,6 +101,17 @@ impl Line {
         self.strands.iter().flatten().filter_map(|strand| strand.stream.deadline()).min()
     }
 
+    /// Reads a little of all of it, so that it is at hand when something happens. The number means nothing.
+    pub(super) fn warm(&self) -> u64 {
+        let strands = self.strands.iter().flatten().map(|strand| strand.stream.warm() ^ u64::from(strand.room[0]));
+        strands.fold(self.link.warm(), |sum, strand| sum ^ strand)
+    }
+
+    /// The server's numbers of the connections.
+    pub(super) fn servers(&self) -> impl Iterator<Item = ConnId> {
+        self.strands.iter().flatten().filter_map(|strand| strand.server)
+    }
+
     /// The next thing that reached an end of any connection, and of which.
     pub(super) fn poll(&mut self, now: Instant) -> Option<(usize, Arrival)> {
         let Self { link, strands, .. } = self;

@@ -55,7 +55,7 @@ impl AliasesIn {
 /// The aliases we have set. The first topics sent take them; when none is left, later topics go without.
 #[derive(Clone, Debug, Default)]
 pub struct AliasesOut {
-    aliases: BTreeMap<Box<str>, u16>,
+    aliases: Rare<BTreeMap<Box<str>, u16>>,
     max: u16,
 }
 
@@ -73,7 +73,7 @@ pub enum Alias {
 impl AliasesOut {
     /// A connection whose peer announced this topic alias maximum.
     pub const fn new(max: u16) -> Self {
-        Self { aliases: BTreeMap::new(), max }
+        Self { aliases: Rare::new(), max }
     }
 
     /// How to write `topic`. Changes nothing.

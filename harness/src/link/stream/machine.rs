@@ -224,7 +224,9 @@ impl Machine {
 
     /// Whether nothing will happen any more, whatever the driver does.
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|half| half.stage.is_over()) && self.is_idle()
+        // A server that never heard of a connection which the device gave up never will.
+        let [device, server] = self.ends.each_ref().map(|half| half.stage);
+        device.is_over() && (server.is_over() || server == Stage::Idle) && self.is_idle()
     }
 
     /// When to [`Self::poll`] next. While bytes are on their way that is when something may move on; afterwards it is

@@ -186,6 +186,14 @@ impl Stream {
         }
     }
 
+    /// Reads a little of all of it, so that it is at hand when something happens to it. The number means nothing.
+    pub fn warm(&self) -> u64 {
+        match &self.0 {
+            Form::Quiet(quiet) => quiet.warm(),
+            Form::Moving(machine) => machine.deadline().as_nanos(),
+        }
+    }
+
     /// The next arrival up to `now`, if there is one.
     pub fn poll(&mut self, now: Instant, link: &mut Link) -> Option<Arrival> {
         let Form::Moving(machine) = &mut self.0 else { return None };
@@ -221,3 +229,31 @@ impl Stream {
 
 /// What a stack takes from its application before it is full.
 const SEND_BUFFER: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::profile::Profile;
+    use super::*;
+
+    /// A device gives up what it began to open 50 ms ago; `cut`: nothing it sent reaches the server. Whether that is then
+    /// over, at once and a second later.
+    #[track_caller]
+    fn check(cut: bool, expect: (bool, bool)) {
+        let mut link = Link::new(Arc::new(Profile::constant(Duration::from_millis(100))), 1, "a");
+        link.cut(Way::Up, cut);
+        let mut stream = Stream::open(Instant::ZERO, &mut link);
+        let moment = |millis| Instant::ZERO + Duration::from_millis(millis);
+        stream.abort(moment(50), &mut link, End::Device);
+        let at_once = stream.is_over();
+        while stream.poll(moment(1050), &mut link).is_some() {}
+        assert_eq!((at_once, stream.is_over()), expect);
+    }
+
+    #[test]
+    fn a_connection_that_was_given_up_unheard_is_over() {
+        check(true, (true, true));
+        check(false, (false, true));
+    }
+}
