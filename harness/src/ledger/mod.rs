@@ -249,8 +249,8 @@ impl Ledger {
         number
     }
 
-    /// A message, first sent at `sent`, was accepted: from now on it is owed to whoever was subscribed all the while.
-    /// To be told once for each message.
+    /// A message, first sent at `sent`, was accepted: from now on it is owed to whoever was subscribed before that and all
+    /// the while. Of what happens at one moment nobody can tell what the server saw first. To be told once for each message.
     pub fn accept(&mut self, stream: u32, sequence: u32, sent: Instant) {
         self.note(Booked::Accept { stream, sequence, sent });
         let writing = &self.streams[stream as usize];
@@ -259,7 +259,7 @@ impl Ledger {
             let reading = &self.readers[path.reader as usize];
             let guarantee = writing.stream.guarantee.min(reading.reader.guarantee);
             let since = if writing.stream.expires { reading.online.max(reading.open) } else { reading.open };
-            let there = since.is_some_and(|since| since <= sent)
+            let there = since.is_some_and(|since| since < sent)
                 && reading.open.is_some()
                 && (reading.online.is_some() || !writing.stream.expires);
             let waived = self.waived.get(&place).is_some_and(|waived| waived.contains(sequence));
@@ -609,8 +609,8 @@ mod tests {
         let mut ledger = books(AtLeastOnce, false, false);
         ledger.accept(0, 0, at(2));
         ledger.part(0, at(10));
-        ledger.accept(0, 1, at(9));
-        ledger.accept(0, 2, at(10));
+        ledger.accept(0, 1, at(10));
+        ledger.accept(0, 2, at(11));
         let expect = Account { sent: 2, owed: 2, excused: 1, lost: 1, unowed: 1, ..Account::default() };
         assert_eq!(ledger.settle(at(99)).entries[0].account, expect);
     }
@@ -657,7 +657,7 @@ mod tests {
 
     #[test]
     fn owed_from_the_moment_of_the_subscription_and_not_before() {
-        for (sent, owed) in [(at(0), 0), (at(1), 1)] {
+        for (sent, owed) in [(at(0), 0), (at(1), 0), (at(2), 1)] {
             let lost = vec![Breach::Lost; owed as usize];
             let account = Account { sent: owed, owed, lost: owed, ..Account::default() };
             check(AtLeastOnce, |ledger| ledger.accept(0, 0, sent), account, &lost);
