@@ -61,7 +61,7 @@ fn an_installation_shows_its_commands_first() {
     install(pip, &[], 2, &["python3 -m venv", "cannot install Mine: `python3` is not there; install it first"]);
     install("[ByHand(\"build it from source\")]", &[], 2, &["no package manager installs Mine: build it from source"]);
     check(&["brokers", "install", "reference"], 2, &["`reference` needs no installation"]);
-    check(&["brokers", "install", "mosqito"], 2, &["there is no target `mosqito`", "one of: mosquitto"]);
+    check(&["brokers", "install", "mosqito"], 2, &["there is no broker `mosqito`", "the closest: mosquitto"]);
 }
 
 #[test]
