@@ -66,6 +66,8 @@ impl Device {
         });
         let retain = plan.retain;
         let wills = &mut self.rest().wills;
+        // What had this number before is over, and whatever of its goodbye was not read by then never will be.
+        wills.revoked.take_if(|revoked| revoked.conn == conn);
         let earlier = wills.present.replace(Testament { number: tag.sequence, conn });
         // The server may have taken the attempt before this one for a connection, and us for back.
         if let Some(due) = &mut wills.due {
