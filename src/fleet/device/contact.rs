@@ -12,6 +12,8 @@ use crate::scenario::plan::Group;
 pub(super) struct Contact {
     /// When the present connection began, or the last one.
     opened_at: Instant,
+    /// When we heard that the server had accepted it.
+    accepted_at: Instant,
     /// When the last attempt at one reached the server's machine.
     tried_at: Instant,
     /// The server surely had that connection at this moment.
@@ -28,8 +30,8 @@ impl Contact {
     }
 
     /// The server has accepted the attempt.
-    pub(super) fn accepted(&mut self) {
-        (self.opened_at, self.alive_at) = (self.tried_at, self.tried_at);
+    pub(super) fn accepted(&mut self, now: Instant) {
+        (self.opened_at, self.accepted_at, self.alive_at) = (self.tried_at, now, self.tried_at);
     }
 
     /// The server surely had the connection at `moment`.
@@ -47,7 +49,7 @@ impl Contact {
         self.unsure
     }
 
-    /// Whether the server has lost all it knew since it took the last connection.
+    /// Whether the server may have lost all it knew since it took the last connection.
     pub(super) fn is_forgotten(&self, forgot_at: Instant) -> bool {
         forgot_at > self.opened_at
     }
@@ -57,8 +59,9 @@ impl Contact {
     /// it.
     pub(super) fn keeps_session(&self, now: Instant, plan: &Group, forgot_at: Instant) -> Option<bool> {
         if self.is_forgotten(forgot_at) {
-            // What was said before may have come only now.
-            return (!self.unsure && self.tried_at >= forgot_at).then_some(false);
+            // What was said before may have come only then: the last attempt, or the one that was accepted.
+            let surely = forgot_at >= self.accepted_at && self.tried_at >= forgot_at;
+            return (!self.unsure && surely).then_some(false);
         }
         if plan.version != Version::V5 {
             return Some(!plan.clean_start);

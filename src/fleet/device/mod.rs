@@ -355,7 +355,7 @@ impl Device {
             counts.untrue_sessions += 1;
         }
         self.returned(now, present, floor);
-        self.contact.accepted();
+        self.contact.accepted(now);
         for reader in self.readers(floor) {
             floor.ledger.connect(reader, now);
         }
