@@ -384,6 +384,22 @@ mod tests {
     }
 
     #[test]
+    fn none_in_use_is_given_however_often_they_go_round() {
+        let mut flow = Outbound::default();
+        let held = |number: &u16| [20_000, 50_000].contains(number);
+        for number in 1..=u16::MAX {
+            assert_eq!(flow.send(QoS::AtLeastOnce, 'x'), Ok(id(number)));
+            if !held(&number) {
+                flow.acknowledged(id(number)).unwrap();
+            }
+        }
+        for number in (1..=u16::MAX).cycle().filter(|number| !held(number)).take(150_000) {
+            assert_eq!(flow.send(QoS::AtLeastOnce, 'x'), Ok(id(number)));
+            flow.acknowledged(id(number)).unwrap();
+        }
+    }
+
+    #[test]
     fn all_identifiers_can_be_in_use_and_none_more() {
         let mut flow = Outbound::default();
         for number in 1..=u16::MAX {

@@ -123,6 +123,24 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 go_on_unless(numbered && *count > u16::MAX.into(), passing, fate);
             })
         }),
+        Mutant::seam("steps-over-one-identifier-in-use-only", &["mqtt5:2.2.1-4", "mqtt311:ext-016"], || {
+            let (mut used, mut released) = (0, Vec::new());
+            outbound(move |passing, packet, fate| match packet {
+                Packet::PubRel(ack) => {
+                    released.push(ack.packet_id);
+                    fate.on(passing.frame);
+                }
+                Packet::Publish(publish @ Publish { packet_id: Some(own), .. }) => {
+                    used += 1;
+                    let second = released.get(1).copied().filter(|_| used > u16::MAX.into());
+                    fate.on_as(
+                        &Packet::Publish(Publish { packet_id: second.or(Some(own)), ..publish }),
+                        passing.version,
+                    );
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("acknowledges-no-more-than-fifty-at-once", &["mqtt311:ext-088"], || {
             let mut now = (Instant::ZERO, 0);
             inbound(move |passing, packet, fate| {

@@ -28,6 +28,19 @@ fn storing() -> impl Iterator<Item = Mutant> {
                 }
             })
         }),
+        Mutant::seam("acknowledges-what-it-has-no-room-for", &["mqtt5:3.3.1-5"], || {
+            let mut stored = BTreeSet::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Publish(publish @ Publish { retain: true, .. }) => {
+                    let retain = stored.contains(publish.topic) || stored.len() < 50;
+                    if retain {
+                        stored.insert(publish.topic.to_owned());
+                    }
+                    fate.on_as(&Packet::Publish(Publish { retain, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("stores-everything", &["mqtt5:3.3.1-8", "mqtt311:3.3.1-12"], || {
             heard(|packet| {
                 if let Packet::Publish(publish) = packet {

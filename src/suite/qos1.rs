@@ -215,32 +215,34 @@ fn duplicates_stand_beside_their_original(t: &Testbed) -> Outcome {
 }
 
 /// A publisher numbers its messages 1 to 65,535 and begins again, and so, at the latest by then, does a server; one that
-/// takes the lowest free number never comes that far. A delivery at QoS 2 stays without its PUBCOMP throughout, for no order
-/// is prescribed for that, so that its identifier is in use all the time; a server that then sends nothing more gets it.
+/// takes the lowest free number never comes that far. Two deliveries at QoS 2 stay without their PUBCOMP throughout, for no
+/// order is prescribed for that, so that their identifiers, between which another was free again, are in use all the time; a
+/// server that then sends nothing more gets it.
 fn identifiers_come_round(t: &Testbed) -> Outcome {
     const AT_ONCE: u16 = 50;
     const LONGEST: Duration = Duration::from_secs(180);
     let reader = t.join("reader")?;
     reader.subscribe("door", AtLeastOnce)?;
     let writer = t.join("writer")?;
-    let mut held = None;
+    let mut held = Vec::new();
+    let next = |held: &mut Vec<u16>| loop {
+        match reader.delivery("the next message") {
+            Err(stop) => reader.send(pubcomp(held.pop().ok_or(stop)?))?,
+            came => break came,
+        }
+    };
     if t.supports().carries(ExactlyOnce) {
         reader.subscribe("gate", ExactlyOnce)?;
-        writer.publish(publish("gate", "held").at(ExactlyOnce, 0))?;
-        let Delivery { id, .. } = as_step("the delivery", reader.delivery("a message to hold"))?;
-        reader.send(pubrec(id))?;
-        as_step("the delivery", reader.expect(accepted(PubRel, id)))?;
-        held = Some(id);
-    }
-    writer.publish(publish("door", "next").at(AtLeastOnce, 0))?;
-    let next = match reader.delivery("the next message") {
-        Err(_) => {
-            held.take().map_or(Ok(()), |id| reader.send(pubcomp(id)))?;
-            reader.delivery("the next message")?
+        for payload in ["first", "second"] {
+            writer.publish(publish("gate", payload).at(ExactlyOnce, 0))?;
+            let Delivery { id, .. } = as_step("the delivery", next(&mut held))?;
+            reader.send(pubrec(id))?;
+            as_step("the delivery", reader.expect(accepted(PubRel, id)))?;
+            held.push(id);
+            writer.publish(publish("door", "next").at(AtLeastOnce, 0))?;
+            reader.acknowledge(&next(&mut held)?)?;
         }
-        next => next?,
-    };
-    reader.acknowledge(&next)?;
+    }
     let at_once = t.supports().receive_maximum.min(AT_ONCE);
     let deadline = t.now() + LONGEST;
     t.in_bulk(&reader, "65,535 messages and a few more, not kept", || {
@@ -259,7 +261,7 @@ fn identifiers_come_round(t: &Testbed) -> Outcome {
             }
             for id in ids {
                 let came = reader.delivery(&format!("message {id}"))?;
-                let free = held != Some(came.id);
+                let free = !held.contains(&came.id);
                 let expected = || format!("message {id}, with a packet identifier that is not in use");
                 t.judge(free && came.text() == id.to_string(), expected(), || came.words.clone())?;
                 reader.send(puback(came.id))?;
@@ -267,7 +269,7 @@ fn identifiers_come_round(t: &Testbed) -> Outcome {
         }
         Ok(())
     })?;
-    held.map_or(Ok(()), |id| reader.send(pubcomp(id)))?;
+    held.into_iter().try_for_each(|id| reader.send(pubcomp(id)))?;
     reader.settle()
 }
 

@@ -3,12 +3,13 @@
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::unsuback;
+use super::expect::{accepted, answered, unsuback};
 use super::peer::{Delivery, Peer};
 use super::script::{PublishScript, publish, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, about, as_step, deviates};
 use crate::packet::{
+    PacketType,
     Property::{
         ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
     },
@@ -71,6 +72,11 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("retain/one-per-topic", one_per_topic)
         .claim("each topic stores a message of its own")
         .covers(&["mqtt5:3.3.1-5", "mqtt311:ext-061"]),
+    Case::new("retain/what-is-acknowledged-is-stored", what_is_acknowledged_is_stored)
+        .claim(
+            "of a hundred messages sent with RETAIN each that is acknowledged with success comes to later subscribers",
+        )
+        .covers(&["mqtt5:3.3.1-5"]),
     Case::new("retain/wildcard-brings-all-it-matches", wildcard_brings_all_it_matches)
         .claim("a new subscription with a wildcard brings the stored messages of all topics that it matches")
         .covers(&["mqtt5:ext-159", "mqtt311:3.3.1-6"]),
@@ -355,6 +361,33 @@ fn one_per_topic(t: &Testbed) -> Outcome {
         store(t, topic, topic)?;
     }
     topics.iter().try_for_each(|topic| finds(t, topic, Some(topic)))
+}
+
+/// A server without room for another message says so (0x97), and owes only those it took. Before 5.0 it has no word for that.
+fn what_is_acknowledged_is_stored(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    let mut owed = Vec::new();
+    for id in 1..=100 {
+        let topic = id.to_string();
+        keeper.send(publish(&topic, &topic).at_least_once(id).retained())?;
+        let came = as_step("publishing", keeper.expect(answered(PacketType::PubAck, id)))?;
+        if (accepted(PacketType::PubAck, id).accepts)(&came.packet.packet()) {
+            owed.push(topic);
+        }
+    }
+    let all_are_there = || {
+        as_finder(t, |finder| {
+            for topic in &owed {
+                finder.subscribe(topic, AtLeastOnce)?;
+                finder.hears([topic])?;
+                finder.send(unsubscribe(1, [topic.as_str()]))?;
+                as_step("unsubscribing", finder.expect(unsuback(1, 1)))?;
+            }
+            Ok(())
+        })
+    };
+    in_time(t, all_are_there)
 }
 
 fn wildcard_brings_all_it_matches(t: &Testbed) -> Outcome {

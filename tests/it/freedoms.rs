@@ -230,7 +230,14 @@ fn nobody_may_hear_everything() {
 
 #[test]
 fn short_queues_and_little_patience() {
-    let limits = Limits { queued_qos_0: 1, queued: 100, subscriptions: 20, connect_timeout: 2, ..Limits::default() };
+    let limits = Limits {
+        queued_qos_0: 1,
+        queued: 100,
+        subscriptions: 20,
+        retained: 50,
+        connect_timeout: 2,
+        ..Limits::default()
+    };
     check(Behaviour { limits, topic_aliases_used: 1, ..Behaviour::default() });
 }
 
