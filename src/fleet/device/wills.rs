@@ -151,8 +151,11 @@ impl Device {
 }
 
 /// Books a will as due. It may have been published from the moment on at which the server last had the connection, so only
-/// who subscribed before that is owed it.
+/// who subscribed before that is owed it; and not where so little of the calm is left that it may come too late.
 fn owe(due: &DueWill, stream: u32, now: Instant, floor: &mut Floor) {
-    floor.ledger.accept(stream, due.number, due.alive_at);
+    let published_by = now.min(due.missed_by + due.delay);
+    if published_by.elapsed() <= floor.plan.lasts + floor.plan.calm / 2 {
+        floor.ledger.accept(stream, due.number, due.alive_at);
+    }
     floor.shelf.keeps_will(stream, due.number, due.alive_at, now);
 }
