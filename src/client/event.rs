@@ -120,6 +120,17 @@ impl Why {
         }
     }
 
+    /// The same in words that many clients share: without what a server has to say to one of them, and without places in
+    /// packets.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Refused(packet) => coded("connection refused", packet, PacketType::ConnAck),
+            Self::Dismissed(packet) => coded("disconnected by the server", packet, PacketType::Disconnect),
+            Self::Offence(refusal) => format!("the server broke the standard: {}", refusal.rule()),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether the same CONNECT, sent again, can hope for another answer. After a takeover it would only throw out the
     /// client that has just thrown us out.
     pub(super) fn worth_another_try(&self) -> bool {
@@ -166,14 +177,24 @@ impl fmt::Display for Why {
     }
 }
 
+/// `connection refused: 0x87 Not authorized`.
+fn coded(what: &str, packet: &PacketBuf, kind: PacketType) -> String {
+    let reason = match packet.packet() {
+        Packet::ConnAck(connack) => connack.reason,
+        Packet::Disconnect(disconnect) => disconnect.reason,
+        _ => return what.to_owned(),
+    };
+    format!("{what}: 0x{:02X} {}", reason.code(), reason.name(kind))
+}
+
 /// `connection refused: 0x87 Not authorized (ask the operator)`.
 fn said(f: &mut fmt::Formatter<'_>, what: &str, packet: &PacketBuf, kind: PacketType) -> fmt::Result {
-    let (reason, properties) = match packet.packet() {
-        Packet::ConnAck(connack) => (connack.reason, connack.properties),
-        Packet::Disconnect(disconnect) => (disconnect.reason, disconnect.properties),
-        _ => return f.write_str(what),
+    f.write_str(&coded(what, packet, kind))?;
+    let properties = match packet.packet() {
+        Packet::ConnAck(connack) => connack.properties,
+        Packet::Disconnect(disconnect) => disconnect.properties,
+        _ => return Ok(()),
     };
-    write!(f, "{what}: 0x{:02X} {}", reason.code(), reason.name(kind))?;
     if let Some(text) = properties.reason_string() {
         write!(f, " ({text})")?;
     }

@@ -1,5 +1,6 @@
 //! A scenario from its plan to what became of it.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -15,10 +16,12 @@ use super::roster::{Origin, Own, Roster};
 use super::shard::{Shard, crossing};
 use super::shelf::Retention;
 use super::simulation::{Simulation, Start};
+use super::tag::Tag;
 use super::tally::Tally;
+use super::visitor::{Kept, Visitor};
 use crate::broker::behaviour::Behaviour;
 use crate::broker::{Broker, Settings};
-use crate::client::{Jitter, Options, Reconnect};
+use crate::client::{Jitter, Misuse, Options, Reconnect};
 use crate::scenario;
 use crate::scenario::plan::{Duty, Expectation, Group, Plan};
 use crate::scenario::template::Template;
@@ -116,21 +119,35 @@ pub fn play_against<S: Node>(plan: Plan, shard: Shard, start: Start<'_, S>) -> R
         .map_err(|(group, why)| format!("group `{}`: {why}", names[group]))?;
     simulation.play_until(end);
     let connected = simulation.connected();
-    let kept = if retains(&simulation.floor.plan) {
-        Some(simulation.retained().map_err(|why| why.to_string())?)
-    } else {
-        None
-    };
-    let Floor { plan, roster, ledger, shelf, tally, .. } = simulation.into_floor();
-    let retained = kept.map(|kept| shelf.compare(end, &kept, |stream| describe(&plan, &roster, stream)));
+    let visitor = visitor(&simulation.floor, shard).map_err(|why| why.to_string())?;
+    let kept = visitor.map(|visitor| simulation.retained(visitor));
+    let floor = simulation.into_floor();
+    let retained = kept.map(|kept| retained(&floor, shard, kept, end));
+    let Floor { plan, roster, ledger, tally, .. } = floor;
     Ok(Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, retained, connected } })
 }
 
-/// Whether anything is expected of retained messages, or written to be one.
-fn retains(plan: &Plan) -> bool {
+/// Who comes in the end and asks for what is retained; nobody where nothing is expected of it, and nothing written to be so.
+///
+/// # Errors
+/// Where no CONNECT could be made for it, which would be our own fault.
+pub fn visitor(floor: &Floor, shard: Shard) -> Result<Option<Visitor>, Misuse> {
     let writes = |duty: &Duty| matches!(duty, Duty::Publish(publish) if publish.retain);
-    let group = |group: &Group| group.does.iter().any(writes) || group.will.as_ref().is_some_and(|will| will.retain);
-    plan.expect.contains(&Expectation::RetainedExact) || plan.groups.iter().any(group)
+    let group = |group: &&Group| group.does.iter().any(writes) || group.will.as_ref().is_some_and(|will| will.retain);
+    let Plan { groups, expect, .. } = &floor.plan;
+    let any = groups.first().filter(|_| expect.contains(&Expectation::RetainedExact));
+    groups.iter().find(group).or(any).map(|group| Visitor::new(group, shard, floor.run)).transpose()
+}
+
+/// How what a late subscriber was sent at `now` compares with what it must get of what the devices of `shard` wrote.
+pub fn retained(floor: &Floor, shard: Shard, kept: Vec<Kept>, now: Instant) -> Retention {
+    let Floor { plan, roster, ledger, shelf, .. } = floor;
+    // What nobody here can have written is for us to tell as well as for anybody.
+    let is_ours = |(_, Tag { stream, .. }): &Kept| *stream >= ledger.streams() || shard.plays(roster.origin(*stream).1);
+    let (ours, others): (Vec<_>, Vec<_>) = kept.into_iter().partition(is_ours);
+    // Of a topic that has a message of others, they tell.
+    let told: BTreeSet<_> = others.into_iter().map(|(topic, _)| topic).collect();
+    shelf.compare(now, &ours, |stream| Some(describe(plan, roster, stream)).filter(|(topic, _)| !told.contains(topic)))
 }
 
 /// The topic of a stream, and after how many seconds its messages expire.

@@ -119,16 +119,17 @@ impl Shelf {
     }
 
     /// Compares what a late subscriber got, as topics with the tags of their messages, with what it must get at `now`.
-    /// `describe` gives the topic of a stream, and after how many seconds its messages expire.
+    /// `describe` gives the topic of a stream, and after how many seconds its messages expire; nothing for streams that are
+    /// not to be compared.
     pub fn compare(
         &self,
         now: Instant,
         got: &[(String, Tag)],
-        describe: impl Fn(u32) -> (String, Option<u32>),
+        describe: impl Fn(u32) -> Option<(String, Option<u32>)>,
     ) -> Retention {
         let mut topics = BTreeMap::<String, (Vec<(u32, &Written, Option<u32>)>, Vec<Tag>)>::new();
         for (&stream, written) in &self.streams {
-            let (topic, expiry) = describe(stream);
+            let Some((topic, expiry)) = describe(stream) else { continue };
             topics.entry(topic).or_default().0.push((stream, written, expiry));
         }
         for (topic, tag) in got {
@@ -190,7 +191,7 @@ mod tests {
         play(&mut shelf);
         let tag = |&(stream, sequence): &(u32, u32)| ("t".to_owned(), Tag { run: 1, stream, sequence, intended: 0 });
         let got: Vec<_> = got.iter().map(tag).collect();
-        let found = shelf.compare(at(100), &got, |_| ("t".to_owned(), expiry));
+        let found = shelf.compare(at(100), &got, |_| Some(("t".to_owned(), expiry)));
         assert_eq!((found.right, found.missing, found.wrong), expect, "{got:?}: {found:?}");
         assert_eq!(found.examples.len() as u64, found.missing + found.wrong);
     }

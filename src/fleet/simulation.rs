@@ -19,10 +19,9 @@ use super::device::{self, Device};
 use super::floor::Floor;
 use super::line::Line;
 use super::shard::Shard;
-use super::tag::Tag;
-use super::visitor::visit;
+use super::visitor::{Kept, Visitor, visit};
 use crate::client::{Misuse, Options};
-use crate::scenario::plan::{Group, Happening, Plan};
+use crate::scenario::plan::{Group, Happening, Moment, Plan};
 use crate::scenario::schema::{Keeps, Phase};
 
 /// Starts the server.
@@ -229,14 +228,10 @@ impl<'a, S: Node> Simulation<'a, S> {
         self.floor
     }
 
-    /// What a late subscriber would get now, as topics with the tags of their messages.
-    ///
-    /// # Errors
-    /// Where no CONNECT could be made, which would be our own fault.
-    pub fn retained(&mut self) -> Result<Vec<(String, Tag)>, Misuse> {
+    /// What a late subscriber gets now.
+    pub fn retained(&mut self, visitor: Visitor) -> Vec<Kept> {
         let conn = ConnId(self.seats.len() as u32);
-        let server = self.server.as_mut();
-        server.map_or(Ok(Vec::new()), |server| visit(server, conn, self.now, self.floor.run))
+        self.server.as_mut().map_or_else(Vec::new, |server| visit(visitor, server, conn, self.now))
     }
 
     /// Plays up to `moment`.
@@ -571,7 +566,9 @@ impl<'a, S: Node> Simulation<'a, S> {
     /// What was done to these devices of a group ends, but for what is in force at this moment.
     fn heal(&mut self, group: usize, devices: impl IntoIterator<Item = u32>) {
         let now = self.now;
-        self.floor.healed[group] = now;
+        if suffers(&self.floor.plan, group) {
+            self.floor.healed[group] = now;
+        }
         let habit = self.floor.plan.groups[group].reads.map_or(Reading::Prompt, Reading::at_rate);
         let in_force = self.in_force(group);
         for device in devices {
@@ -671,7 +668,9 @@ impl<'a, S: Node> Simulation<'a, S> {
     /// The calm begins: all is healed.
     fn calm(&mut self) {
         self.floor.phase = Phase::Calm;
-        self.bring_back();
+        if self.away_until >= self.now {
+            self.bring_back();
+        }
         for line in &mut self.lines {
             line.link.end_outages();
         }
@@ -686,11 +685,16 @@ impl<'a, S: Node> Simulation<'a, S> {
 
 /// The link of a group. A perfect one to which nothing is done needs no TCP: nothing is lost on it, and nobody waits.
 fn link(plan: &Plan, group: usize) -> Profile {
-    let Group { link, reads, region, .. } = &plan.groups[group];
-    let suffers =
-        plan.timeline.iter().any(|it| matches!(it.what, Happening::Link { group: whose, .. } if whose == group));
-    let perfect = *link == Profile::default() && !suffers && reads.is_none() && region.is_none();
+    let Group { link, reads, .. } = &plan.groups[group];
+    let perfect = *link == Profile::default() && !suffers(plan, group) && reads.is_none();
     Profile { stack: if perfect { Stack::Ideal } else { link.stack }, ..link.clone() }
+}
+
+/// Whether anything is done to the links of a group that ends one day: by the timeline, its region, or as outages.
+fn suffers(plan: &Plan, group: usize) -> bool {
+    let Group { link, region, .. } = &plan.groups[group];
+    let planned = |it: &Moment| matches!(it.what, Happening::Link { group: whose, .. } if whose == group);
+    region.is_some() || link.outages.is_some() || plan.timeline.iter().any(planned)
 }
 
 /// Puts a device into the wheel because its line has something new to carry.

@@ -78,6 +78,8 @@ pub struct GroupTally {
     pub asked: u64,
     /// Questions answered in time.
     pub answered: u64,
+    /// What connections, attempts and messages came to grief of, in words that many devices share.
+    pub troubles: BTreeMap<String, Trouble>,
     /// Times the server said it had no session where it should have had one, or the other way round.
     pub untrue_sessions: u64,
     /// From the loss of a connection to the next that a server accepted.
@@ -86,6 +88,19 @@ pub struct GroupTally {
     pub recovery: Spans,
     /// From the intended moment to the first arrival of what the group published, by QoS and phase, in this order.
     pub latency: Vec<((u8, Phase), Spans)>,
+}
+
+impl GroupTally {
+    /// What comes to grief for this reason.
+    pub fn trouble(&mut self, why: String) -> &mut Trouble {
+        self.troubles.entry(why).or_default()
+    }
+
+    /// A message was refused, or given up.
+    pub fn refused(&mut self, why: String) {
+        self.refused += 1;
+        self.trouble(why).refused += 1;
+    }
 }
 
 impl Merge for GroupTally {
@@ -104,6 +119,9 @@ impl Merge for GroupTally {
         self.asked += other.asked;
         self.answered += other.answered;
         self.untrue_sessions += other.untrue_sessions;
+        for (why, trouble) in &other.troubles {
+            self.troubles.entry(why.clone()).or_default().merge(trouble);
+        }
         self.away.merge(&other.away);
         self.recovery.merge(&other.recovery);
         let mut latency: BTreeMap<_, _> = std::mem::take(&mut self.latency).into_iter().collect();
@@ -111,6 +129,25 @@ impl Merge for GroupTally {
             latency.entry(*key).or_insert_with(Spans::default).merge(spans);
         }
         self.latency = latency.into_iter().collect();
+    }
+}
+
+/// What came to grief for one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Connections that ended without having been meant to.
+    pub lost: u64,
+    /// Attempts that came to nothing.
+    pub failed: u64,
+    /// Messages and subscriptions that were refused, or given up.
+    pub refused: u64,
+}
+
+impl Merge for Trouble {
+    fn merge(&mut self, other: &Self) {
+        self.lost += other.lost;
+        self.failed += other.failed;
+        self.refused += other.refused;
     }
 }
 

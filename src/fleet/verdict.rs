@@ -59,26 +59,37 @@ impl Judge<'_> {
                 let account = self.messages(qos, group);
                 let expected = format!("nothing that was confirmed is missing{}", self.of(qos, group));
                 let (lost, owed) = (words::count(account.lost), words::count(account.owed));
-                judgement(expected, account.lost == 0, format!("{lost} of {owed} owed messages are missing"))
+                let found = match account.owed {
+                    0 => "none was owed".to_owned(),
+                    _ => format!("{lost} of {owed} owed messages are missing"),
+                };
+                judgement(expected, account.lost == 0, found)
             }
             Expectation::NoDuplicates(qos, group) => {
                 let account = self.messages(qos, group);
                 let (duplicated, arrived) = (words::count(account.duplicated), words::count(account.arrived));
                 let expected = format!("nothing comes twice that must not{}", self.of(qos, group));
-                let found = format!("of {arrived} messages {duplicated} came again");
+                let found = match account.arrived {
+                    0 => "no such message came".to_owned(),
+                    _ => format!("of {arrived} messages {duplicated} came again"),
+                };
                 judgement(expected, account.duplicated == 0, found)
             }
             Expectation::InOrder => {
                 let account = self.messages(None, None);
                 let (reordered, arrived) = (words::count(account.reordered), words::count(account.arrived));
-                let found = format!("{reordered} of {arrived} messages came behind a later one of their writer");
+                let found = match account.arrived {
+                    0 => "no message came".to_owned(),
+                    _ => format!("{reordered} of {arrived} messages came behind a later one of their writer"),
+                };
                 judgement("messages keep their order".to_owned(), account.reordered == 0, found)
             }
             Expectation::WillsExact => {
                 let account = self.sum(|entry| usize::from(entry.from) >= self.plan.groups.len());
                 let wrong = account.forbidden + account.invented;
-                let [arrived, lost, forbidden] = [account.arrived, account.lost, wrong].map(words::count);
-                let found = format!("{arrived} wills came; {lost} more were due, and {forbidden} came that must not");
+                let came = words::some(account.arrived, "will came", "wills came");
+                let due = words::some(account.lost, "more was due", "more were due");
+                let found = format!("{came}; {due}, and {} came that must not", words::count(wrong));
                 let expected = "each last will that is due comes, and no other".to_owned();
                 judgement(expected, account.lost == 0 && wrong == 0, found)
             }

@@ -1,60 +1,136 @@
 //! A late subscriber: it comes when all is over, asks the server for everything that it keeps, and tells what it got.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use harness::node::{Closed, ConnId, Input, Node, Output, Peer, Via};
 use harness::time::Instant;
 
+use super::roster::Own;
+use super::shard::Shard;
 use super::tag::Tag;
 use crate::client::{Client, Event, Identity, Misuse, Options};
-use crate::packet::{Properties, QoS, SubscriptionBuf, SubscriptionOptions};
+use crate::packet::{Packet, Properties, QoS, SubscriptionBuf, SubscriptionOptions, Version};
+use crate::scenario::plan::Group;
 
 /// More than a server has to say before it is listened to.
 const ROOM: usize = 1 << 30;
 
-/// The retained messages of the run with this number, by topic, in the order in which they came. The visitor speaks to
-/// the server itself, without a link between them, on the connection `conn`, which nobody else has. Whatever the server
-/// has to tell others meanwhile is lost, for the run is over.
-///
-/// # Errors
-/// Where no CONNECT could be made, which would be our own fault.
-pub fn visit(server: &mut dyn Node, conn: ConnId, now: Instant, run: u16) -> Result<Vec<(String, Tag)>, Misuse> {
-    let options = Options { reconnect: None, ..Options::default() };
-    let identity = Identity { client_id: "late-subscriber".into(), username: None, password: None, will: None };
-    let mut client = Client::new(Arc::new(options), identity, 0)?;
-    let mut found = Vec::new();
-    client.handle(now, Input::Wake);
-    loop {
-        listen(&mut client, now, run, &mut found)?;
-        if !ask(&mut client, server, conn, now) & !answer(&mut client, server, conn, now) {
-            return Ok(found);
+/// A retained message of a run: its topic, and its tag.
+pub type Kept = (String, Tag);
+
+/// A client that wants everything that is retained, and nothing else.
+pub struct Visitor {
+    client: Client,
+    /// Whether it uses TLS on real sockets, and what it speaks.
+    speaks: (bool, Version),
+    /// The number of the run whose messages it collects.
+    run: u16,
+    /// The retained messages, in the order in which they came, and whether the server will send what there is.
+    found: Vec<Kept>,
+    answered: bool,
+    /// Why the server does not.
+    refused: Option<String>,
+}
+
+impl Visitor {
+    /// One that speaks as the first device of `group` does, on behalf of `shard`, and collects what the run with this number
+    /// left behind.
+    ///
+    /// # Errors
+    /// Where no CONNECT could be made, which would be our own fault.
+    pub fn new(group: &Group, shard: Shard, run: u16) -> Result<Self, Misuse> {
+        // What waits for acknowledgements may be more than a server keeps for one client.
+        let options =
+            Options { version: group.version, reconnect: None, receive_maximum: NonZeroU16::MAX, ..Options::default() };
+        let own = Own::new(group, 0);
+        let identity = Identity {
+            client_id: format!("late-subscriber-{}", shard.number()).into(),
+            username: group.username.as_ref().map(|name| name.fill(&own.names("")).into()),
+            password: group.password.as_ref().map(|word| word.fill(&own.names("")).into_bytes().into()),
+            will: None,
+        };
+        let client = Client::new(Arc::new(options), identity, 0)?;
+        Ok(Self { client, speaks: (group.tls, group.version), run, found: Vec::new(), answered: false, refused: None })
+    }
+
+    /// Whether it uses TLS on real sockets, and what it speaks.
+    pub const fn speaks(&self) -> (bool, Version) {
+        self.speaks
+    }
+
+    /// How many messages have come since the server began to send what there is, if it did.
+    pub fn heard(&self) -> Option<usize> {
+        self.answered.then_some(self.found.len())
+    }
+
+    /// Why nothing will come any more, if the server did not let it in, or subscribe.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// What came.
+    pub fn found(self) -> Vec<Kept> {
+        self.found
+    }
+
+    /// Hears what the client has to tell.
+    fn listen(&mut self, now: Instant) {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                Event::Connected(_) => {
+                    // At QoS 0, which no server queues for want of an acknowledgement.
+                    let all = SubscriptionBuf::new().with("#", SubscriptionOptions::qos(QoS::AtMostOnce));
+                    if let Err(why) = self.client.subscribe(now, all.view(), Properties::EMPTY) {
+                        self.refused = Some(why.to_string());
+                    }
+                }
+                Event::Subscribed(_, packet) => {
+                    if let Packet::SubAck(suback) = packet.packet() {
+                        let error = suback.reasons.iter().find(|reason| reason.is_error());
+                        self.refused = error.map(|reason| format!("subscription refused: {reason}"));
+                    }
+                    self.answered = true;
+                }
+                Event::Message(message) => {
+                    let message = message.publish();
+                    let tag = Tag::find(message.payload).filter(|tag| tag.run == self.run && message.retain);
+                    self.found.extend(tag.map(|tag| (message.topic.to_owned(), tag)));
+                }
+                Event::Disconnected { why, .. } => self.refused = Some(why.to_string()),
+                _ => {}
+            }
         }
     }
 }
 
-/// Hears what the client has to tell.
-fn listen(client: &mut Client, now: Instant, run: u16, found: &mut Vec<(String, Tag)>) -> Result<(), Misuse> {
-    while let Some(event) = client.poll_event() {
-        match event {
-            Event::Connected(_) => {
-                let all = SubscriptionBuf::new().with("#", SubscriptionOptions::qos(QoS::AtLeastOnce));
-                client.subscribe(now, all.view(), Properties::EMPTY)?;
-            }
-            Event::Message(message) => {
-                let message = message.publish();
-                let tag = Tag::find(message.payload).filter(|tag| tag.run == run && message.retain);
-                found.extend(tag.map(|tag| (message.topic.to_owned(), tag)));
-            }
-            _ => {}
-        }
+impl Node for Visitor {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.client.handle(now, input);
+        self.listen(now);
     }
-    Ok(())
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        self.client.poll()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.client.deadline()
+    }
 }
 
-/// Passes on to the server what the client wants. Tells whether there was anything.
-fn ask(client: &mut Client, server: &mut dyn Node, conn: ConnId, now: Instant) -> bool {
+/// Lets the visitor speak to the server itself, without a link between them, on the connection `conn`, which nobody else has.
+/// Whatever the server has to tell others meanwhile is lost, for the run is over. Gives what came.
+pub fn visit(mut visitor: Visitor, server: &mut dyn Node, conn: ConnId, now: Instant) -> Vec<Kept> {
+    visitor.handle(now, Input::Wake);
+    while ask(&mut visitor, server, conn, now) | answer(&mut visitor, server, conn, now) {}
+    visitor.found()
+}
+
+/// Passes on to the server what the visitor wants. Tells whether there was anything.
+fn ask(visitor: &mut Visitor, server: &mut dyn Node, conn: ConnId, now: Instant) -> bool {
     let (mut opens, mut bytes, mut closes) = (None, Vec::new(), false);
-    while let Some(output) = client.poll() {
+    while let Some(output) = visitor.poll() {
         match output {
             Output::Open { ticket } => opens = Some(ticket),
             Output::Send { head, tail, .. } => {
@@ -68,7 +144,7 @@ fn ask(client: &mut Client, server: &mut dyn Node, conn: ConnId, now: Instant) -
     if let Some(ticket) = opens {
         let peer = Peer::default;
         server.handle(now, Input::Opened { conn, via: Via::Listener(0), peer: peer(), room: ROOM });
-        client.handle(now, Input::Opened { conn, via: Via::Ticket(ticket), peer: peer(), room: ROOM });
+        visitor.handle(now, Input::Opened { conn, via: Via::Ticket(ticket), peer: peer(), room: ROOM });
     }
     if !bytes.is_empty() {
         server.handle(now, Input::Bytes { conn, bytes: &bytes });
@@ -79,8 +155,8 @@ fn ask(client: &mut Client, server: &mut dyn Node, conn: ConnId, now: Instant) -
     opens.is_some() || !bytes.is_empty() || closes
 }
 
-/// Passes on to the client what the server says to it. Tells whether there was anything.
-fn answer(client: &mut Client, server: &mut dyn Node, conn: ConnId, now: Instant) -> bool {
+/// Passes on to the visitor what the server says to it. Tells whether there was anything.
+fn answer(visitor: &mut Visitor, server: &mut dyn Node, conn: ConnId, now: Instant) -> bool {
     let (mut asked, mut bytes, mut closes) = (Vec::new(), Vec::new(), false);
     while let Some(output) = server.poll() {
         match output {
@@ -97,10 +173,10 @@ fn answer(client: &mut Client, server: &mut dyn Node, conn: ConnId, now: Instant
         server.handle(now, Input::Answer { ticket: *ticket, bytes });
     }
     if !bytes.is_empty() {
-        client.handle(now, Input::Bytes { conn, bytes: &bytes });
+        visitor.handle(now, Input::Bytes { conn, bytes: &bytes });
     }
     if closes {
-        client.handle(now, Input::Closed { conn, how: Closed::Finished });
+        visitor.handle(now, Input::Closed { conn, how: Closed::Finished });
     }
     !asked.is_empty() || !bytes.is_empty() || closes
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::pin::pin;
 use std::time::Duration;
 
-use harness::node::{Input, Node as _, Ticket};
+use harness::node::{Input, Node, Ticket};
 use harness::rng::Rng;
 use harness::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,19 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval};
 use super::host::Host;
 use super::reach::Reach;
 use super::stream::Dialer;
+use super::url::Url;
 use crate::fleet::shore::Shore;
+use crate::fleet::visitor::{Kept, Visitor};
 use crate::scenario::plan::Plan;
 use crate::ws::WebSocket;
 
 /// How many devices share a source address on loopback: connecting slows down once some 14,000 connections to one port
 /// come from one address, and devices leave connections behind.
 pub const PER_SOURCE: u32 = 10_000;
+/// A server that has sent a late subscriber nothing for so long has sent all that is retained.
+const QUIET: Duration = Duration::from_secs(1);
+/// And a server is heard for no longer.
+const VISIT: Duration = Duration::from_secs(30);
 /// How often a run tells how it stands.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -98,25 +104,30 @@ impl Standing {
     }
 }
 
+/// What became of a run.
+pub struct Played {
+    /// The fleet.
+    pub shore: Shore,
+    /// When it was stopped, if it was.
+    pub stopped: Option<Instant>,
+    /// What the late subscriber was sent in the end, or why it was sent nothing; absent where there is none.
+    pub kept: Option<Result<Vec<Kept>, String>>,
+}
+
 /// Plays until `end`, or until `stop` comes, on a clock that begins at `began`; `tell` hears once in a second how it
-/// stands. Gives the fleet back, and when it was stopped. Must be called inside the runtime.
+/// stands. In the end comes `late`, if anybody. Must be called inside the runtime.
 pub async fn play(
     shore: Shore,
     reach: &Reach,
     (began, end): (Moment, Instant),
     mut tell: impl FnMut(Standing),
     stop: impl Future<Output = ()>,
-) -> (Shore, Option<Instant>) {
+    late: Option<(Visitor, Dialer)>,
+) -> Played {
     let choose = chooser(reach, &shore.fleet().floor.plan);
     let web = reach.listeners.values().map(|dialer| &dialer.url).find(|url| url.is_web_socket());
     // Where there is anything else, nobody takes WebSockets.
-    let node = match web.filter(|_| reach.listeners.len() == 1) {
-        Some(url) => {
-            let rng = Rng::stream(super::seed(), "websocket masks");
-            WebSocket::client(shore, url.authority(), url.path.clone(), rng)
-        }
-        None => WebSocket::none(shore),
-    };
+    let node = over(shore, web.filter(|_| reach.listeners.len() == 1));
     let mut host = Host::new(node, Vec::new(), None).dialing(choose).since(began);
     let mut stop = pin!(stop);
     let mut ticks = interval(TELL);
@@ -131,11 +142,50 @@ pub async fn play(
             () = host.turn() => {}
         }
     };
+    // The connections of the fleet still stand, so that no will comes in between.
+    let kept = match late.filter(|_| stopped.is_none()) {
+        Some((visitor, dialer)) => Some(visit(visitor, dialer).await),
+        None => None,
+    };
     let ended = stopped.unwrap_or(end);
     let mut shore = host.into_node().into_inner();
     shore.handle(ended, Input::Wake);
     while shore.poll().is_some() {}
-    (shore, stopped)
+    Played { shore, stopped, kept }
+}
+
+/// A client on sockets that lead to this URL, if it is one of WebSockets.
+fn over<N: Node>(node: N, web: Option<&Url>) -> WebSocket<N> {
+    let Some(url) = web else { return WebSocket::none(node) };
+    WebSocket::client(node, url.authority(), url.path.clone(), Rng::stream(super::seed(), "websocket masks"))
+}
+
+/// Lets a late subscriber hear what the server sends, until it has sent nothing for [`QUIET`].
+async fn visit(visitor: Visitor, dialer: Dialer) -> Result<Vec<Kept>, String> {
+    let node = over(visitor, Some(&dialer.url).filter(|url| url.is_web_socket()));
+    let mut host = Host::new(node, Vec::new(), Some(dialer));
+    let mut heard = None;
+    let mut over = pin!(tokio::time::sleep(QUIET + VISIT));
+    let mut quiet = pin!(tokio::time::sleep(VISIT));
+    loop {
+        tokio::select! {
+            () = &mut over => break,
+            () = &mut quiet => break,
+            () = host.turn() => {}
+        }
+        let visitor = host.node().inner();
+        if let Some(why) = visitor.refused() {
+            return Err(why.to_owned());
+        }
+        if visitor.heard() != heard {
+            heard = visitor.heard();
+            quiet.as_mut().reset(Moment::now() + QUIET);
+        }
+    }
+    match heard {
+        Some(_) => Ok(host.into_node().into_inner().found()),
+        None => Err("no answer in time".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,22 @@ fn problems_are_told_with_their_places() {
     );
 }
 
+#[test]
+fn who_is_back_has_recovered_and_what_comes_later_is_another_story() {
+    let restarts = |reset: u32, within: u32| {
+        format!(
+            r#"Scenario(about: "a restart, and a reset", lasts: "1m", calm: "1m",
+            fleet: [(name: "meter", count: 3, reconnect: (first: "3s", max: "3s", jitter: None))],
+            timeline: [At("10s", Restart(node: "broker", keeps: State, lasts: "1s")), At("{reset}s", Reset(group: "meter"))],
+            expect: [ReconnectedWithin("{within}s")])"#
+        )
+    };
+    for (reset, within, code) in [(40, 5, 0), (40, 1, 1)] {
+        let (output, _folder) = fleet(&restarts(reset, within), &[]);
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
 /// Every meter has a display of its own, so no message crosses shards.
 const PAIRS: &str = r#"Scenario(about: "pairs", lasts: "1m", calm: "10s", links: { "far": Profile("lte-m") },
     fleet: [

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::net::Papers;
+use crate::served::Served;
+
 /// The hub is there before anybody speaks, so that it reads every message.
 const SCENARIO: &str = r#"Scenario(about: "live and virtual", lasts: "16s", calm: "6s",
     links: { "cell": Profile("lte-m"), "lossy": Link(delay: (mean: "80ms", jitter: "20ms"), loss: 0.02) },
@@ -166,6 +169,56 @@ fn a_restart_that_forgets_is_played_and_devices_of_tls_are_there() {
     let meters = &report["groups"][1];
     assert!(meters["connected"].as_u64() >= Some(40) && meters["lost"].as_u64() >= Some(20), "{meters}");
     assert_eq!(meters["resumed"], 0);
+}
+
+#[test]
+fn devices_come_by_tls_and_by_websocket() {
+    const MANY: &str = r#"Scenario(about: "many", lasts: "3s", calm: "3s", links: { "near": Link(delay: (mean: "10ms")) }, fleet: [
+            (name: "hub", count: 1, does: [Listen(filter: "m/+", qos: 1)]),
+            (name: "meter", count: 150, link: "near", starts: Ramp("1s"), does: [Publish(topic: "m/{id}", qos: 1, every: "500ms")]),
+        ],
+        expect: [NoLoss(qos: 1), ReconnectedWithin("1s"), Delivered(share: 1.0, qos: 1)])"#;
+    let papers = Papers::new();
+    let [cert, key, authority] =
+        ["server.pem", "server.key", "ca.pem"].map(|name| papers.file(name).to_string_lossy().into_owned());
+    for listen in ["mqtts://localhost:0", "ws://localhost:0/here", "wss://localhost:0"] {
+        let served = Served::new(&["--listen", listen, "--cert", &cert, "--key", &key]);
+        let folder = folder(MANY);
+        let live = played(&folder, &["--target", &served.url, "--cafile", &authority, "--json", "a.json"]);
+        assert_eq!(live.status.code(), Some(0), "{listen}: {}", said(&live));
+        let report = report(&folder, "a.json");
+        let meters = &report["groups"][1];
+        assert_eq!(
+            (&meters["connected"], &meters["failed"]),
+            (&Value::from(150), &Value::from(0)),
+            "{listen}: {meters}"
+        );
+        let [(_, [sent, arrived, ..])] = &accounts(&report)[..] else { panic!("one pair of groups") };
+        assert!(*sent >= 300 && sent <= arrived, "{listen}: {sent} sent, {arrived} arrived");
+    }
+}
+
+#[test]
+fn a_late_subscriber_tells_what_a_live_target_has_retained() {
+    let retains = SHORT
+        .replace("every: \"500ms\"", "every: \"500ms\", retain: true")
+        .replace("[NoLoss", "[RetainedExact, NoLoss");
+    let served = Served::new(&["--listen", "mqtt://127.0.0.1:0"]);
+    for workers in ["1", "2"] {
+        let folder = folder(&retains);
+        let run = ["fleet", "a.ron", "--target", &served.url, "--workers", workers, "--json", "a.json"];
+        let child = command(&folder, &run).spawn().expect("testament runs");
+        // In the calm nobody writes any more, and somebody else takes one of the messages away.
+        thread::sleep(Duration::from_secs(6));
+        let taken = command(&folder, &["pub", "-L", &format!("{}/m/meter-7", served.url), "-r", "-n"]).output();
+        assert!(taken.expect("testament runs").status.success());
+        let ended = child.wait_with_output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+        let report = report(&folder, "a.json");
+        let Value::Object(retained) = &report["retained"] else { panic!("nobody asked: {}", said(&ended)) };
+        assert_eq!((&retained["right"], &retained["missing"], &retained["wrong"]), (&19.into(), &1.into(), &0.into()));
+        assert_eq!(retained["examples"][0][0], "m/meter-7");
+    }
 }
 
 #[test]

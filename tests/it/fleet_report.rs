@@ -79,7 +79,7 @@ fn the_numbers_add_up() {
         let published = |group: &Value| group["published"].as_array().unwrap().iter().map(number).sum::<u64>();
         let published: u64 = list("groups").iter().map(published).sum();
         assert_eq!(sum(points, "published"), published);
-        let readers = number(&list("groups")[1]["devices"]);
+        let readers = list("groups").iter().map(|group| number(&group["devices"])).max().unwrap();
         assert!(sum(told, "sent") <= published * readers);
         // So are connections: nobody is there in the end who did not come, and nobody waits for ever.
         assert_eq!(sum(points, "accepted"), sum(list("groups"), "connected"));
@@ -87,6 +87,13 @@ fn the_numbers_add_up() {
         let last = points.last().unwrap();
         let there = sum(list("groups"), "connected") - sum(list("groups"), "lost");
         assert_eq!((last["connected"].as_u64(), last["waiting"].as_u64()), (Some(there), Some(0)));
+        // Each connection that was lost, attempt that failed and message that was refused has its reason.
+        for group in list("groups") {
+            let troubles = group["troubles"].as_array().unwrap();
+            for field in ["lost", "failed", "refused"] {
+                assert_eq!(sum(troubles, field), number(&group[field]), "{field}: {group}");
+            }
+        }
         // A will is written for an attempt to connect, and for nothing else.
         let attempts = sum(list("groups"), "connected") + sum(list("groups"), "failed");
         let wills = list("messages").iter().filter(|entry| entry["wills"] == true);
@@ -156,6 +163,10 @@ fn machines_find_what_is_documented_and_nothing_else() {
         groups[].refused
         groups[].resumed
         groups[].skipped
+        groups[].troubles[].failed
+        groups[].troubles[].lost
+        groups[].troubles[].refused
+        groups[].troubles[].why
         groups[].untrue_sessions
         lasts
         messages[].arrived

@@ -74,7 +74,7 @@ pub struct Entry {
 pub struct Finding {
     /// What was broken.
     pub breach: Breach,
-    /// When it showed, in nanoseconds of the run.
+    /// When it showed, in nanoseconds of the run; of what is lost, when it was sent, or a little before.
     pub at: u64,
     /// The stream.
     pub stream: u32,

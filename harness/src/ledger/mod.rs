@@ -18,6 +18,7 @@
 mod balance;
 mod intervals;
 mod journal;
+mod sent;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,6 +31,7 @@ pub use journal::Journal;
 
 use balance::{FINDINGS, keep};
 use journal::Booked;
+use sent::Sent;
 
 use crate::time::Instant;
 
@@ -80,6 +82,8 @@ pub struct Ledger {
     waived: BTreeMap<u32, Intervals>,
     /// By path, the first message that was sent after the last subscription of the reader ended. Most have none.
     anew: BTreeMap<u32, u32>,
+    /// By path on which something is owed, when messages of it were sent.
+    sent: BTreeMap<u32, Sent>,
     pairs: Vec<Pair>,
     accounts: Vec<Account>,
     findings: Vec<Finding>,
@@ -191,8 +195,9 @@ impl Ledger {
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
         let (streams, readers, findings) = (writings, readings, Vec::new());
-        let (gaps, waived, anew) = Default::default();
-        Self { streams, readers, paths, gaps, waived, anew, pairs, accounts, findings, unsolicited: 0, journal: None }
+        let (gaps, waived, anew, sent) = Default::default();
+        let (unsolicited, journal) = (0, None);
+        Self { streams, readers, paths, gaps, waived, anew, sent, pairs, accounts, findings, unsolicited, journal }
     }
 
     /// Keeps a journal from now on, by which what others book of the same streams and readers can be joined to this.
@@ -271,6 +276,7 @@ impl Ledger {
             account.sent += u64::from(self.gaps.get_mut(&place).is_some_and(|gaps| gaps.remove(sequence)));
             if !path.arrived.contains(sequence) {
                 path.owed.insert(sequence);
+                self.sent.entry(place).or_default().note(sequence, sent);
             }
         }
     }
@@ -303,6 +309,9 @@ impl Ledger {
             self.streams[stream as usize].stream.guarantee.min(self.readers[reader as usize].reader.guarantee);
         let path = &mut self.paths[number as usize];
         let owed = path.owed.remove(sequence);
+        if path.owed.is_empty() {
+            self.sent.remove(&number);
+        }
         self.accounts[account(path.pair, guarantee)].excused += u64::from(owed);
         self.waived.entry(number).or_default().insert(sequence)
     }
@@ -322,7 +331,9 @@ impl Ledger {
         let path = &mut self.paths[number as usize];
         let latest = path.arrived.last();
         let first = path.arrived.insert(sequence);
-        path.owed.remove(sequence);
+        if path.owed.remove(sequence) && path.owed.is_empty() {
+            self.sent.remove(&number);
+        }
         let account = &mut self.accounts[account(path.pair, guarantee)];
         let mut breaches = [None; 2];
         if !first {
@@ -402,6 +413,11 @@ impl Ledger {
         self.excuse(reader, |stream| stream.expires);
     }
 
+    /// How many streams there are.
+    pub fn streams(&self) -> u32 {
+        self.streams.len() as u32
+    }
+
     /// How many readers there are.
     pub fn readers(&self) -> u32 {
         self.readers.len() as u32
@@ -431,7 +447,6 @@ impl Ledger {
 
     /// Closes the books: what is still owed now is lost.
     pub fn settle(mut self, now: Instant) -> Balance {
-        let mut lost = 0;
         for (stream, writing) in self.streams.iter().enumerate() {
             for place in writing.paths.clone() {
                 let path = &self.paths[place as usize];
@@ -444,10 +459,10 @@ impl Ledger {
                 let sent = u64::from(writing.next) - gaps.map_or(0, Intervals::len);
                 account.prior += prior;
                 account.unowed += (sent + prior).saturating_sub(path.arrived.len() + path.owed.len());
-                for sequence in path.owed.iter().take(FINDINGS - lost) {
+                for sequence in path.owed.iter().take(FINDINGS) {
                     let (breach, stream, reader) = (Breach::Lost, stream as u32, path.reader);
-                    keep(&mut self.findings, Finding { breach, at: now.as_nanos(), stream, reader, sequence });
-                    lost += 1;
+                    let at = self.sent.get(&place).map_or(now, |sent| sent.at(sequence)).as_nanos();
+                    keep(&mut self.findings, Finding { breach, at, stream, reader, sequence });
                 }
             }
         }
@@ -476,6 +491,7 @@ impl Ledger {
                 let path = &mut self.paths[number as usize];
                 self.accounts[account(path.pair, guarantee)].excused += path.owed.len();
                 path.owed.clear();
+                self.sent.remove(&number);
             }
         }
     }
@@ -541,6 +557,29 @@ mod tests {
         check(AtMostOnce, accept, Account::default(), &[]);
         for guarantee in [AtLeastOnce, ExactlyOnce] {
             check(guarantee, accept, Account { sent: 1, owed: 1, lost: 1, ..Account::default() }, &[Breach::Lost]);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_listed_by_when_it_was_sent() {
+        let mut ledger = books(AtLeastOnce, false, true);
+        (0..3).for_each(|sequence| ledger.accept(0, sequence, at(10 + u64::from(sequence))));
+        ledger.arrive(0, 0, 1, at(20));
+        let found: Vec<_> = ledger.settle(at(99)).findings.iter().map(|it| (it.sequence, it.at)).collect();
+        assert_eq!(found, [(0, at(10).as_nanos()), (2, at(12).as_nanos())]);
+    }
+
+    #[test]
+    fn when_messages_were_sent_is_forgotten_with_what_is_owed() {
+        let mut ledger = books(AtLeastOnce, false, true);
+        let forgets: [fn(&mut Ledger); 3] =
+            [|ledger| _ = ledger.arrive(0, 0, 3, at(4)), |ledger| _ = ledger.waive(0, 0, 3), |ledger| ledger.close(0)];
+        for forget in forgets {
+            ledger.open(0, AtLeastOnce, at(1));
+            ledger.accept(0, 3, at(2));
+            forget(&mut ledger);
+            assert!(ledger.sent.is_empty());
+            ledger = books(AtLeastOnce, false, true);
         }
     }
 

@@ -15,11 +15,11 @@ use super::{host, memory};
 use crate::fleet::floor::Floor;
 use crate::fleet::measured::{Live, Measured};
 use crate::fleet::part::Part;
-use crate::fleet::run::{Outcome, options};
+use crate::fleet::run::{Outcome, options, retained, visitor};
 use crate::fleet::shard::Shard;
 use crate::fleet::shore::{Gate, Landed, Shore};
 use crate::fleet::simulation::Simulation;
-use crate::net::fleet::{PER_SOURCE, Standing, play};
+use crate::net::fleet::{PER_SOURCE, Played, Standing, play};
 use crate::scenario::plan::Plan;
 
 /// Above this share of time the generator counts as what limited a run.
@@ -83,7 +83,12 @@ impl Run {
         let metrics = runtime.metrics();
         let (mut failure, mut busy) = (None, Duration::ZERO);
         let began = Instant::now() + wait;
-        let (shore, stopped) = runtime.block_on(async {
+        let late = visitor(&shore.fleet().floor, shard).map_err(|why| anyhow!("{why}"))?;
+        let late = late.and_then(|late| {
+            let (tls, version) = late.speaks();
+            Some((late, ground.reach.dialer(tls, version)?.clone()))
+        });
+        let Played { shore, stopped, kept } = runtime.block_on(async {
             let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
             tokio::time::sleep_until(Moment::from_std(began)).await;
             busy = metrics.worker_total_busy_duration(0);
@@ -94,7 +99,7 @@ impl Run {
                     Some(why) = breaks.recv() => failure = Some(why),
                 }
             };
-            io::Result::Ok(play(shore, &ground.reach, (Moment::from_std(began), end), tell, stop).await)
+            io::Result::Ok(play(shore, &ground.reach, (Moment::from_std(began), end), tell, stop, late).await)
         })?;
         if let Some(why) = failure {
             return Err(why);
@@ -104,6 +109,10 @@ impl Run {
         let busy = (metrics.worker_total_busy_duration(0) - busy).as_secs_f64() / wall.as_secs_f64().max(1e-9);
         let Landed { floor, connected, late, waited, failures } = shore.land();
         let mut limits: std::collections::BTreeSet<_> = limits.into_iter().collect();
+        let kept = kept.and_then(|kept| {
+            kept.map_err(|why| limits.insert(format!("the late subscriber, who learned of nothing retained: {why}")))
+                .ok()
+        });
         limits.extend(limited(busy, &late, &waited));
         let all = floor.plan.devices();
         if all > PER_SOURCE && ground.reach.listeners.values().any(|dialer| dialer.url.host == "127.0.0.1") {
@@ -129,7 +138,8 @@ impl Run {
         };
         let journal = floor.ledger.journal().cloned();
         let ended = stopped.unwrap_or(harness::time::Instant::ZERO + lasts.max(end.elapsed()));
-        let outcome = Outcome { balance: floor.ledger.settle(ended), tally: floor.tally, retained: None, connected };
+        let retained = kept.map(|kept| retained(&floor, shard, kept, ended));
+        let outcome = Outcome { balance: floor.ledger.settle(ended), tally: floor.tally, retained, connected };
         let part = Part::new(text, seed, shard, ended, outcome, measured);
         Ok(match journal {
             Some(journal) => part.open(journal),

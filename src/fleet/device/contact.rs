@@ -39,6 +39,11 @@ impl Contact {
         self.alive_at = self.alive_at.max(moment);
     }
 
+    /// Whether the last connection began before `moment`.
+    pub(super) fn had_one_at(&self, moment: Instant) -> bool {
+        self.opened_at < moment
+    }
+
     /// When the server surely had the connection.
     pub(super) const fn alive_at(&self) -> Instant {
         self.alive_at

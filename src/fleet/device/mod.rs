@@ -307,7 +307,7 @@ impl Device {
                 Event::Message(message) => self.read(now, &message.publish(), floor),
                 Event::Repeated(message) => self.throw_away(&message.publish(), floor),
                 Event::Published(token, reason) => self.published(now, token, reason, floor),
-                Event::Dropped(token, _) => self.dropped(now, token, floor),
+                Event::Dropped(token, why) => self.dropped(now, token, why, floor),
                 Event::Disconnected { why, .. } => self.disconnected(now, &why, floor),
                 Event::Unsubscribed(..) | Event::Reauthenticated => {}
             }
@@ -328,10 +328,10 @@ impl Device {
         self.connected = true;
         if let Some(lost_at) = self.lost_at.take() {
             counts.away.record(now - lost_at);
-            // Who notices late what was done to it still recovers from that.
+            // Who notices late what was done to it still recovers from that, and who lost a later connection does not.
             let healed = floor.healed[group];
             let notices = plan.patience + Duration::from_secs(plan.keep_alive.into());
-            if healed > Instant::ZERO && lost_at <= healed + notices && now > healed {
+            if self.contact.had_one_at(healed) && lost_at <= healed + notices && now > healed {
                 counts.recovery.record(now - healed);
             }
             let truth = self.contact.keeps_session(now, plan, floor.forgot_at);
@@ -382,13 +382,17 @@ impl Device {
         if !self.connected {
             if *why != Why::Asked {
                 counts.failed += 1;
+                counts.trouble(why.kind()).failed += 1;
                 floor.tally.series.at(now).failed += 1;
             }
             return;
         }
         self.connected = false;
         self.lost_at = Some(now);
-        counts.lost += u64::from(*why != Why::Asked);
+        if *why != Why::Asked {
+            counts.lost += 1;
+            counts.trouble(why.kind()).lost += 1;
+        }
         floor.tally.series.at(now).connected -= 1;
         let plan = &floor.plan.groups[group];
         let ends = if plan.version == Version::V5 { plan.session_expiry == 0 } else { plan.clean_start };

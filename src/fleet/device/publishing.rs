@@ -3,7 +3,7 @@
 use harness::time::Instant;
 
 use super::{Device, micros};
-use crate::client::{Misuse, Token};
+use crate::client::{Dropped, Misuse, Token};
 use crate::fleet::floor::Floor;
 use crate::fleet::pace::Schedule;
 use crate::fleet::payload;
@@ -92,7 +92,7 @@ impl Device {
                     self.pending.push_back(Pending { token, stream, sequence, qos, made: now });
                 }
             }
-            Err(_) => counts.refused += 1,
+            Err(misuse) => counts.refused(misuse.to_string()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Device {
         floor.tally.series.at(now).waiting -= 1;
         let counts = &mut floor.tally.groups[usize::from(self.group)];
         if reason.is_error() {
-            counts.refused += 1;
+            counts.refused(reason.to_string());
             floor.shelf.does_not_keep(stream, sequence);
         } else {
             counts.accepted[qos as usize] += 1;
@@ -113,10 +113,14 @@ impl Device {
     }
 
     /// The client has given a message up.
-    pub(super) fn dropped(&mut self, now: Instant, token: Token, floor: &mut Floor) {
+    pub(super) fn dropped(&mut self, now: Instant, token: Token, why: Dropped, floor: &mut Floor) {
         if self.settled(token).is_some() {
             floor.tally.series.at(now).waiting -= 1;
-            floor.tally.groups[usize::from(self.group)].refused += 1;
+            let why = match why {
+                Dropped::Unacceptable(misuse) => misuse.to_string(),
+                Dropped::SessionEnded | Dropped::ConnectionEnded => "given up with the session".to_owned(),
+            };
+            floor.tally.groups[usize::from(self.group)].refused(why);
         }
     }
 

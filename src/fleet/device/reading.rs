@@ -41,6 +41,9 @@ impl Device {
         for (reader, reason) in self.readers(floor).into_iter().zip(suback.reasons.iter()) {
             if let Some(qos) = QoS::ALL.into_iter().find(|qos| *qos as u8 == reason as u8) {
                 floor.ledger.open(reader, guarantee(qos), now);
+            } else {
+                let why = format!("subscription refused: {reason}");
+                floor.tally.groups[usize::from(self.group)].trouble(why).refused += 1;
             }
         }
         self.share(now, floor);

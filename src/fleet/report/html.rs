@@ -7,8 +7,9 @@ use askama::Template;
 use harness::report::plot;
 use harness::report::terminal::visible;
 
-use super::{Broken, Event, Group, Latency, Messages, Moment, Report, said};
+use super::{Broken, Event, Grief, Group, Latency, Messages, Moment, Report, said};
 use crate::fleet::measured::Run;
+use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
 
@@ -33,6 +34,7 @@ struct Page<'a> {
     messages: Vec<Booked<'a>>,
     wills: Vec<Booked<'a>>,
     groups: Vec<Row<'a>>,
+    troubles: Vec<Troubled<'a>>,
     findings: Vec<Kind>,
     repeat: String,
     /// How the run itself went, sentence by sentence.
@@ -72,6 +74,13 @@ struct Booked<'a> {
 struct Row<'a> {
     group: &'a Group,
     cells: [String; 9],
+}
+
+/// A row of the table of troubles.
+struct Troubled<'a> {
+    group: &'a str,
+    why: String,
+    cells: [String; 3],
 }
 
 /// Breaches of one kind.
@@ -116,6 +125,7 @@ fn page(report: &Report) -> Page<'_> {
         messages,
         wills,
         groups: report.groups.iter().map(row).collect(),
+        troubles: report.groups.iter().flat_map(|group| group.troubles.iter().map(|it| troubled(group, it))).collect(),
         findings: findings(report),
         repeat: report.run.as_ref().map_or(String::new(), |run| visible(&run.repeat)),
         ran: report.run.as_ref().map_or_else(Vec::new, |run| ran(report, run)),
@@ -167,6 +177,11 @@ fn row(group: &Group) -> Row<'_> {
         [(*devices).into(), *connected, *resumed, *untrue_sessions, *lost, *failed].map(count);
     let [away, longest, back] = [group.away.p50, group.away.max, group.recovery.max].map(seconds);
     Row { group, cells: [devices, connected, resumed, untrue, lost, failed, away, longest, back] }
+}
+
+fn troubled<'a>(group: &'a Group, grief: &Grief) -> Troubled<'a> {
+    let Trouble { lost, failed, refused } = grief.trouble;
+    Troubled { group: &group.name, why: visible(&grief.why), cells: [lost, failed, refused].map(count) }
 }
 
 fn findings(report: &Report) -> Vec<Kind> {

@@ -4,7 +4,8 @@ use std::io;
 
 use harness::report::markdown::{escaped, tagged};
 
-use super::{Broken, Latency, Report, said};
+use super::{Broken, Grief, Latency, Report, said};
+use crate::fleet::tally::Trouble;
 use crate::fleet::words::{self, count, seconds, some};
 use crate::scenario::schema::Phase;
 
@@ -29,6 +30,7 @@ pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
     timeline(out, report)?;
     messages(out, report)?;
     latency(out, report)?;
+    troubles(out, report)?;
     let Some(run) = &report.run else { return Ok(()) };
     for sentence in [run.words(report.devices)].into_iter().chain(run.fared(report.devices)) {
         writeln!(out, "- {}", escaped(&sentence))?;
@@ -97,6 +99,20 @@ fn latency(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
     writeln!(out)
 }
 
+fn troubles(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+    if report.groups.iter().all(|group| group.troubles.is_empty()) {
+        return Ok(());
+    }
+    writeln!(out, "| troubles | | lost | failed | refused |\n|---|---|--:|--:|--:|")?;
+    for group in &report.groups {
+        for Grief { why, trouble: Trouble { lost, failed, refused } } in &group.troubles {
+            let numbers = [lost, failed, refused].map(|number| count(*number)).join(" | ");
+            writeln!(out, "| {} | {} | {numbers} |", escaped(&group.name), escaped(why))?;
+        }
+    }
+    writeln!(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::sample;
@@ -118,10 +134,10 @@ mod tests {
         | each last will that is due comes, and no other | kept | 3 wills came; 0 more were due, and 0 came that must not |
         | 50 % of messages take less than 1 s in the weather | kept | 50 % of 19 took at most 301 ms |
 
-        ## 4 messages: confirmed to the writer, and never came
+        ## 4 messages: confirmed to the writer, and never came; listed by when each was sent
 
-        - never: messages 4 to 5 on at/train-1/&lt;b&gt; by train-1, for room-0
-        - never: message 9 on at/train-1/&lt;b&gt; by train-1, for room-0
+        - 2.2 min: messages 4 to 5 on at/train-1/&lt;b&gt; by train-1, for room-0
+        - 2.2 min: message 9 on at/train-1/&lt;b&gt; by train-1, for room-0
         - and 1 more
 
         | at | what happened |
@@ -143,6 +159,11 @@ mod tests {
         |---|--:|--:|--:|--:|--:|--:|
         | train in the weather | 1 | 19 | 301 ms | 541 ms | 573 ms | 573 ms |
         | train in the calm | 1 | 1 | 3.3 min | 3.3 min | 3.3 min | 3.3 min |
+
+        | troubles | | lost | failed | refused |
+        |---|---|--:|--:|--:|
+        | train | no connection in time | 0 | 4 | 0 |
+        | train | no PINGRESP in &lt;time&gt; | 2 | 0 | 0 |
 
         - played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory at its peak
 

@@ -9,6 +9,8 @@ mod plots;
 pub mod terminal;
 mod timeline;
 
+use std::collections::BTreeMap;
+
 use harness::ledger::{Account, Balance, Breach, Finding, Guarantee};
 use harness::metrics::Spans;
 use serde::Serialize;
@@ -19,6 +21,7 @@ use super::measured::Run;
 use super::roster::{Origin, Own, Roster};
 use super::run::Outcome;
 use super::shelf::Retention;
+use super::tally::Trouble;
 use super::verdict::{Judgement, judge};
 use super::words;
 use crate::scenario::plan::{Duty, Plan, Publish};
@@ -89,6 +92,8 @@ pub struct Group {
     pub skipped: u64,
     /// Messages refused, or given up with a session.
     pub refused: u64,
+    /// What connections, attempts and messages came to grief of, the most frequent first.
+    pub troubles: Vec<Grief>,
     /// Messages read that are not of this run.
     pub foreign: u64,
     /// Questions asked.
@@ -101,6 +106,16 @@ pub struct Group {
     pub recovery: Quantiles,
     /// How long the messages of the group took, by QoS and phase.
     pub latency: Vec<Latency>,
+}
+
+/// What came to grief for one reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct Grief {
+    /// The reason.
+    pub why: String,
+    /// How much.
+    #[serde(flatten)]
+    pub trouble: Trouble,
 }
 
 /// How long messages took, from the moment each was meant to be sent to its first arrival.
@@ -171,7 +186,7 @@ pub struct Named {
     pub topic: Option<String>,
     /// For whom it was.
     pub reader: String,
-    /// When it showed, in seconds: what is missing shows at the end.
+    /// When it showed, in seconds; of what is missing, when it was sent, or a little before.
     pub at: f64,
 }
 
@@ -222,6 +237,7 @@ impl Report {
             accepted: tally.accepted,
             skipped: tally.skipped,
             refused: tally.refused,
+            troubles: griefs(&tally.troubles),
             foreign: tally.foreign,
             asked: tally.asked,
             answered: tally.answered,
@@ -335,9 +351,9 @@ impl Messages {
 }
 
 impl Named {
-    /// When it showed, in words.
+    /// When it showed, in words; of what is missing, when it was sent.
     fn shown(&self) -> String {
-        if self.breach == Breach::Lost { "never".to_owned() } else { words::seconds(Some(self.at)) }
+        words::seconds(Some(self.at))
     }
 
     /// Which message it is, in words.
@@ -355,13 +371,20 @@ impl Named {
 /// What it means that something was broken.
 const fn said(breach: Breach) -> &'static str {
     match breach {
-        Breach::Lost => "confirmed to the writer, and never came",
+        Breach::Lost => "confirmed to the writer, and never came; listed by when each was sent",
         Breach::Duplicated => "came twice, and must not at its QoS",
         Breach::Reordered => "came behind a later message of its writer",
         Breach::Forbidden => "a will that came although its writer had taken leave",
         Breach::Invented => "came before it was sent",
         Breach::Unsolicited => "came to somebody who had not subscribed to it",
     }
+}
+
+fn griefs(troubles: &BTreeMap<String, Trouble>) -> Vec<Grief> {
+    let grief = |(why, trouble): (&String, &Trouble)| Grief { why: why.clone(), trouble: *trouble };
+    let mut griefs: Vec<_> = troubles.iter().map(grief).collect();
+    griefs.sort_by_key(|grief| std::cmp::Reverse(grief.trouble.lost + grief.trouble.failed + grief.trouble.refused));
+    griefs
 }
 
 fn latency(spans: &[((u8, Phase), Spans)]) -> Vec<Latency> {
@@ -474,11 +497,13 @@ mod tests {
         tally.series.at(at(190)).connected += 2;
         (tally.groups[0].connected, tally.groups[0].resumed, tally.groups[0].lost, tally.groups[0].failed) =
             (5, 2, 2, 4);
+        tally.groups[0].trouble("no PINGRESP in <time>".to_owned()).lost += 2;
+        tally.groups[0].trouble("no connection in time".to_owned()).failed += 4;
         tally.groups[0].away.record(Duration::from_secs(60));
         let messages = Account { sent: 57, owed: 57, arrived: 53, lost: 4, repeated: 1, ..Account::default() };
         let wills = Account { sent: 5, arrived: 3, prior: 1, unowed: 3, ..Account::default() };
         let entry = |from, guarantee, account| Entry { from, to: 1, guarantee, account };
-        let finding = |sequence| Finding { breach: Breach::Lost, stream: 1, sequence, reader: 0, at: 720_000_000_000 };
+        let finding = |sequence| Finding { breach: Breach::Lost, stream: 1, sequence, reader: 0, at: 130_000_000_000 };
         let balance = Balance {
             entries: vec![entry(0, Guarantee::AtLeastOnce, messages), entry(2, Guarantee::AtMostOnce, wills)],
             findings: [4, 5, 9].map(finding).to_vec(),
@@ -510,7 +535,7 @@ mod tests {
         ];
         assert_eq!(
             named.iter().map(|(at, what)| (at.as_str(), what.as_str())).collect::<Vec<_>>(),
-            expect.map(|it| ("never", it))
+            expect.map(|it| ("2.2 min", it))
         );
     }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use harness::report::terminal::{Ink, painted, prose};
+use harness::report::terminal::{Ink, painted, prose, visible};
 
-use super::{Event, Point, Report, said};
+use super::{Event, Grief, Point, Report, said};
+use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
 
@@ -72,6 +73,7 @@ impl Terminal<'_> {
         self.messages()?;
         self.latency()?;
         self.devices()?;
+        self.troubles()?;
         self.end()
     }
 
@@ -156,7 +158,12 @@ impl Terminal<'_> {
             let place = |at: f64| ((at / column) as usize).min(COLUMNS - 1);
             let (from, to) = (place(moment.at), place(moment.until.unwrap_or(moment.at)));
             row[from..=to].iter_mut().filter(|cell| **cell == ' ').for_each(|cell| *cell = '=');
-            for (cell, digit) in row[from..].iter_mut().zip(number.to_string().chars()) {
+            // Apart from the number of another fault that began just before.
+            let is_taken = |cell: &char| !matches!(cell, ' ' | '=');
+            let taken = row[from..].iter().take_while(|cell| is_taken(cell)).count();
+            let touches = taken > 0 || from.checked_sub(1).is_some_and(|before| is_taken(&row[before]));
+            let number = if touches { format!(",{number}") } else { number.to_string() };
+            for (cell, digit) in row[from + taken..].iter_mut().zip(number.chars()) {
                 *cell = digit;
             }
         }
@@ -253,6 +260,22 @@ impl Terminal<'_> {
         table(self.out, &rows)
     }
 
+    fn troubles(&mut self) -> io::Result<()> {
+        let groups = &self.report.groups;
+        if groups.iter().all(|group| group.troubles.is_empty()) {
+            return Ok(());
+        }
+        self.title("Troubles", "connections that were lost, attempts that failed, and what was refused")?;
+        let mut rows = vec![row("", ["lost", "failed", "refused"])];
+        for group in groups {
+            for Grief { why, trouble: Trouble { lost, failed, refused } } in &group.troubles {
+                let numbers = [lost, failed, refused].map(|number| count(*number));
+                rows.push(row(&visible(&format!("{}: {why}", group.name)), numbers.each_ref().map(String::as_str)));
+            }
+        }
+        table(self.out, &rows)
+    }
+
     fn end(&mut self) -> io::Result<()> {
         let report = self.report;
         let (all, broken) = (report.expectations.len() as u64, report.broken() as u64);
@@ -332,9 +355,9 @@ mod tests {
                   not
           kept    50 % of messages take less than 1 s in the weather: 50 % of 19 took at most 301 ms
 
-        4 messages  confirmed to the writer, and never came
-              never  messages 4 to 5 on at/train-1/<b> by train-1, for room-0
-              never  message 9 on at/train-1/<b> by train-1, for room-0
+        4 messages  confirmed to the writer, and never came; listed by when each was sent
+            2.2 min  messages 4 to 5 on at/train-1/<b> by train-1, for room-0
+            2.2 min  message 9 on at/train-1/<b> by train-1, for room-0
                      and more; the other forms of this report name the first twenty
 
         Messages  once for each reader; sent + before = arrived + missing + not owed
@@ -351,6 +374,11 @@ mod tests {
                  devices  connected  session kept  lost  failed  away p50  away max  back max
           train        3          5             2     2       4      60 s      60 s         -
           room         1          0             0     0       0         -         -         -
+
+        Troubles  connections that were lost, attempts that failed, and what was refused
+                                        lost  failed  refused
+          train: no connection in time     0       4        0
+          train: no PINGRESP in <time>     2       0        0
 
         1 of 3 promises broken
         played against the bundled broker in virtual time in 1.5 s, with 1 MB of memory at its peak

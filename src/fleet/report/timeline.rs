@@ -1,8 +1,11 @@
 //! What happened when: what the scenario had in store, and what it did to the connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::fault::{Fault, Side};
+use harness::link::Outages;
+use harness::time::Instant;
 use serde::Serialize;
 
 use super::Series;
@@ -53,15 +56,13 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
         at: if let Starts::At(at) = group.starts { at.as_secs_f64() } else { 0.0 },
         until: None,
         event: Event::Start,
-        what: started(group),
+        what: [started(group)].into_iter().chain(untold(plan, group)).collect::<Vec<_>>().join("; "),
         then: None,
     };
     let mut moments: Vec<_> = plan.groups.iter().map(start).collect();
-    for (place, moment) in plan.timeline.iter().enumerate() {
-        let until = until(plan, place).map(|until| until.as_secs_f64());
-        let event = if matches!(moment.what, Happening::Heal(_)) { Event::Heal } else { Event::Fault };
-        let what = happening(plan, &moment.what);
-        moments.push(Moment { at: moment.at.as_secs_f64(), until, event, what, then: None });
+    for Stretch { at, until, event, what } in stretches(plan) {
+        let (at, until) = (at.as_secs_f64(), until.map(|until| until.as_secs_f64()));
+        moments.push(Moment { at, until, event, what, then: None });
     }
     let what = "the calm begins: all links are healed, and nothing new is said".to_owned();
     moments.push(Moment { at: plan.lasts.as_secs_f64(), until: None, event: Event::Calm, what, then: None });
@@ -70,7 +71,10 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
     for place in 0..moments.len() {
         if moments[place].event == Event::Fault {
             let later = moments[place + 1..].iter().filter(|moment| moment.event == Event::Fault);
-            let next = later.map(|moment| moment.at).find(|at| *at > moments[place].at).unwrap_or(end);
+            let next = later
+                .map(|moment| moment.at)
+                .find(|at| *at > moments[place].until.unwrap_or(moments[place].at))
+                .unwrap_or(end);
             moments[place].then = effect(&moments[place], next, series);
         }
     }
@@ -79,10 +83,79 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
 
 /// What of the timeline is in force at the moment `now` of a run, in words.
 pub fn in_force(plan: &Plan, now: Duration) -> Vec<String> {
-    let lasting = plan.timeline.iter().enumerate().filter(|(place, moment)| {
-        moment.at <= now && now < plan.lasts && until(plan, *place).is_some_and(|until| now < until)
+    let lasts = |it: &Stretch| it.at <= now && now < plan.lasts && it.until.is_some_and(|until| now < until);
+    stretches(plan).into_iter().filter(lasts).map(|it| it.what).collect()
+}
+
+/// What happens from one moment to another, or at one moment.
+struct Stretch {
+    at: Duration,
+    until: Option<Duration>,
+    event: Event,
+    what: String,
+}
+
+/// What the timeline has in store, and then the outages of regions.
+fn stretches(plan: &Plan) -> Vec<Stretch> {
+    let planned = plan.timeline.iter().enumerate().map(|(place, moment)| Stretch {
+        at: moment.at,
+        until: until(plan, place),
+        event: if matches!(moment.what, Happening::Heal(_)) { Event::Heal } else { Event::Fault },
+        what: happening(plan, &moment.what),
     });
-    lasting.map(|(_, moment)| happening(plan, &moment.what)).collect()
+    let drawn = regions(plan).into_iter().filter(|region| region.outages.windows().len() <= TOLD).flat_map(|region| {
+        let stretch = |(from, to): &(Instant, Instant)| {
+            let (at, until) = (from.elapsed(), to.elapsed().min(plan.lasts));
+            let what =
+                format!("no contact {} for {}: {}", region.place(), words::span(until - at), region.groups.join(", "));
+            Stretch { at, until: Some(until), event: Event::Fault, what }
+        };
+        region.outages.windows().iter().map(stretch).collect::<Vec<_>>()
+    });
+    planned.chain(drawn).collect()
+}
+
+/// More outages of one region than this are not told one by one.
+const TOLD: usize = 12;
+
+/// Where groups lose contact together.
+struct Region<'a> {
+    name: &'a str,
+    groups: Vec<&'a str>,
+    outages: Arc<Outages>,
+}
+
+impl Region<'_> {
+    fn place(&self) -> String {
+        format!("in region `{}`", self.name)
+    }
+}
+
+fn regions(plan: &Plan) -> Vec<Region<'_>> {
+    let mut regions: Vec<Region<'_>> = Vec::new();
+    for group in &plan.groups {
+        let Some((name, spells)) = &group.region else { continue };
+        if let Some(known) = regions.iter_mut().find(|region| region.name == name) {
+            known.groups.push(&group.name);
+            continue;
+        }
+        let outages = Outages::drawn(spells, plan.seed, name, Instant::ZERO + plan.lasts);
+        regions.push(Region { name, groups: vec![&group.name], outages });
+    }
+    regions
+}
+
+/// What of the outages of a group is not told one by one.
+fn untold(plan: &Plan, group: &Group) -> Option<String> {
+    if let Some((name, _)) = &group.region {
+        let region = regions(plan).into_iter().find(|region| region.name == name)?;
+        let count = region.outages.windows().len();
+        return (count > TOLD)
+            .then(|| format!("no contact {} times {}, which are not numbered", count, region.place()));
+    }
+    group.link.outages.as_ref()?;
+    let whom = if group.share_outages > 1 { format!("{} at a time", group.share_outages) } else { "each".to_owned() };
+    Some(format!("{whom} lose contact now and then by their link, which is not numbered"))
 }
 
 /// When something of the timeline ends; `None` where it takes no time, or has no end.
@@ -151,7 +224,7 @@ fn happening(plan: &Plan, what: &Happening) -> String {
                     let way = if end == Side::Device { "to" } else { "from" };
                     format!("connections torn down after {bytes} bytes {way} each: {whom}")
                 }
-                Fault::Handover(gap) => format!("a handover of {gap} for {whom}"),
+                Fault::Handover(gap) => format!("a handover of {} for {whom}", words::span(gap.0)),
                 Fault::HalfOpen => format!("connections go dead, and neither end is told: {whom}"),
                 Fault::Dribble(_) => format!("one byte at a time for {whom}"),
                 Fault::SlowReader(_, rate) => format!("{whom} read {rate} bytes in a second"),
@@ -175,7 +248,37 @@ fn happening(plan: &Plan, what: &Happening) -> String {
 
 #[cfg(test)]
 mod tests {
+    use harness::link::{Profile, Span, Spell, Spells};
+
     use super::*;
+
+    #[test]
+    fn outages_of_regions_are_told_and_shaded_where_they_are_few() {
+        let moments = |every: &str| {
+            let text = r#"Scenario(about: "a test", lasts: "2h", regions: { "north": (every: "EVERY", lasts: "1m") },
+                links: { "rails": Profile("rails") }, fleet: [
+                (name: "a", count: 4, region: "north"), (name: "b", count: 4), (name: "c", count: 4, region: "north"),
+                (name: "d", count: 4, link: "rails", share_outages: 2)])"#;
+            let often =
+                Spells { every: Spell::Exponential(Span::ms(60_000)), lasts: Spell::Exponential(Span::ms(1000)) };
+            let rails = Profile { outages: Some(often), ..Profile::default() };
+            let plan =
+                crate::scenario::check(&text.replace("EVERY", every), &[("rails", rails)]).expect("a legal scenario");
+            of(&plan, &Series { width: 1.0, points: Vec::new() })
+        };
+        let rarely = moments("30m");
+        let outages: Vec<_> = rarely.iter().filter(|moment| moment.event == Event::Fault).collect();
+        assert!((1..=TOLD).contains(&outages.len()), "{rarely:#?}");
+        for outage in outages {
+            assert!(outage.what.starts_with("no contact in region `north` for ") && outage.what.ends_with(": a, c"));
+            assert!(outage.until > Some(outage.at) && outage.until <= Some(7200.0), "{outage:?}");
+        }
+        let often = moments("2m");
+        assert!(often.iter().all(|moment| moment.event != Event::Fault));
+        let told: Vec<_> = often.iter().map(|moment| moment.what.contains("not numbered")).collect();
+        assert_eq!(told, [true, false, true, true, false]);
+        assert!(often[3].what.contains("2 at a time lose contact"), "{}", often[3].what);
+    }
 
     #[test]
     fn a_fault_is_in_force_until_it_ends_or_is_healed() {
