@@ -164,8 +164,10 @@ impl Run {
             let each = words::count(bytes / u64::from(devices.max(1)));
             said.push(format!("a device takes {each} bytes, sockets in the kernel not counted"));
         }
-        let failures = live.failures.iter();
-        said.extend(failures.map(|(why, count)| format!("{count} connections could not be made: {why}")));
+        said.extend(live.failures.iter().map(|(why, count)| {
+            let connections = words::some(*count, "connection", "connections");
+            format!("{connections} could not be made: {why}")
+        }));
         said.extend(live.limits.iter().map(|limit| format!("limited by {limit}")));
         if let Some(second) = live.interrupted {
             let second = words::seconds(Some(second));

@@ -32,6 +32,9 @@ const SCENARIO: &str = r#"Scenario(about: "live and virtual", lasts: "16s", calm
 /// Where the generator does what is due so much late (p99, in seconds), the machine is too busy to tell anything.
 const TOO_BUSY: f64 = 0.05;
 
+/// What else runs on the machine may keep sockets waiting, which nothing here can tell; that disturbs one run, and not each.
+const TRIES: usize = 3;
+
 fn command(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
     command.current_dir(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -87,19 +90,32 @@ fn latencies(report: &Value) -> Vec<(String, [f64; 4])> {
 fn live_runs_agree_with_virtual_ones_in_ledger_and_latencies() {
     let folder = folder(SCENARIO);
     let virtually = played(&folder, &["--json", "virtual.json"]);
-    let live = played(&folder, &["--live", "--json", "live.json"]);
     assert_eq!(virtually.status.code(), Some(0), "{}", said(&virtually));
-    let (expected, found) = (report(&folder, "virtual.json"), report(&folder, "live.json"));
-    let late = found["run"]["live"]["late"]["p99"].as_f64().expect("how late it was");
-    if late > TOO_BUSY {
-        let mut out = std::io::stderr();
-        let _ = writeln!(out, "live was not held against virtual: what was due was done {:.0} ms late", late * 1e3);
-        return;
+    let expected = report(&folder, "virtual.json");
+    let mut apart = Vec::new();
+    for _ in 0..TRIES {
+        let live = played(&folder, &["--live", "--json", "live.json"]);
+        let found = report(&folder, "live.json");
+        let late = found["run"]["live"]["late"]["p99"].as_f64().expect("how late it was");
+        if late > TOO_BUSY {
+            let mut out = std::io::stderr();
+            let _ = writeln!(out, "live was not held against virtual: what was due was done {:.0} ms late", late * 1e3);
+            return;
+        }
+        assert_eq!(live.status.code(), Some(0), "{}", said(&live));
+        ledgers_agree(&expected, &found);
+        apart = latencies_apart(&expected, &found, late);
+        if apart.is_empty() {
+            return;
+        }
     }
-    assert_eq!(live.status.code(), Some(0), "{}", said(&live));
-    let (expected_accounts, found_accounts) = (accounts(&expected), accounts(&found));
-    assert_eq!(expected_accounts.len(), found_accounts.len());
-    for ((name, expected), (_, found)) in expected_accounts.iter().zip(&found_accounts) {
+    panic!("{apart:#?}");
+}
+
+fn ledgers_agree(expected: &Value, found: &Value) {
+    let (expected, found) = (accounts(expected), accounts(found));
+    assert_eq!(expected.len(), found.len());
+    for ((name, expected), (_, found)) in expected.iter().zip(&found) {
         assert_eq!(found[2..], expected[2..], "{name}: missing, again, behind");
         if name.contains("true") {
             assert_eq!(found[1], expected[1], "{name}: wills that came");
@@ -110,14 +126,22 @@ fn live_runs_agree_with_virtual_ones_in_ledger_and_latencies() {
             assert!(found.abs_diff(*expected) * 50 <= *expected, "{name}: {found}, and in virtual time {expected}");
         }
     }
-    for ((name, expected), (_, found)) in latencies(&expected).iter().zip(&latencies(&found)) {
+}
+
+/// Which quantiles lie further apart than they may, where what was due was done `late`.
+fn latencies_apart(expected: &Value, found: &Value, late: f64) -> Vec<String> {
+    let mut apart = Vec::new();
+    for ((name, expected), (_, found)) in latencies(expected).iter().zip(&latencies(found)) {
         let shares = [("p50", 0.1), ("p90", 0.15), ("p99", 0.3)];
         for ((quantile, share), (expected, found)) in shares.iter().zip(expected[1..].iter().zip(&found[1..])) {
             // The sockets, the broker and the timers of a millisecond take their time on top, the more the busier.
             let (low, high) = (expected * (1.0 - share) - 0.005, expected * (1.0 + share) + 0.015 + 2.0 * late);
-            assert!((low..=high).contains(found), "{name}, {quantile}: {found} s, and in virtual time {expected} s");
+            if !(low..=high).contains(found) {
+                apart.push(format!("{name}, {quantile}: {found} s, and in virtual time {expected} s"));
+            }
         }
     }
+    apart
 }
 
 const SHORT: &str = r#"Scenario(about: "a short one", lasts: "4s", calm: "3s", fleet: [

@@ -36,6 +36,9 @@ pub struct Plot {
     pub lines: Vec<Line>,
 }
 
+/// So much of the width a letter on a band takes, where there is little of it: on a phone.
+const LETTER: f64 = 0.02;
+
 /// A stretch from left to right.
 #[derive(Clone, Debug)]
 pub struct Band {
@@ -229,9 +232,9 @@ impl Plot {
     fn draw(&self, out: &mut String) {
         let across = |value: f64| format!("{:.2}%", self.x.place(value) * 100.0);
         let down = |value: f64| format!("{:.2}%", 100.0 - self.y.place(value) * 100.0);
-        for Band { span, label, about, calm } in &self.bands {
+        for Band { span, about, calm, .. } in &self.bands {
             let (left, right) = (self.x.place(span.0) * 100.0, self.x.place(span.1) * 100.0);
-            let (class, about, label) = (if *calm { "calm" } else { "band" }, escaped(about), escaped(label));
+            let (class, about) = (if *calm { "calm" } else { "band" }, escaped(about));
             let _ = if right > left {
                 write!(
                     out,
@@ -243,6 +246,9 @@ impl Plot {
                 write!(out, "<line class=\"mark\" x1=\"{left:.2}%\" x2=\"{left:.2}%\" y1=\"0\" y2=\"100%\">")
                     .and_then(|()| writeln!(out, "<title>{about}</title></line>"))
             };
+        }
+        for (left, label) in self.labels() {
+            let (left, label) = (left * 100.0, escaped(&label));
             let _ = writeln!(out, "<text class=\"label\" x=\"{left:.2}%\" y=\"0\" dx=\"2\" dy=\"-4\">{label}</text>");
         }
         for (value, label) in &self.y.ticks {
@@ -250,8 +256,10 @@ impl Plot {
             let _ = write!(out, "<line class=\"{class}\" x1=\"0\" x2=\"100%\" y1=\"{at}\" y2=\"{at}\"/>");
             let _ = writeln!(out, "<text class=\"y\" x=\"0\" y=\"{at}\" dx=\"-6\" dy=\"4\">{}</text>", escaped(label));
         }
-        for (value, label) in &self.x.ticks {
-            let (at, last) = (across(*value), if self.x.place(*value) > 0.97 { " last" } else { "" });
+        for (nth, (value, label)) in self.x.ticks.iter().rev().enumerate() {
+            // Where there is little room, every second of many is left out.
+            let rank = if nth % 2 == 1 && self.x.ticks.len() > 5 { " second" } else { "" };
+            let (at, last) = (across(*value), if self.x.place(*value) > 0.97 { " last" } else { rank });
             let _ = write!(out, "<line class=\"grid\" x1=\"{at}\" x2=\"{at}\" y1=\"0\" y2=\"100%\"/>");
             let label = escaped(label);
             let _ = writeln!(out, "<text class=\"x{last}\" x=\"{at}\" y=\"100%\" dy=\"17\">{label}</text>");
@@ -267,6 +275,22 @@ impl Plot {
             let _ = writeln!(out, "<path class=\"s{ink}\" d=\"{path}\"/>");
         }
         out.push_str("</svg>\n");
+    }
+
+    /// What stands on the bands, and where: together, where one would stand on the other.
+    fn labels(&self) -> Vec<(f64, String)> {
+        let mut labels: Vec<(f64, String)> = Vec::new();
+        for Band { span, label, .. } in &self.bands {
+            let left = self.x.place(span.0);
+            match labels.last_mut() {
+                Some((last, text)) if left < *last + LETTER * (text.chars().count() + 1) as f64 => {
+                    text.push(',');
+                    text.push_str(label);
+                }
+                _ => labels.push((left, label.clone())),
+            }
+        }
+        labels
     }
 
     fn path(&self, line: &Line) -> String {

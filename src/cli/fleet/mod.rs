@@ -60,7 +60,7 @@ pub(super) struct Fleet {
     #[arg(long)]
     check: bool,
     /// Where all randomness comes from, instead of what the scenario says
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Play only the devices whose number in their group leaves the remainder I when divided by N, and write what they came
     /// to with --json; `testament merge` joins the shards and judges them

@@ -127,7 +127,7 @@ struct Region<'a> {
 
 impl Region<'_> {
     fn place(&self) -> String {
-        format!("in region `{}`", self.name)
+        format!("in region {}", self.name)
     }
 }
 
@@ -270,7 +270,7 @@ mod tests {
         let outages: Vec<_> = rarely.iter().filter(|moment| moment.event == Event::Fault).collect();
         assert!((1..=TOLD).contains(&outages.len()), "{rarely:#?}");
         for outage in outages {
-            assert!(outage.what.starts_with("no contact in region `north` for ") && outage.what.ends_with(": a, c"));
+            assert!(outage.what.starts_with("no contact in region north for ") && outage.what.ends_with(": a, c"));
             assert!(outage.until > Some(outage.at) && outage.until <= Some(7200.0), "{outage:?}");
         }
         let often = moments("2m");

@@ -59,7 +59,8 @@ pub fn check(text: &str, profiles: &[(&str, Profile)]) -> Result<Plan, Vec<Probl
     let scenario: Scenario = options.from_str(text).map_err(|error| {
         let at = error.span.start;
         let place = Place { line: at.line as u32, column: at.col as u32 };
-        vec![Problem { place, why: format!("{}; docs/scenarios.md shows every field", error.code) }]
+        let remedy = remedy(&error.code).map_or_else(String::new, |remedy| format!(": {remedy}"));
+        vec![Problem { place, why: format!("{}{remedy}; docs/scenarios.md shows every field", error.code) }]
     })?;
     let mut check = Check { places: Places::of(text), profiles, problems: Vec::new() };
     let plan = check.scenario(&scenario);
@@ -69,6 +70,24 @@ pub fn check(text: &str, profiles: &[(&str, Profile)]) -> Result<Plan, Vec<Probl
     }
     problems.sort_by_key(|problem| problem.place);
     Err(problems)
+}
+
+/// What to write where the text cannot be read, beside what that says itself.
+fn remedy(code: &ron::Error) -> Option<&'static str> {
+    use ron::Error as Unreadable;
+    Some(match code {
+        Unreadable::ExpectedString => "text, and spans of time too, stand in double quotes, as \"10s\" does",
+        Unreadable::ExpectedInteger => "write a whole number without quotes",
+        Unreadable::IntegerOutOfBounds => "write a whole number from 0 up",
+        Unreadable::ExpectedFloat => "write a number without quotes, such as 0.5",
+        Unreadable::ExpectedBoolean => "write true or false",
+        Unreadable::ExpectedIdentifier => "write a word without quotes, as V5 or the name of a field",
+        Unreadable::ExpectedComma => "a comma is missing before it, or a bracket that closes",
+        Unreadable::ExpectedArray => "write a list in square brackets",
+        Unreadable::ExpectedMap => "write names and values in braces, as { \"cell\": Profile(\"lte-m\") }",
+        Unreadable::MissingStructField { .. } => "write it somewhere before this closing bracket",
+        _ => return None,
+    })
 }
 
 struct Check<'a> {

@@ -32,7 +32,7 @@ fn a_good_scenario_becomes_a_plan() {
     assert_eq!(lifts.starts, Starts::Ramp(Duration::from_secs(30)));
     assert!(matches!(&lifts.does[0], Duty::Publish(publish) if publish.pace == Pace::Steady(Duration::from_secs(10))));
     assert_eq!(plan.timeline.iter().map(|moment| moment.at.as_secs()).collect::<Vec<_>>(), [300, 390]);
-    assert_eq!(plan.expect.len(), 7);
+    assert_eq!(plan.expect.len(), 8);
 }
 
 #[test]
@@ -40,6 +40,12 @@ fn what_cannot_be_read_is_told_with_its_place() {
     mended("about:", "abaut:", &["5:5: "]);
     mended("lasts: \"15m\"", "lasts: 15", &["7:11: "]);
     mended("Scenario(", "Scenario((", &[""]);
+    mended("every: \"10s\"", "every: 10", &["spans of time too, stand in double quotes"]);
+    mended("qos: 1, every", "qos: \"1\", every", &["a whole number without quotes"]);
+    mended("count: 400", "count: -1", &["a whole number from 0 up"]);
+    mended("version: V5", "version: \"V5\"", &["a word without quotes"]);
+    mended("count: 400,", "count: 400", &["a comma is missing before it"]);
+    mended("    lasts: \"15m\",\n", "", &["`lasts`"]);
 }
 
 #[test]
