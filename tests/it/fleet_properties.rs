@@ -125,7 +125,8 @@ fn group() -> impl Strategy<Value = Group> {
         select(vec![3u32, 8, 20]),
         select(vec!["no-back-off", "every-second", "doubling-to-128s", "aws-ios", "full-jitter"]),
         select(vec!["AtOnce", "Ramp(\"10s\")", "Arrivals(1.0)", "At(\"15s\")"]),
-        weighted(0.15, 1_000u32..5_000),
+        // Slow, but fast enough to catch up in the calm.
+        weighted(0.15, 4_000u32..20_000),
         weighted(0.15, (5u32..40, 5u32..40)),
     );
     let will = weighted(0.5, (0u8..3, any::<bool>(), weighted(0.5, 0u32..40)));
