@@ -201,6 +201,12 @@ impl Client {
         self.session.inbound.unreleased()
     }
 
+    /// How many QoS 2 messages the server has taken whose handshake is not finished: the last ones that it took. It may pass
+    /// them on only when it is, and forgets them if the session ends before.
+    pub fn half_sent(&self) -> usize {
+        self.session.outbound.unreleased()
+    }
+
     /// Whether [`Client::publish`] has a place for one more message now.
     pub fn has_place(&self) -> bool {
         self.session.waiting.len() < self.options.queue

@@ -86,6 +86,8 @@ pub struct GroupTally {
     pub away: Spans,
     /// From the end of what was done to the group's links to the next connection of each device that had lost its own.
     pub recovery: Spans,
+    /// Of those that had no connection in the end and should have had one, for how long.
+    pub absent: Spans,
     /// From the intended moment to the first arrival of what the group published, by QoS and phase, in this order.
     pub latency: Vec<((u8, Phase), Spans)>,
 }
@@ -124,6 +126,7 @@ impl Merge for GroupTally {
         }
         self.away.merge(&other.away);
         self.recovery.merge(&other.recovery);
+        self.absent.merge(&other.absent);
         let mut latency: BTreeMap<_, _> = std::mem::take(&mut self.latency).into_iter().collect();
         for (key, spans) in &other.latency {
             latency.entry(*key).or_insert_with(Spans::default).merge(spans);

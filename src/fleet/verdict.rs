@@ -117,10 +117,17 @@ impl Judge<'_> {
                 let limit_in_words = words::span(limit);
                 let expected =
                     format!("all devices are connected again {limit_in_words} after what was done to them ends");
-                let met = longest.is_none_or(|longest| longest <= limit) && connected >= self.expected_connected();
+                let mut absent = Spans::default();
+                self.outcome.tally.groups.iter().for_each(|group| absent.merge(&group.absent));
+                // Whoever has just lost its connection has as much time as whoever lost it before.
+                let met = [longest, absent.longest()].into_iter().flatten().all(|span| span <= limit);
                 let none = || "none had lost its connection".to_owned();
                 let slowest = longest.map_or_else(none, |it| format!("the last took {}", words::span(it)));
-                let found = format!("{slowest}; {connected} of {devices} are connected in the end");
+                let (connected, devices) = (words::count(connected.into()), words::count(devices.into()));
+                let others = absent.longest().map_or_else(String::new, |span| {
+                    format!(", and the longest absence of another is {}", words::span(span))
+                });
+                let found = format!("{slowest}; {connected} of {devices} are connected in the end{others}");
                 judgement(expected, met, found)
             }
             Expectation::Latency { share, below, phase, group, qos } => {
@@ -196,20 +203,6 @@ impl Judge<'_> {
             }
         }
         sum
-    }
-
-    /// How many devices have reason to be connected in the end: all but those with a duty cycle, and those that left.
-    fn expected_connected(&self) -> u32 {
-        let leaves = |group: usize| {
-            self.plan.timeline.iter().any(|moment| {
-                matches!(moment.what, crate::scenario::plan::Happening::Leave { group: who, .. } if who == group)
-            })
-        };
-        let groups = self.plan.groups.iter().enumerate();
-        groups
-            .filter(|(number, group)| group.duty_cycle.is_none() && !leaves(*number))
-            .map(|(_, group)| group.count)
-            .sum()
     }
 }
 
@@ -300,7 +293,9 @@ mod tests {
         let recovered = |span: Duration| move |outcome: &mut Outcome| outcome.tally.groups[0].recovery.record(span);
         check("ReconnectedWithin(\"10s\")", recovered(SECOND * 9), true);
         check("ReconnectedWithin(\"10s\")", recovered(SECOND * 11), false);
-        check("ReconnectedWithin(\"10s\")", |outcome| outcome.connected = 0, false);
+        let absent = |span: Duration| move |outcome: &mut Outcome| outcome.tally.groups[0].absent.record(span);
+        check("ReconnectedWithin(\"10s\")", absent(SECOND * 9), true);
+        check("ReconnectedWithin(\"10s\")", absent(SECOND * 11), false);
         let took = |phase, span| {
             move |outcome: &mut Outcome| {
                 outcome.tally.arrived(harness::time::Instant::ZERO, 0, QoS::AtLeastOnce, phase, span);

@@ -93,6 +93,11 @@ impl<M: 'static> Outbound<M> {
         self.publishes.len() + self.releases.len()
     }
 
+    /// How many QoS 2 messages the peer has received and not released yet, on this or an earlier connection.
+    pub fn unreleased(&self) -> usize {
+        self.releases.len()
+    }
+
     /// Handshakes open on this connection. A PUBREL of an earlier one counts from its repetition on: 3.3.4 of 5.0 asks
     /// for a final answer to every PUBLISH, whenever it was sent.
     fn open(&self) -> usize {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::net::Papers;
 use crate::served::Served;
+use crate::tools;
 
 /// The hub is there before anybody speaks, so that it reads every message.
 const SCENARIO: &str = r#"Scenario(about: "live and virtual", lasts: "16s", calm: "6s",
@@ -243,6 +244,27 @@ fn a_late_subscriber_tells_what_a_live_target_has_retained() {
         assert_eq!((&retained["right"], &retained["missing"], &retained["wrong"]), (&19.into(), &1.into(), &0.into()));
         assert_eq!(retained["examples"][0][0], "m/meter-7");
     }
+}
+
+/// Mosquitto passes a message on with PUBREL. If that is lost with its connection and the session ends, the message is gone.
+#[test]
+fn what_a_server_may_forget_with_the_session_of_its_writer_is_not_owed() {
+    const TORN: &str = r#"Scenario(about: "torn", lasts: "6s", calm: "4s", links: { "far": Link(delay: (mean: "100ms")) }, fleet: [
+            (name: "hub", count: 1, does: [Listen(filter: "m/+", qos: 2)]),
+            (name: "meter", count: 40, link: "far", starts: At("1s"), does: [Publish(topic: "m/{id}", qos: 2, every: "200ms")]),
+        ],
+        timeline: [At("3s", Reset(group: "meter")), At("5s", Reset(group: "meter"))],
+        expect: [NoLoss(qos: 2), NoDuplicates(qos: 2), InOrder])"#;
+    if !tools::finds("mosquitto") {
+        println!("skipped: needs mosquitto");
+        return;
+    }
+    let folder = folder(TORN);
+    let live = played(&folder, &["--target", "mosquitto", "--json", "a.json"]);
+    assert_eq!(live.status.code(), Some(0), "{}", said(&live));
+    let report = report(&folder, "a.json");
+    let books = &report["messages"][0];
+    assert!(books["owed"].as_u64() >= Some(400) && books["unowed"].as_u64() > Some(0), "{books}");
 }
 
 #[test]

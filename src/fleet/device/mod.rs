@@ -28,7 +28,7 @@ use crate::rare::Rare;
 use crate::scenario::plan::{Duty, Group, Pace, Starts};
 
 use contact::Contact;
-use publishing::Pending;
+use publishing::{Pending, Taken};
 use questions::Questions;
 use wills::Wills;
 
@@ -67,6 +67,8 @@ struct Rest {
     /// In 3.1, how many identifiers of messages it may still hold whose handshake the server has forgotten, and uses for
     /// others without being able to say so.
     stale: usize,
+    /// QoS 2 messages that the server has taken, and need not have passed on.
+    taken: VecDeque<Taken>,
 }
 
 /// The stream from which those of all devices branch.
@@ -312,6 +314,7 @@ impl Device {
                 Event::Unsubscribed(..) | Event::Reauthenticated => {}
             }
         }
+        self.released(now, floor);
     }
 
     /// A server has accepted it.
@@ -338,9 +341,13 @@ impl Device {
             if plan.version != Version::V31 && truth.is_some_and(|truth| truth != present) {
                 counts.untrue_sessions += 1;
             }
-            // A session that ended in time takes what was owed with it. One that was lost does not.
+            // A session that ended in time takes what was owed with it, and what the server had taken and not passed on. One that
+            // was lost does not.
             if !present && truth != Some(true) {
                 self.unsubscribed(now, floor);
+                if let Some(rest) = &mut self.rest {
+                    rest.taken.clear();
+                }
             }
             // What the server had not confirmed begins anew where it has no session; 3.1 does not say whether it has.
             let forgotten = version == Version::V31 && self.contact.is_forgotten(floor.forgot_at);
@@ -412,7 +419,12 @@ impl Device {
         if self.connected {
             return;
         }
-        let plan = &floor.plan.groups[usize::from(self.group)];
+        let group = usize::from(self.group);
+        let plan = &floor.plan.groups[group];
+        if !self.is_off() && plan.duty_cycle.is_none() {
+            floor.tally.groups[group].absent.record(now - self.lost_at.unwrap_or(Instant::ZERO));
+        }
+        let plan = &floor.plan.groups[group];
         let gone_for_good = self.is_off() && self.off_until == Instant::FAR;
         if gone_for_good || self.contact.keeps_session(now, plan, floor.forgot_at) != Some(true) {
             self.unsubscribed(now, floor);

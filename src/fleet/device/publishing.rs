@@ -25,6 +25,21 @@ pub(super) struct Pending {
     made: Instant,
 }
 
+/// A message that the server has taken.
+#[derive(Debug)]
+pub(super) struct Taken {
+    stream: u32,
+    sequence: u32,
+    made: Instant,
+}
+
+impl Taken {
+    fn book(&self, now: Instant, floor: &mut Floor) {
+        floor.ledger.accept(self.stream, self.sequence, self.made);
+        floor.shelf.keeps(self.stream, self.sequence, self.made, now);
+    }
+}
+
 impl Device {
     /// Makes the messages that are due.
     pub(super) fn publish_due(&mut self, now: Instant, floor: &mut Floor) {
@@ -106,10 +121,24 @@ impl Device {
             floor.shelf.does_not_keep(stream, sequence);
         } else {
             counts.accepted[qos as usize] += 1;
-            floor.ledger.accept(stream, sequence, made);
-            floor.shelf.keeps(stream, sequence, made, now);
+            let taken = Taken { stream, sequence, made };
+            if qos == QoS::ExactlyOnce {
+                self.rest().taken.push_back(taken);
+            } else {
+                taken.book(now, floor);
+            }
         }
         self.contact.seen(made);
+    }
+
+    /// Books those QoS 2 messages that the server must have passed on, since their handshake is finished.
+    pub(super) fn released(&mut self, now: Instant, floor: &mut Floor) {
+        let open = self.client.half_sent();
+        let Some(rest) = self.rest.as_mut().filter(|_| self.connected) else { return };
+        while rest.taken.len() > open {
+            let Some(taken) = rest.taken.pop_front() else { return };
+            taken.book(now, floor);
+        }
     }
 
     /// The client has given a message up.

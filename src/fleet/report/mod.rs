@@ -374,7 +374,7 @@ const fn said(breach: Breach) -> &'static str {
         Breach::Lost => "confirmed to the writer, and never came; listed by when each was sent",
         Breach::Duplicated => "came twice, and must not at its QoS",
         Breach::Reordered => "came behind a later message of its writer",
-        Breach::Forbidden => "a will that came although its writer had taken leave",
+        Breach::Forbidden => "a will that came and must not: its writer had taken leave, or was back within the delay",
         Breach::Invented => "came before it was sent",
         Breach::Unsolicited => "came to somebody who had not subscribed to it",
     }
