@@ -6,7 +6,7 @@ use harness::node::ConnId;
 
 use super::Mutant;
 use super::change::{
-    each, go_on_unless, heard_names, inbound, kept, outbound, remembering, said, said_properties, unsaid,
+    each, go_on_unless, heard_names, inbound, kept, outbound, remembering, said, said_properties, unheard, unsaid,
 };
 use super::seam::{Fate, Passing, Seam};
 use crate::codec;
@@ -285,6 +285,11 @@ fn topics() -> impl Iterator<Item = Mutant> {
         }),
         Mutant::seam("drops-byte-order-marks", &["mqtt5:1.5.4-3", "mqtt311:1.5.3-3"], || {
             heard_names(|_, name| name.replace('\u{feff}', ""))
+        }),
+        Mutant::seam("drops-messages-on-topics-that-begin-beyond-ascii", &["mqtt5:4.5.0-1", "mqtt311:4.5.0-1"], || {
+            unheard(|packet| {
+                matches!(packet, Packet::Publish(publish) if publish.topic.starts_with(|first: char| !first.is_ascii()))
+            })
         }),
         Mutant::seam("composes-characters", &["mqtt5:4.7.3-4", "mqtt311:4.7.3-4"], || {
             heard_names(|_, name| name.replace("e\u{301}", "\u{e9}"))

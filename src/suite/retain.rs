@@ -366,6 +366,7 @@ fn one_per_topic(t: &Testbed) -> Outcome {
 /// A server without room for another message says so (0x97), and owes only those it took. Before 5.0 it has no word for that.
 fn what_is_acknowledged_is_stored(t: &Testbed) -> Outcome {
     t.needs(Capability::Retain)?;
+    t.needs(Capability::QoS1)?;
     let keeper = t.join("keeper")?;
     let mut owed = Vec::new();
     for id in 1..=100 {

@@ -5,7 +5,7 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{Expected, answered, rejected, suback};
 use super::peer::Peer;
-use super::script::{Script, publish, subscribe};
+use super::script::{Script, SubscribeScript, publish, subscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step, deviates};
 use crate::packet::{Packet, PacketType::PubAck, QoS::AtMostOnce, ReasonCode};
@@ -25,6 +25,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:ext-005",
             "mqtt311:ext-097",
         ]),
+    Case::new("publish/topic-may-begin-with-any-character", topic_may_begin_with_any_character)
+        .claim("a message arrives on a topic that begins with U+FEFF, or with a character of two or four bytes")
+        .covers(&["mqtt5:4.5.0-1", "mqtt5:1.5.4-3", "mqtt311:4.5.0-1", "mqtt311:1.5.3-3", "mqtt311:ext-002"])
+        // There are brokers that such a topic stops.
+        .alone()
+        .exact_names(),
     Case::new("publish/topic-may-be-deep-and-long", topic_may_be_deep_and_long)
         .claim("a topic name may have a hundred levels, and 65,535 bytes")
         .covers(&["mqtt5:ext-201", "mqtt5:4.7.3-3", "mqtt311:ext-098", "mqtt311:ext-099"])
@@ -58,10 +64,10 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .exact_names(),
 ];
 
-/// A reader of this topic; none where the server refuses to have one, as it may for reasons of its own.
-fn reader_of<'t>(t: &'t Testbed, topic: &str) -> Result<Option<Peer<'t>>, Stop> {
-    let (reader, id) = (t.join("reader")?, t.fresh_id());
-    reader.send(subscribe(id).to(topic, AtMostOnce))?;
+/// A reader who subscribes like this; none where the server refuses to have one, as it may for reasons of its own.
+fn reader_by(t: &Testbed, script: SubscribeScript) -> Result<Option<Peer<'_>>, Stop> {
+    let (reader, id) = (t.join("reader")?, script.id);
+    reader.send(script)?;
     let expected =
         Expected::new("SUBACK", move |packet| matches!(packet, Packet::SubAck(ack) if ack.packet_id.get() == id));
     let came = as_step("subscribing", reader.expect(expected))?;
@@ -77,13 +83,29 @@ fn topic_arrives_unchanged(t: &Testbed) -> Outcome {
     for topic in
         ["a b", " ", "/lead", "trail/", "a//b", "///", "\u{feff}bom\u{feff}", "A\u{2A6D4}", "\u{10fffd}", &long]
     {
-        let Some(reader) = reader_of(t, topic)? else { continue };
+        let Some(reader) = reader_by(t, subscribe(7).to(topic, AtMostOnce))? else { continue };
         writer.publish(publish(topic, "x"))?;
         let came = reader.delivery(&format!("a message on topic {topic:?}"))?;
         t.judge(came.topic == topic, format!("topic {topic:?}"), || came.words.clone())?;
         reader.leave()?;
     }
     Ok(())
+}
+
+/// The names of the case's own all begin alike. That clients may use others at all is shown first.
+fn topic_may_begin_with_any_character(t: &Testbed) -> Outcome {
+    let writer = t.join("writer")?;
+    let arrives = |first: &str| {
+        let topic = format!("{first}{}", t.topic("door"));
+        let Some(reader) = reader_by(t, subscribe(7).to_exactly(&topic, AtMostOnce))? else { return Ok(()) };
+        reader.hear_everything()?;
+        writer.publish(publish(&topic, "x").exact())?;
+        let came = reader.delivery(&format!("a message on topic {topic:?}"))?;
+        t.judge(came.topic == topic, format!("topic {topic:?}"), || came.words.clone())?;
+        reader.leave()
+    };
+    as_step("publishing outside the usual topics", arrives("x"))?;
+    ["\u{feff}", "\u{e9}", "\u{1f511}"].into_iter().try_for_each(arrives)
 }
 
 /// A server may have lower limits of its own, so what does not arrive is remarked; that the server delivers at all is
@@ -149,7 +171,7 @@ fn topic_is_compared_exactly(t: &Testbed) -> Outcome {
         ("bom", &["\u{feff}bom", "bom\u{feff}"]),
     ];
     for (filter, others) in TABLE {
-        let Some(reader) = reader_of(t, filter)? else { continue };
+        let Some(reader) = reader_by(t, subscribe(7).to(filter, AtMostOnce))? else { continue };
         for other in *others {
             let writer = t.join("writer")?;
             writer.publish(publish(other, format!("on {other:?}")))?;
