@@ -69,3 +69,45 @@ impl<K: Eq + Hash, V, S: BuildHasher> Index<K, V, S> {
         self.map.is_empty()
     }
 }
+
+/// Numbers of things that are found by a key of theirs, which lies with them: whoever asks knows how to hash and compare
+/// it. Five bytes each, where an [`Index`] would hold the key too.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers(hashbrown::HashTable<u32>);
+
+impl Numbers {
+    /// The number with this `hash` for which `is` holds.
+    pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        self.0.find(hash, |&number| is(number)).copied()
+    }
+
+    /// Adds a number that is not there; `rehash` gives the hash of any that is.
+    pub fn insert(&mut self, hash: u64, number: u32, rehash: impl Fn(u32) -> u64) {
+        self.0.insert_unique(hash, number, |&number| rehash(number));
+    }
+
+    /// Takes out a number with this `hash`. Tells whether it was there.
+    pub fn remove(&mut self, hash: u64, number: u32) -> bool {
+        self.0.find_entry(hash, |&other| other == number).map(|entry| entry.remove()).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_by_what_they_stand_for_also_where_hashes_meet() {
+        let words = ["one", "two", "three", "four"];
+        let hash = |word: &str| word.len() as u64;
+        let mut numbers = Numbers::default();
+        for (number, word) in (0..).zip(words) {
+            numbers.insert(hash(word), number, |number| hash(words[number as usize]));
+        }
+        let find = |numbers: &Numbers, word: &str| numbers.find(hash(word), |number| words[number as usize] == word);
+        assert_eq!(words.map(|word| find(&numbers, word)), [Some(0), Some(1), Some(2), Some(3)]);
+        assert_eq!(find(&numbers, "six"), None);
+        assert!(numbers.remove(hash("one"), 0) && !numbers.remove(hash("one"), 0));
+        assert_eq!(["one", "two"].map(|word| find(&numbers, word)), [None, Some(1)]);
+    }
+}

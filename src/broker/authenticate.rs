@@ -23,7 +23,7 @@ impl Broker {
                 return self.reject(conn, Rule::BadAuthenticationMethod);
             };
             let Ok(kept) = PacketBuf::decode(frame, connect.version, Side::Client) else { return };
-            connection.auth = Some(Box::new(Authentication { method: method.into(), exchange: Some(exchange) }));
+            connection.peer.auth = Some(Authentication { method: method.into(), exchange: Some(exchange) });
             connection.stage = Stage::Proving(Box::new(kept));
             return self.prove(conn, connect.properties.authentication_data().unwrap_or_default());
         }
@@ -38,10 +38,10 @@ impl Broker {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
             self.asked.insert(ticket, conn);
-            connection.stage = Stage::Checking(ticket, Box::new(kept));
+            connection.stage = Stage::Checking(Box::new((ticket, kept)));
             return self.outbox.ask(ticket, work);
         }
-        if connection.user.is_some() || passwords.is_empty() || self.settings.anonymous {
+        if connection.peer.user.is_some() || passwords.is_empty() || self.settings.anonymous {
             self.accept(conn, connect, None);
         } else {
             self.reject(conn, Rule::NotAuthorized);
@@ -53,13 +53,14 @@ impl Broker {
         let Some(conn) = self.asked.remove(&ticket) else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         // The connection may be another one by now.
-        if !matches!(connection.stage, Stage::Checking(waiting, _) if waiting == ticket) {
+        if !matches!(&connection.stage, Stage::Checking(waiting) if waiting.0 == ticket) {
             return;
         }
-        let Stage::Checking(_, kept) = std::mem::replace(&mut connection.stage, Stage::Opened) else { return };
+        let Stage::Checking(kept) = std::mem::replace(&mut connection.stage, Stage::Opened) else { return };
+        let (_, kept) = *kept;
         let Packet::Connect(connect) = kept.packet() else { return };
         if Passwords::accepted(answer) {
-            connection.user = connect.username.map(Into::into);
+            connection.peer.user = connect.username.map(Into::into);
             self.accept(conn, &connect, None);
             self.release(conn);
         } else {
@@ -71,7 +72,7 @@ impl Broker {
     pub(super) fn handle_auth(&mut self, conn: ConnId, packet: &Auth<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let method = packet.properties.authentication_method();
-        let verdict = match &mut connection.auth {
+        let verdict = match &mut connection.peer.auth {
             None => Err(Rule::AuthWithoutMethod),
             Some(auth) if method != Some(&*auth.method) => Err(Rule::AuthenticationMethodChanged),
             Some(auth) => match (packet.reason, &auth.exchange) {
@@ -93,7 +94,7 @@ impl Broker {
     /// Goes on with the exchange under way.
     fn prove(&mut self, conn: ConnId, data: &[u8]) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(auth) = &mut connection.auth else { return };
+        let Some(auth) = &mut connection.peer.auth else { return };
         let Some(exchange) = &mut auth.exchange else { return };
         let method = auth.method.clone();
         let answer = |conn: ConnId, broker: &mut Self, reason: ReasonCode, data: Option<&[u8]>| {
@@ -114,11 +115,11 @@ impl Broker {
                 match std::mem::replace(&mut connection.stage, Stage::Opened) {
                     Stage::Proving(kept) => {
                         let Packet::Connect(connect) = kept.packet() else { return };
-                        connection.user = Some(username);
+                        connection.peer.user = Some(username);
                         self.accept(conn, &connect, Some(&data));
                     }
                     // Another user would have the rights of the one who connected.
-                    stage if connection.user.as_deref() != Some(&username) => {
+                    stage if connection.peer.user.as_deref() != Some(&username) => {
                         connection.stage = stage;
                         self.reject(conn, Rule::NotAuthorized);
                     }

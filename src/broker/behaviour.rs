@@ -94,7 +94,7 @@ pub struct Limits {
     pub queued_qos_0: usize,
     /// Bytes of messages that wait in one session; a message counts in each session it waits in. What comes when it is full
     /// is dropped for that session.
-    pub queued_bytes: usize,
+    pub queued_bytes: u32,
     /// Passwords that are being checked at one time. A client that needs one more is refused: 0x89, or 0x03 before 5.0.
     pub password_checks: usize,
     /// Bytes of answers a connection may leave unread beyond what its driver takes, before reading from it stops.

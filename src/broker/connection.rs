@@ -14,7 +14,7 @@ use crate::codec::frame::Framer;
 use crate::codec::{PacketBuf, decode, encode};
 use crate::flow::{AliasesIn, AliasesOut};
 use crate::packet::{Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, ReasonCode, Side, Version};
-use crate::rare::Rare;
+use crate::rare::{Empty, Rare};
 use crate::violation::{Refusal, Rule};
 
 /// What lasts as long as the connection.
@@ -40,10 +40,24 @@ pub(super) struct Connection {
     pub(super) aliases_out: AliasesOut,
     /// Whether the peer wants reason strings and user properties on every packet (3.1.2.11.7 of 5.0).
     pub(super) problem_information: bool,
+    pub(super) peer: Rare<Known>,
+}
+
+/// What is known of the peer of few connections.
+#[derive(Debug, Default)]
+pub(super) struct Known {
     /// The user: the one of the certificate, until CONNECT or AUTH proves that it is another.
     pub(super) user: Option<Box<str>>,
     /// Enhanced authentication, if CONNECT asked for it.
-    pub(super) auth: Option<Box<Authentication>>,
+    pub(super) auth: Option<Authentication>,
+}
+
+impl Empty for Known {
+    const EMPTY: &'static Self = &Self { user: None, auth: None };
+
+    fn is_empty(&self) -> bool {
+        self.user.is_none() && self.auth.is_none()
+    }
 }
 
 /// How far a connection has come.
@@ -52,7 +66,7 @@ pub(super) enum Stage {
     /// No CONNECT yet.
     Opened,
     /// The password of CONNECT is being checked; whatever comes meanwhile is held.
-    Checking(Ticket, Box<PacketBuf>),
+    Checking(Box<(Ticket, PacketBuf)>),
     /// An exchange of AUTH goes before CONNACK.
     Proving(Box<PacketBuf>),
     /// CONNACK was sent.
@@ -69,6 +83,10 @@ pub(super) struct Authentication {
 
 impl Connection {
     fn new(peer: Peer, room: usize, now: Instant) -> Self {
+        let mut known = Rare::new();
+        if let Some(user) = peer.certificate {
+            *known = Known { user: Some(user), auth: None };
+        }
         Self {
             version: Version::V5,
             stage: Stage::Opened,
@@ -83,8 +101,7 @@ impl Connection {
             aliases_in: AliasesIn::default(),
             aliases_out: AliasesOut::default(),
             problem_information: true,
-            user: peer.certificate,
-            auth: None,
+            peer: known,
         }
     }
 
@@ -129,7 +146,7 @@ impl Connection {
 /// All connections, by number.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    slots: Vec<Option<Box<Connection>>>,
+    slots: Vec<Option<Connection>>,
     count: usize,
 }
 
@@ -140,12 +157,12 @@ impl Connections {
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Connection> {
-        self.slots.get(conn.0 as usize)?.as_deref()
+        self.slots.get(conn.0 as usize)?.as_ref()
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
-        self.slots.get_mut(conn.0 as usize)?.as_deref_mut()
+        self.slots.get_mut(conn.0 as usize)?.as_mut()
     }
 
     /// Every number in use.
@@ -159,11 +176,11 @@ impl Connections {
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
         }
-        self.slots[at] = Some(Box::new(connection));
+        self.slots[at] = Some(connection);
         self.count += 1;
     }
 
-    fn remove(&mut self, conn: ConnId) -> Option<Box<Connection>> {
+    fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         let connection = self.slots.get_mut(conn.0 as usize)?.take()?;
         self.count -= 1;
         Some(connection)

@@ -105,6 +105,11 @@ impl Message {
         std::str::from_utf8(topic).expect("a topic was a string when it was copied")
     }
 
+    /// How many bytes it takes. None comes near 4 GiB: a packet has less than 256 MiB.
+    pub(super) fn size(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
     /// How many bytes of payload.
     pub(super) fn payload_len(&self) -> usize {
         self.bytes.len() - self.payload_at()

@@ -96,15 +96,15 @@ impl Broker {
     /// `rng`; nothing else is random.
     pub fn new(settings: Settings, mut rng: Rng) -> Self {
         let retained = Retained::new(settings.behaviour.limits.retained, rng.u64());
-        let subscriptions = Subscriptions::new(rng.u64());
+        let seed = rng.u64();
         Self {
             settings,
             rng,
             now: Instant::ZERO,
             started: Instant::ZERO,
             connections: Connections::default(),
-            sessions: Sessions::default(),
-            subscriptions,
+            sessions: Sessions::new(seed),
+            subscriptions: Subscriptions::new(seed),
             retained,
             timers: Timers::default(),
             report_alarm: None,

@@ -160,7 +160,7 @@ impl Broker {
         if topic.starts_with('$') && !self.settings.behaviour.dollar_topics {
             return false;
         }
-        let user = self.connections.get(conn).and_then(|connection| connection.user.as_deref());
+        let user = self.connections.get(conn).and_then(|connection| connection.peer.user.as_deref());
         self.settings.policy.allows(Asker { user, client }, Act::Publish, topic)
     }
 }

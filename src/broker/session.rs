@@ -1,8 +1,9 @@
 //! A client's session and the table of them (4.1 of both standards).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
+use harness::index::Numbers;
 use harness::node::ConnId;
 use harness::time::Instant;
 use slab::Slab;
@@ -22,7 +23,7 @@ pub(super) struct SessionId(pub(super) u32);
 /// What the broker keeps of one client.
 #[derive(Debug)]
 pub(super) struct ClientSession {
-    pub(super) client_id: Arc<str>,
+    pub(super) client_id: Box<str>,
     /// The connection it has now.
     pub(super) conn: Option<ConnId>,
     /// Handshakes, and messages at QoS 1 and 2 that wait.
@@ -30,7 +31,7 @@ pub(super) struct ClientSession {
     /// Messages at QoS 0 that wait.
     waiting_qos_0: Rare<VecDeque<Pending>>,
     /// How many bytes wait, at any QoS.
-    waiting_bytes: usize,
+    waiting_bytes: u32,
     pub(super) subscriptions: Rare<Vec<Place>>,
     /// What is to be published if the connection ends badly; with `will_due`, what is about to be.
     pub(super) will: Option<Box<Will>>,
@@ -53,7 +54,7 @@ impl ClientSession {
 
     /// Reads a little of each line of memory that it takes. The number means nothing.
     pub(super) fn warm(&self) -> u64 {
-        let waiting = self.waiting_bytes + self.flow.outbound.len() + self.flow.waiting.len();
+        let waiting = self.waiting_bytes as usize + self.flow.outbound.len() + self.flow.waiting.len();
         waiting as u64 ^ u64::from(self.expiry) ^ self.alarm.unwrap_or(Instant::ZERO).as_nanos()
     }
 
@@ -64,13 +65,12 @@ impl ClientSession {
         } else {
             (&mut self.flow.waiting, limits.queued)
         };
-        let bytes = self.waiting_bytes + pending.message().bytes().len();
-        let has_room = queue.len() < most && bytes <= limits.queued_bytes;
-        if has_room {
-            self.waiting_bytes = bytes;
-            queue.push_back(pending);
-        }
-        has_room
+        let bytes =
+            self.waiting_bytes.checked_add(pending.message().size()).filter(|&bytes| bytes <= limits.queued_bytes);
+        let Some(bytes) = bytes.filter(|_| queue.len() < most) else { return false };
+        self.waiting_bytes = bytes;
+        queue.push_back(pending);
+        true
     }
 
     /// Takes out what has waited longest at QoS 0, or at QoS 1 and 2.
@@ -84,7 +84,7 @@ impl ClientSession {
             // A burst is over: an idle session keeps no memory for the next.
             queue.settle();
         }
-        self.waiting_bytes -= pending.message().bytes().len();
+        self.waiting_bytes -= pending.message().size();
         Some(pending)
     }
 }
@@ -93,16 +93,24 @@ impl ClientSession {
 pub(super) const FOR_EVER: u32 = u32::MAX;
 
 /// All sessions, by number and by client identifier.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
     slots: Slab<ClientSession>,
-    by_client: BTreeMap<Arc<str>, SessionId>,
+    by_client: Numbers,
+    hasher: foldhash::fast::FixedState,
 }
 
 impl Sessions {
+    /// None yet. `seed` is the key of the hash table: clients choose their identifiers.
+    pub(super) fn new(seed: u64) -> Self {
+        let hasher = foldhash::fast::FixedState::with_seed(seed);
+        Self { slots: Slab::new(), by_client: Numbers::default(), hasher }
+    }
+
     /// The session of this client.
     pub(super) fn find(&self, client_id: &str) -> Option<SessionId> {
-        self.by_client.get(client_id).copied()
+        let is = |number: u32| self.slots.get(number as usize).is_some_and(|session| *session.client_id == *client_id);
+        self.by_client.find(self.hasher.hash_one(client_id), is).map(SessionId)
     }
 
     /// How many there are.
@@ -112,9 +120,8 @@ impl Sessions {
 
     /// A new one, for a client that has none.
     pub(super) fn insert(&mut self, client_id: &str) -> SessionId {
-        let client_id: Arc<str> = client_id.into();
         let session = ClientSession {
-            client_id: Arc::clone(&client_id),
+            client_id: client_id.into(),
             conn: None,
             flow: Session::default(),
             waiting_qos_0: Rare::new(),
@@ -126,15 +133,17 @@ impl Sessions {
             ends: None,
             alarm: None,
         };
-        let id = SessionId(u32::try_from(self.slots.insert(session)).expect("memory ends long before 2^32 sessions"));
-        self.by_client.insert(client_id, id);
-        id
+        let Self { slots, by_client, hasher } = self;
+        let number = u32::try_from(slots.insert(session)).expect("memory ends long before 2^32 sessions");
+        let hash = |number: u32| hasher.hash_one(slots.get(number as usize).map_or("", |session| &session.client_id));
+        by_client.insert(hash(number), number, hash);
+        SessionId(number)
     }
 
     /// Takes one out.
     pub(super) fn remove(&mut self, id: SessionId) -> Option<ClientSession> {
         let session = self.slots.try_remove(id.0 as usize)?;
-        self.by_client.remove(&session.client_id);
+        self.by_client.remove(self.hasher.hash_one(&*session.client_id), id.0);
         Some(session)
     }
 

@@ -101,7 +101,7 @@ impl Broker {
             return Err(ReasonCode::WildcardSubscriptionsNotSupported);
         }
         let Some(session) = self.sessions.get_mut(id) else { return Err(ReasonCode::UnspecifiedError) };
-        let user = self.connections.get(conn).and_then(|connection| connection.user.as_deref());
+        let user = self.connections.get(conn).and_then(|connection| connection.peer.user.as_deref());
         let asker = Asker { user, client: &session.client_id };
         if !self.settings.policy.allows(asker, Act::Subscribe, target.filter.as_str()) {
             return Err(ReasonCode::NotAuthorized);

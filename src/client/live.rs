@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::node::{ConnId, Ticket};
+use harness::node::ConnId;
 use harness::time::Instant;
 
 use crate::codec::{self, frame::Framer};
@@ -34,36 +34,30 @@ struct Aliases {
     ours: AliasesOut,
 }
 
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// CONNECT is sent; since when.
-    Connecting(Instant),
-    /// CONNACK has come; since when.
-    Up(Instant),
-}
-
 /// State of one connection.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) conn: ConnId,
     pub(super) version: Version,
-    pub(super) stage: Stage,
+    /// Whether CONNACK has come.
+    up: bool,
     /// Whether CONNECT asked for a new session.
     pub(super) clean: bool,
     /// Whether reading is stopped because the application is slow. The server's silence is then our own doing.
     pub(super) paused: bool,
     /// Whether a re-authentication is under way.
     pub(super) reauthenticating: bool,
-    /// The work that an answer to the server's challenge waits for.
-    pub(super) working: Option<Ticket>,
+    /// Whether an answer to the server's challenge waits for slow work, which has the last ticket.
+    pub(super) working: bool,
     pub(super) granted: Granted,
     pub(super) framer: Framer,
     /// `None` where neither side offered any.
     aliases: Option<Box<Aliases>>,
     pub(super) requests: Rare<Vec<Request>>,
     /// How many bytes the driver will still take before it counts as slow.
-    pub(super) room: usize,
+    pub(super) room: u32,
+    /// Since when CONNECT is sent, or from CONNACK on, since when that has come.
+    since: Instant,
     /// When the last packet went out.
     sent: Instant,
     /// When bytes last came in.
@@ -86,20 +80,21 @@ pub(super) enum Due {
 }
 
 impl Live {
-    pub(super) fn new(now: Instant, conn: ConnId, room: usize, clean: bool, options: &Options) -> Self {
+    pub(super) fn new(now: Instant, conn: ConnId, room: u32, clean: bool, options: &Options) -> Self {
         Self {
             conn,
             version: options.version,
-            stage: Stage::Connecting(now),
+            up: false,
             clean,
             paused: false,
             reauthenticating: false,
-            working: None,
+            working: false,
             granted: Granted::unlimited(options),
             framer: Framer::default(),
             aliases: None,
             requests: Rare::new(),
             room,
+            since: now,
             sent: now,
             heard: now,
             answered: Instant::ZERO,
@@ -108,25 +103,22 @@ impl Live {
         }
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        matches!(self.stage, Stage::Up(_))
+    pub(super) const fn is_up(&self) -> bool {
+        self.up
     }
 
     /// How long it has stood since CONNACK.
     pub(super) fn stood(&self, now: Instant) -> Duration {
-        match self.stage {
-            Stage::Up(since) => now - since,
-            Stage::Connecting(_) => Duration::ZERO,
-        }
+        if self.up { now - self.since } else { Duration::ZERO }
     }
 
     /// The earliest deadline, and what it is for.
     pub(super) fn due(&self, patience: Duration) -> Option<(Instant, Due)> {
         let keep_alive = self.keep_alive();
-        if let Stage::Connecting(since) = self.stage {
+        if !self.up {
             // The keep alive runs from CONNECT on, and nothing but the answer to it may break the silence.
             let silent = keep_alive.map_or(Instant::FAR, |period| self.sent + period);
-            return Some(((since + patience).min(silent), Due::GiveUp(Awaited::ConnAck)));
+            return Some(((self.since + patience).min(silent), Due::GiveUp(Awaited::ConnAck)));
         }
         let mut first = (Instant::FAR, Due::Ping);
         let mut consider = |at: Instant, due| {
@@ -168,7 +160,7 @@ impl Live {
         self.aliases = (self.version.has_properties() && theirs.max(ours) > 0)
             .then(|| Box::new(Aliases { theirs: AliasesIn::new(theirs), ours: AliasesOut::new(ours) }));
         self.granted = granted;
-        self.stage = Stage::Up(now);
+        (self.up, self.since) = (true, now);
     }
 
     /// The topic that a PUBLISH of the server's with this topic and alias is about.
@@ -213,7 +205,7 @@ impl Live {
     /// Where the server's maximum packet size forbids it, or the version knows no such packet.
     pub(super) fn put(&mut self, wire: &mut Wire, now: Instant, packet: &Packet<'_>) -> Result<(), Misuse> {
         let size = wire.put(packet, self.version, self.granted.maximum_packet_size)?;
-        self.room = self.room.saturating_sub(size);
+        self.room = self.room.saturating_sub(u32::try_from(size).unwrap_or(u32::MAX));
         self.sent = now;
         Ok(())
     }

@@ -122,8 +122,8 @@ impl Client {
         if granted.maximum_packet_size < LARGEST_DUTY {
             return Err(Why::Unusable);
         }
-        if let Some(assigned) = said.assigned_client_identifier().filter(|_| self.identity.client_id.is_empty()) {
-            self.identity.client_id = assigned.into();
+        if let Some(assigned) = said.assigned_client_identifier().filter(|_| self.client_id.is_empty()) {
+            self.client_id = assigned.into();
         }
         // Before 5.0 the server has not heard of our limit.
         let receive_limit = if live.version.has_properties() { self.options.receive_maximum.get() } else { u16::MAX };
@@ -145,13 +145,13 @@ impl Client {
         }
         let data = auth.properties.authentication_data();
         match auth.reason {
-            _ if live.working.is_some() => Err(Rule::UnexpectedAuth.into()),
+            _ if live.working => Err(Rule::UnexpectedAuth.into()),
             ReasonCode::ContinueAuthentication if !live.is_up() || live.reauthenticating => {
                 match authenticator.answer(data.unwrap_or_default()).map_err(unauthenticated)? {
                     Reply::Data(data) => self.send_auth(live, &data),
                     Reply::Slow(work) => {
                         let ticket = self.ticket();
-                        live.working = Some(ticket);
+                        live.working = true;
                         self.wire.ask(ticket, work);
                         Ok(())
                     }
@@ -170,14 +170,15 @@ impl Client {
 
     /// Slow work is done; that for an earlier connection is of no use any more.
     pub(super) fn handle_worked(&mut self, ticket: Ticket, result: &[u8]) {
+        let last = self.last_ticket();
         let mut live = match mem::replace(&mut self.state, State::Idle) {
-            State::Live(live) if live.working == Some(ticket) => live,
+            State::Live(live) if live.working && ticket == last => live,
             other => {
                 self.state = other;
                 return;
             }
         };
-        live.working = None;
+        live.working = false;
         let worked = self.authenticator.as_mut().map(|authenticator| authenticator.worked(result)).transpose();
         let sent =
             worked.map_err(unauthenticated).and_then(|data| self.send_auth(&mut live, &data.unwrap_or_default()));

@@ -4,7 +4,7 @@ use harness::node::{Close, ConnId, Output, Ticket, Work};
 
 use crate::codec;
 use crate::packet::{Packet, Version};
-use crate::rare::Rare;
+use crate::rare::{Empty, Rare};
 use crate::violation::Rule;
 
 use super::Misuse;
@@ -12,18 +12,35 @@ use super::Misuse;
 /// Outputs not yet polled. Bytes go to one connection at a time: the current one, or the one that was just left.
 pub(super) struct Wire {
     conn: ConnId,
-    bytes: Vec<u8>,
     /// Whether `bytes` was handed to the driver; they are cleared on the next call.
     lent: bool,
-    pause: Option<bool>,
-    open: Option<Ticket>,
-    close: Rare<Vec<(ConnId, Close)>>,
-    ask: Option<Box<(Ticket, Work)>>,
+    bytes: Rare<Vec<u8>>,
+    seldom: Rare<Seldom>,
 }
 
+/// What a client seldom wants of its driver.
+#[derive(Default)]
+struct Seldom {
+    pause: Option<bool>,
+    close: Vec<(ConnId, Close)>,
+    ask: Option<(Ticket, Work)>,
+    open: Option<Ticket>,
+}
+
+impl Empty for Seldom {
+    const EMPTY: &'static Self = &Self { pause: None, close: Vec::new(), ask: None, open: None };
+
+    fn is_empty(&self) -> bool {
+        self.pause.is_none() && self.close.is_empty() && self.ask.is_none() && self.open.is_none()
+    }
+}
+
+/// As many bytes as most packets have at most.
+const PACKET: usize = 192;
+
 impl Wire {
-    pub(super) fn new() -> Self {
-        Self { conn: ConnId(0), bytes: Vec::new(), lent: false, pause: None, open: None, close: Rare::new(), ask: None }
+    pub(super) const fn new() -> Self {
+        Self { conn: ConnId(0), lent: false, bytes: Rare::new(), seldom: Rare::new() }
     }
 
     /// From now on bytes are for `conn`. Those for another are no longer wanted by anybody.
@@ -40,11 +57,15 @@ impl Wire {
         if self.lent {
             self.forget();
         }
-        let start = self.bytes.len();
-        codec::encode(packet, version, &mut self.bytes)?;
-        let size = self.bytes.len() - start;
+        let bytes = &mut *self.bytes;
+        let start = bytes.len();
+        if start == 0 {
+            bytes.reserve(PACKET);
+        }
+        codec::encode(packet, version, bytes)?;
+        let size = bytes.len() - start;
         if size > limit as usize {
-            self.bytes.truncate(start);
+            bytes.truncate(start);
             return Err(Rule::PacketTooLarge.into());
         }
         Ok(size)
@@ -53,46 +74,48 @@ impl Wire {
     /// Whether [`Wire::put`] would succeed.
     pub(super) fn check(&mut self, packet: &Packet<'_>, version: Version, limit: u32) -> Result<(), Misuse> {
         let size = self.put(packet, version, limit)?;
-        self.bytes.truncate(self.bytes.len() - size);
+        let rest = self.bytes.len() - size;
+        self.bytes.truncate(rest);
+        self.bytes.settle();
         Ok(())
     }
 
     pub(super) fn open(&mut self, ticket: Ticket) {
-        self.open = Some(ticket);
+        self.seldom.open = Some(ticket);
     }
 
     /// Takes back an [`Output::Open`] that was not polled yet.
     pub(super) fn do_not_open(&mut self) {
-        self.open = None;
+        self.change(|seldom| seldom.open = None);
     }
 
     pub(super) fn ask(&mut self, ticket: Ticket, work: Work) {
-        self.ask = Some(Box::new((ticket, work)));
+        self.seldom.ask = Some((ticket, work));
     }
 
     pub(super) fn pause(&mut self, paused: bool) {
-        self.pause = Some(paused);
+        self.seldom.pause = Some(paused);
     }
 
     pub(super) fn close(&mut self, conn: ConnId, how: Close) {
         if conn == self.conn {
-            self.pause = None;
-            self.ask = None;
+            (self.seldom.pause, self.seldom.ask) = (None, None);
         }
-        self.close.push((conn, how));
+        self.seldom.close.push((conn, how));
     }
 
     /// `conn` is gone: nothing may be asked of it any more.
     pub(super) fn closed(&mut self, conn: ConnId) {
-        if conn == self.conn {
+        let current = conn == self.conn;
+        if current {
             self.forget();
-            self.pause = None;
-            self.ask = None;
         }
-        if !self.close.is_empty() {
-            self.close.retain(|(closing, _)| *closing != conn);
-            self.close.settle();
-        }
+        self.change(|seldom| {
+            if current {
+                (seldom.pause, seldom.ask) = (None, None);
+            }
+            seldom.close.retain(|(closing, _)| *closing != conn);
+        });
     }
 
     /// The next output: first what concerns the old connection, then the opening of a new one.
@@ -101,28 +124,30 @@ impl Wire {
             self.forget();
         }
         let conn = self.conn;
-        if let Some(paused) = self.pause.take() {
+        if let Some(paused) = self.change(|seldom| seldom.pause.take()).flatten() {
             return Some(Output::Pause { conn, paused });
         }
         if !self.bytes.is_empty() {
             self.lent = true;
             return Some(Output::Send { conn, head: &self.bytes, tail: None });
         }
-        if !self.close.is_empty()
-            && let Some((conn, how)) = self.close.pop()
-        {
-            return Some(Output::Close { conn, how });
-        }
-        if let Some(asked) = self.ask.take() {
-            let (ticket, work) = *asked;
-            return Some(Output::Ask { ticket, work });
-        }
-        self.open.take().map(|ticket| Output::Open { ticket })
+        self.change(|seldom| {
+            let close = seldom.close.pop().map(|(conn, how)| Output::Close { conn, how });
+            let close = close.or_else(|| seldom.ask.take().map(|(ticket, work)| Output::Ask { ticket, work }));
+            close.or_else(|| seldom.open.take().map(|ticket| Output::Open { ticket }))
+        })?
+    }
+
+    /// Does something to what is seldom there, if it is, and gives its memory back if nothing is left of it.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Seldom) -> T) -> Option<T> {
+        let changed = (!self.seldom.is_empty()).then(|| change(&mut self.seldom));
+        self.seldom.settle();
+        changed
     }
 
     fn forget(&mut self) {
         self.lent = false;
         // Given back to the allocator, so that a million idle clients hold no buffers.
-        self.bytes = Vec::new();
+        self.bytes = Rare::new();
     }
 }

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 pub(super) struct Line {
     pub(super) link: Link,
     /// By the device's number of the connection. A place is free once both ends are done with it.
-    pub(super) strands: SmallVec<[Option<Box<Strand>>; 1]>,
+    pub(super) strands: SmallVec<[Option<Strand>; 1]>,
     /// How each end reads while it has not stopped; at once if absent.
     reading: Option<Box<[Reading; 2]>>,
 }
@@ -71,8 +71,14 @@ impl Line {
         Self { link, strands: SmallVec::new(), reading: None }
     }
 
-    /// Begins a connection for the device.
+    /// Begins a connection for the device. One that it asked for before, and that has not come about, it has given up.
     pub(super) fn open(&mut self, now: Instant, ticket: Ticket) {
+        let Self { link, strands, .. } = self;
+        for strand in strands.iter_mut().flatten().filter(|strand| strand.ticket.is_some()) {
+            strand.stream.abort(now, link, End::Device);
+            (strand.ticket, strand.device) = (None, false);
+        }
+        self.tidy();
         let mut stream = Stream::open(now, &mut self.link);
         for end in End::BOTH {
             let reading = self.reading(end);
@@ -93,7 +99,7 @@ impl Line {
             self.strands.push(None);
             self.strands.len() - 1
         });
-        self.strands[free] = Some(Box::new(strand));
+        self.strands[free] = Some(strand);
     }
 
     /// When to look again.
@@ -194,7 +200,7 @@ impl Line {
 
     /// The connection at a place.
     pub(super) fn strand(&mut self, place: usize) -> Option<&mut Strand> {
-        self.strands.get_mut(place).and_then(|strand| strand.as_deref_mut())
+        self.strands.get_mut(place).and_then(Option::as_mut)
     }
 
     /// Lets go of the connections of which nobody will hear any more, and of the memory for bytes that all arrived.
@@ -207,6 +213,12 @@ impl Line {
             if !strand.device && strand.server.is_none() && strand.stream.is_over() {
                 *place = None;
             }
+        }
+        // Most lines have one strand, which lies in them.
+        if self.strands.spilled() {
+            let last = self.strands.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            self.strands.truncate(last);
+            self.strands.shrink_to_fit();
         }
     }
 }

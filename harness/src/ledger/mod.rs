@@ -82,8 +82,6 @@ pub struct Ledger {
     waived: BTreeMap<u32, Intervals>,
     /// By path, the first message that was sent after the last subscription of the reader ended. Most have none.
     anew: BTreeMap<u32, u32>,
-    /// By path on which something is owed, when messages of it were sent.
-    sent: BTreeMap<u32, Sent>,
     pairs: Vec<Pair>,
     accounts: Vec<Account>,
     findings: Vec<Finding>,
@@ -142,7 +140,35 @@ struct Path {
     reader: u32,
     pair: u16,
     arrived: Intervals,
-    owed: Intervals,
+    /// Absent where nothing is.
+    owed: Option<Box<Owed>>,
+}
+
+/// What is owed of a path, and when it was sent.
+#[derive(Debug, Default)]
+struct Owed {
+    numbers: Intervals,
+    sent: Sent,
+}
+
+impl Path {
+    fn owe(&mut self, sequence: u32, sent: Instant) {
+        let owed = self.owed.get_or_insert_default();
+        owed.numbers.insert(sequence);
+        owed.sent.note(sequence, sent);
+    }
+
+    /// Owes a message no more. Tells whether it was owed.
+    fn excuse(&mut self, sequence: u32) -> bool {
+        let was = self.owed.as_mut().is_some_and(|owed| owed.numbers.remove(sequence));
+        self.owed.take_if(|owed| owed.numbers.is_empty());
+        was
+    }
+
+    /// How many messages are owed.
+    fn owes(&self) -> u64 {
+        self.owed.as_ref().map_or(0, |owed| owed.numbers.len())
+    }
 }
 
 /// A group that writes and a group that reads.
@@ -183,7 +209,7 @@ impl Ledger {
             });
             let pair = u16::try_from(known).expect("fewer than 65,536 pairs of groups");
             let path = paths.len() as u32;
-            paths.push(Path { reader, pair, arrived: Intervals::default(), owed: Intervals::default() });
+            paths.push(Path { reader, pair, arrived: Intervals::default(), owed: None });
             if writing.paths.is_empty() {
                 writing.paths.start = path;
             }
@@ -195,9 +221,9 @@ impl Ledger {
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
         let (streams, readers, findings) = (writings, readings, Vec::new());
-        let (gaps, waived, anew, sent) = Default::default();
+        let (gaps, waived, anew) = Default::default();
         let (unsolicited, journal) = (0, None);
-        Self { streams, readers, paths, gaps, waived, anew, sent, pairs, accounts, findings, unsolicited, journal }
+        Self { streams, readers, paths, gaps, waived, anew, pairs, accounts, findings, unsolicited, journal }
     }
 
     /// Keeps a journal from now on, by which what others book of the same streams and readers can be joined to this.
@@ -230,7 +256,7 @@ impl Ledger {
     pub fn warm(&self, stream: u32) -> u64 {
         let writing = &self.streams[stream as usize];
         let paths = writing.paths.clone().take(4).map(|path| &self.paths[path as usize]);
-        let paths = paths.map(|path| u64::from(path.reader) + u64::from(path.owed.last().unwrap_or(0)));
+        let paths = paths.map(|path| u64::from(path.reader) + u64::from(path.arrived.last().unwrap_or(0)));
         u64::from(writing.next) + paths.sum::<u64>()
     }
 
@@ -275,8 +301,7 @@ impl Ledger {
             account.owed += 1;
             account.sent += u64::from(self.gaps.get_mut(&place).is_some_and(|gaps| gaps.remove(sequence)));
             if !path.arrived.contains(sequence) {
-                path.owed.insert(sequence);
-                self.sent.entry(place).or_default().note(sequence, sent);
+                path.owe(sequence, sent);
             }
         }
     }
@@ -308,10 +333,7 @@ impl Ledger {
         let guarantee =
             self.streams[stream as usize].stream.guarantee.min(self.readers[reader as usize].reader.guarantee);
         let path = &mut self.paths[number as usize];
-        let owed = path.owed.remove(sequence);
-        if path.owed.is_empty() {
-            self.sent.remove(&number);
-        }
+        let owed = path.excuse(sequence);
         self.accounts[account(path.pair, guarantee)].excused += u64::from(owed);
         self.waived.entry(number).or_default().insert(sequence)
     }
@@ -331,9 +353,7 @@ impl Ledger {
         let path = &mut self.paths[number as usize];
         let latest = path.arrived.last();
         let first = path.arrived.insert(sequence);
-        if path.owed.remove(sequence) && path.owed.is_empty() {
-            self.sent.remove(&number);
-        }
+        path.excuse(sequence);
         let account = &mut self.accounts[account(path.pair, guarantee)];
         let mut breaches = [None; 2];
         if !first {
@@ -437,7 +457,7 @@ impl Ledger {
 
     /// How many messages are owed now: what a run waits for before it closes the books.
     pub fn outstanding(&self) -> u64 {
-        self.paths.iter().map(|path| path.owed.len()).sum()
+        self.paths.iter().map(|path| path.owes()).sum()
     }
 
     /// What arrived at `reader` of `stream`; `None` where it does not read it.
@@ -453,15 +473,16 @@ impl Ledger {
                 let reader = &self.readers[path.reader as usize].reader;
                 let guarantee = writing.stream.guarantee.min(reader.guarantee);
                 let account = &mut self.accounts[account(path.pair, guarantee)];
-                account.lost += path.owed.len();
+                account.lost += path.owes();
                 let (gaps, invented) = (self.gaps.get(&place), path.arrived.within(writing.next, u32::MAX));
                 let prior = gaps.map_or(0, |gaps| gaps.common(&path.arrived)) + invented;
                 let sent = u64::from(writing.next) - gaps.map_or(0, Intervals::len);
                 account.prior += prior;
-                account.unowed += (sent + prior).saturating_sub(path.arrived.len() + path.owed.len());
-                for sequence in path.owed.iter().take(FINDINGS) {
+                account.unowed += (sent + prior).saturating_sub(path.arrived.len() + path.owes());
+                let Some(owed) = &path.owed else { continue };
+                for sequence in owed.numbers.iter().take(FINDINGS) {
                     let (breach, stream, reader) = (Breach::Lost, stream as u32, path.reader);
-                    let at = self.sent.get(&place).map_or(now, |sent| sent.at(sequence)).as_nanos();
+                    let at = owed.sent.at(sequence).min(now).as_nanos();
                     keep(&mut self.findings, Finding { breach, at, stream, reader, sequence });
                 }
             }
@@ -489,9 +510,8 @@ impl Ledger {
                 let Some(number) = self.path(stream, reader).filter(|_| which(&writing.stream)) else { continue };
                 let guarantee = writing.stream.guarantee.min(self.readers[reader as usize].reader.guarantee);
                 let path = &mut self.paths[number as usize];
-                self.accounts[account(path.pair, guarantee)].excused += path.owed.len();
-                path.owed.clear();
-                self.sent.remove(&number);
+                self.accounts[account(path.pair, guarantee)].excused += path.owes();
+                path.owed = None;
             }
         }
     }
@@ -843,6 +863,6 @@ mod tests {
 
     #[test]
     fn a_path_is_small() {
-        assert_eq!(size_of::<Path>(), 56);
+        assert_eq!(size_of::<Path>(), 40);
     }
 }

@@ -63,8 +63,8 @@ struct State {
     held: Instant,
     /// By direction, whether a fault has cut it.
     cut: [bool; 2],
-    /// For how many nanoseconds a connection may be silent.
-    nat: u64,
+    /// The place in the profile of the time for which a connection may be silent.
+    nat: u16,
     /// The stream from which all others branch; also the phase of the device in every cycle.
     root: Draws,
     draws: Draws,
@@ -100,11 +100,11 @@ impl Link {
         let nat = profile.nat.as_ref().and_then(|nat| {
             let total: f64 = nat.idle.iter().map(|(weight, _)| weight).sum();
             let mut place = draws.unit() * total;
-            let pick = |(weight, _): &&(f64, _)| {
+            let pick = |(weight, _): &(f64, _)| {
                 place -= weight;
                 place < 0.0
             };
-            nat.idle.iter().find(pick).and_then(|(_, idle)| u64::try_from(idle.0.as_nanos()).ok())
+            nat.idle.iter().position(pick).and_then(|place| place.try_into().ok())
         });
         let bursts = |shared| profile.bursts.as_ref().filter(|it| it.shared == shared);
         let seldom = (bursts(false).is_some() || profile.gaps.is_some() || profile.outages.is_some()).then(|| Seldom {
@@ -120,7 +120,7 @@ impl Link {
             active: Instant::ZERO,
             held: Instant::ZERO,
             cut: [false; 2],
-            nat: nat.unwrap_or(u64::MAX),
+            nat: nat.unwrap_or(u16::MAX),
             root,
             draws,
         };
@@ -152,15 +152,13 @@ impl Link {
     /// Reads a little of all of it, so that it is at hand when a packet comes. The number means nothing.
     pub fn warm(&self) -> u64 {
         let State { lanes: [up, down], nat, root, .. } = &self.state;
-        up.busy.as_nanos() ^ down.busy.as_nanos() ^ nat ^ root.clone().u64()
+        up.busy.as_nanos() ^ down.busy.as_nanos() ^ u64::from(*nat) ^ root.clone().u64()
     }
 
     /// How long a connection may be silent before the translator of addresses forgets it.
-    pub const fn nat_idle(&self) -> Option<Duration> {
-        match self.state.nat {
-            u64::MAX => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
+    pub fn nat_idle(&self) -> Option<Duration> {
+        let (_, idle) = self.profile.nat.as_ref()?.idle.get(usize::from(self.state.nat))?;
+        Some(idle.0)
     }
 
     /// Loses all packets of that direction, or stops losing them.

@@ -41,8 +41,6 @@ pub struct Device {
     /// Whether the server has confirmed the subscriptions of the present session.
     subscribed: bool,
     number: u32,
-    /// How fast its clock is; 1 for a true one.
-    drift: f64,
     /// Its publishing duties that have a pace, and where it stands with each.
     schedules: SmallVec<[(u32, Schedule); 1]>,
     /// What the server has not answered for yet, oldest first.
@@ -109,7 +107,7 @@ impl Device {
             password: plan.password.as_ref().map(|word| fill(word).into_bytes().into()),
             will: None,
         };
-        let drift = 1.0 + plan.clock_drift_ppm * 1e-6 * (2.0 * draws.at(DRIFT) - 1.0);
+        let drift = drift(plan, &draws);
         let off_until = start(plan, number, &draws);
         let client = Client::new(Arc::clone(options), identity, draws.branch(0).u64())?;
         let mut device = Self {
@@ -118,7 +116,6 @@ impl Device {
             connected: false,
             subscribed: false,
             number,
-            drift,
             schedules: SmallVec::new(),
             pending: Rare::new(),
             rest: None,
@@ -174,7 +171,7 @@ impl Device {
             Seat::Publish { stream } => floor.ledger.warm(stream + self.number),
             _ => 0,
         });
-        let own = self.off_until.as_nanos() ^ self.drift.to_bits();
+        let own = self.off_until.as_nanos() ^ u64::from(self.number);
         streams.fold(own ^ self.client.warm(), |sum, stream| sum ^ stream)
     }
 
@@ -262,6 +259,11 @@ impl Device {
         self.rest.get_or_insert_default()
     }
 
+    /// How fast its clock is; 1 for a true one.
+    fn drift(&self, floor: &Floor) -> f64 {
+        drift(&floor.plan.groups[self.group()], &self.draws)
+    }
+
     fn duty_draws(&self, duty: usize) -> Draws {
         self.draws.branch(DUTIES + duty as u64)
     }
@@ -287,7 +289,7 @@ impl Device {
         if let Some((_, off)) = plan.groups[usize::from(self.group)].duty_cycle
             && now.elapsed() < plan.lasts
         {
-            let until = now + off.mul_f64(self.drift);
+            let until = now + off.mul_f64(self.drift(floor));
             self.leave(now, until, floor);
         }
     }
@@ -431,6 +433,11 @@ impl Device {
         }
         self.settle_due_will(now, floor);
     }
+}
+
+/// How fast the clock of the device is that draws from `draws`; 1 for a true one.
+fn drift(plan: &Group, draws: &Draws) -> f64 {
+    1.0 + plan.clock_drift_ppm * 1e-6 * (2.0 * draws.at(DRIFT) - 1.0)
 }
 
 /// By when a server must have missed a connection that ended at `now`.

@@ -47,9 +47,9 @@ impl Device {
             while self.schedules[place].1.due <= now {
                 let (duty, Schedule { due, .. }) = self.schedules[place];
                 self.publish(now, due, duty as usize, floor);
-                let draws = self.duty_draws(duty as usize);
+                let (draws, drift) = (self.duty_draws(duty as usize), self.drift(floor));
                 if let Duty::Publish(publish) = &floor.plan.groups[usize::from(self.group)].does[duty as usize] {
-                    self.schedules[place].1.advance(publish, &draws, self.drift);
+                    self.schedules[place].1.advance(publish, &draws, drift);
                 }
             }
         }

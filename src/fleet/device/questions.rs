@@ -48,7 +48,7 @@ impl Device {
             let group = usize::from(self.group);
             let Duty::Ask { every: Some(every), .. } = floor.plan.groups[group].does[duty as usize] else { continue };
             self.question(now, due, duty as usize, target, floor);
-            let next = due + every.mul_f64(self.drift);
+            let next = due + every.mul_f64(self.drift(floor));
             let next = if next.elapsed() < floor.plan.lasts { next } else { Instant::FAR };
             self.rest().questions.asks[place] = (duty, next, target.wrapping_add(1));
         }

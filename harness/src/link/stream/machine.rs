@@ -95,18 +95,15 @@ impl Machine {
     pub(super) fn open(now: Instant, link: &mut Link) -> Self {
         let profile = link.profile();
         let (stack, mss) = (profile.stack, profile.mtu - 52);
-        let half = |stack| Half {
-            stack,
-            stage: Stage::Idle,
-            sender: Sender::new(stack),
-            receiver: Receiver::new(),
-            slow: None,
+        let half = |end| {
+            let stack = stack.at(end);
+            Half { stack, stage: Stage::Idle, sender: Sender::new(stack), receiver: Receiver::new(), slow: None }
         };
         // Hosts count their ticks from some moment: 2^35 ns hold all slots of the wheel that matter.
         let mut draws = Draws::stream(link.phase(), "ticks");
         let ticks = [0; 2].map(|_| Ticks { phase: draws.u64() >> 29 });
         let mut stream = Self {
-            ends: [half(stack), half(Stack::Linux)],
+            ends: End::BOTH.map(half),
             busy: Box::default(),
             ticks,
             spoke: now,
@@ -308,8 +305,8 @@ impl Machine {
         for (end, half) in ends.iter_mut().zip(&mut self.ends) {
             end.0.window = half.sender.window.state.take();
         }
-        let Self { spoke, done, mss, severed, modern, ideal, .. } = *self;
-        let quiet = Quiet { ends, spoke, done, mss, severed, modern, ideal };
+        let Self { spoke, done, mss, severed, .. } = *self;
+        let quiet = Quiet { ends, spoke, done, mss, severed, stack: self.ends[0].stack };
         debug_assert!(
             before.is_none_or(|before| Self::wake(&mut quiet.clone()).ends == before),
             "a rest forgets nothing"
@@ -319,10 +316,10 @@ impl Machine {
 
     /// As it was before it was quiet.
     pub(super) fn wake(quiet: &mut Quiet) -> Self {
-        let Quiet { spoke, done, mss, severed, modern, ideal, .. } = *quiet;
+        let Quiet { spoke, done, mss, severed, stack, .. } = *quiet;
         let ticks = quiet.ends.each_ref().map(|(_, ticks)| *ticks);
-        let ends = quiet.ends.each_mut().map(|(rest, ticks)| rest.half(ticks.micros(done)));
-        Self { ends, busy: Box::default(), ticks, spoke, severed, done, mss, modern, ideal }
+        let (modern, ideal) = (stack.habits().modern, stack == Stack::Ideal);
+        Self { ends: quiet.halves(), busy: Box::default(), ticks, spoke, severed, done, mss, modern, ideal }
     }
 
     /// Does the one thing that is due at `at`: what arrives comes before timers, as interrupts do.

@@ -172,7 +172,7 @@ impl Stream {
     /// Whether nothing will happen any more, whatever the driver does.
     pub fn is_over(&self) -> bool {
         match &self.0 {
-            Form::Quiet(quiet) => quiet.ends.iter().all(|(rest, _)| rest.stage.is_over()),
+            Form::Quiet(quiet) => quiet.is_over(),
             Form::Moving(machine) => machine.is_over(),
         }
     }

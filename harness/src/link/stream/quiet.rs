@@ -1,8 +1,9 @@
-//! What is left of a connection while nothing is under way: less than half of what it takes while something is.
+//! What is left of a connection while nothing is under way: a sixth of what it takes while something is.
 //!
 //! It forgets nothing. Positions and moments are told from each other, where they lie near enough to fit into half the
 //! room, and a connection where something does not fit, or is out of the ordinary, stays as it is.
 
+use super::End;
 use super::estimate::Estimate;
 use super::machine::{Half, Stage};
 use super::receiver::Receiver;
@@ -19,8 +20,8 @@ pub(super) struct Quiet {
     pub(super) done: Instant,
     pub(super) mss: u16,
     pub(super) severed: bool,
-    pub(super) modern: bool,
-    pub(super) ideal: bool,
+    /// That of the device.
+    pub(super) stack: Stack,
 }
 
 impl Quiet {
@@ -35,11 +36,11 @@ impl Quiet {
 #[derive(Clone, Debug)]
 pub(super) struct Rest {
     pub(super) window: Option<Box<Measured>>,
-    /// How much was sent, and how much received.
-    sent: u64,
-    received: u64,
     /// The least round-trip time may have been measured any time ago.
     least_at: u64,
+    /// How much was sent, and how much received.
+    sent: u32,
+    received: u32,
     /// How far the peer's window reaches beyond what was sent, and our own beyond what was received.
     edge: u32,
     offered: u32,
@@ -52,22 +53,24 @@ pub(super) struct Rest {
     rack_rtt: u32,
     patience: u32,
     echo: u32,
-    /// How far behind what was sent the window of the estimate and the last probe end.
-    round: u32,
-    probe: u32,
     /// How many microseconds before the rest began these moments were.
     last_sent: u32,
     last_data: u32,
+    /// How far behind what was sent the window of the estimate and the last probe end.
+    round: u16,
+    probe: u16,
     mss: u16,
-    pub(super) stage: Stage,
-    stack: Stack,
     backoff: u8,
     retries: u8,
     reordering: u8,
     reorder_steps: u8,
     quick: u8,
+    /// What is true of it, and in the two highest bits the place of its stage among [`STAGES`].
     flags: u8,
 }
+
+/// Those in which an end can be at rest.
+const STAGES: [Stage; 4] = [Stage::Open, Stage::Heard, Stage::Over, Stage::Gone];
 
 const FINISHED: u8 = 1;
 const HEARD_END: u8 = 2;
@@ -77,22 +80,38 @@ const PROBED: u8 = 16;
 const PROBE_REPEATED: u8 = 32;
 
 /// By how much `more` exceeds `less`, if that is little.
-fn beyond(more: u64, less: u64) -> Option<u32> {
-    more.checked_sub(less).and_then(|difference| u32::try_from(difference).ok())
+fn beyond<T: TryFrom<u64>>(more: u64, less: u64) -> Option<T> {
+    more.checked_sub(less).and_then(|difference| difference.try_into().ok())
+}
+
+impl Quiet {
+    /// Whether nothing will happen any more, whatever the driver does.
+    pub(super) fn is_over(&self) -> bool {
+        self.ends.iter().all(|(rest, _)| rest.stage().is_over())
+    }
+
+    /// As the ends were before they rested; their windows are taken along.
+    pub(super) fn halves(&mut self) -> [Half; 2] {
+        let (stack, done) = (self.stack, self.done);
+        let [device, server] = &mut self.ends;
+        [(End::Device, device), (End::Server, server)]
+            .map(|(end, (rest, ticks))| rest.half(stack.at(end), ticks.micros(done)))
+    }
 }
 
 impl Rest {
     /// What is left of `half` at `now`, in microseconds of its host; its window is left behind. `None` where something is
     /// not at rest.
     pub(super) fn of(half: &Half, now: u64) -> Option<Self> {
-        let Half { stack, stage, sender, receiver, slow } = half;
+        let Half { stage, sender, receiver, slow, .. } = half;
         let (sent, received) = (sender.una, receiver.next);
         let settled =
             sender.nxt == sent && sender.written == sent && receiver.told == received && receiver.read == received;
         let ended = receiver.end.is_none_or(|end| end == received);
-        if !settled || !ended || slow.is_some() || matches!(stage, Stage::Idle | Stage::Opening) {
+        if !settled || !ended || slow.is_some() {
             return None;
         }
+        let stage = STAGES.iter().position(|resting| resting == stage)?;
         let Estimate { srtt, deviation, largest, added, window, least, least_at, rto } = sender.estimate;
         let (probe, repeated) = sender.probe.unwrap_or((sent, false));
         let flags = [
@@ -105,9 +124,9 @@ impl Rest {
         ];
         Some(Self {
             window: None,
-            sent,
-            received,
             least_at,
+            sent: sent.try_into().ok()?,
+            received: received.try_into().ok()?,
             edge: beyond(sender.edge, sent)?,
             offered: beyond(receiver.offered, received)?,
             srtt,
@@ -124,24 +143,26 @@ impl Rest {
             last_sent: beyond(now, sender.last_sent)?,
             last_data: beyond(now, receiver.last_data)?,
             mss: u16::try_from(receiver.mss).ok()?,
-            stage: *stage,
-            stack: *stack,
             backoff: sender.backoff,
             retries: sender.retries,
             reordering: sender.reordering,
             reorder_steps: sender.reorder_steps,
             quick: receiver.quick,
-            flags: flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum(),
+            flags: flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum::<u8>() | (stage as u8) << 6,
         })
     }
 
+    const fn stage(&self) -> Stage {
+        STAGES[(self.flags >> 6) as usize]
+    }
+
     /// As it was before it rested at `now`; its window is taken along.
-    pub(super) fn half(&mut self, now: u64) -> Half {
-        let Self { sent, received, stack, flags, .. } = *self;
+    fn half(&mut self, stack: Stack, now: u64) -> Half {
+        let (sent, received, flags) = (u64::from(self.sent), u64::from(self.received), self.flags);
         let is = |flag| flags & flag != 0;
         Half {
             stack,
-            stage: self.stage,
+            stage: self.stage(),
             sender: Sender {
                 una: sent,
                 nxt: sent,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::End;
 use crate::time::Instant;
 
 /// Whose TCP a device runs.
@@ -112,6 +113,14 @@ const FREERTOS: Habits = Habits {
 };
 
 impl Stack {
+    /// That of an end, where this is the device's: servers run Linux.
+    pub(super) const fn at(self, end: End) -> Self {
+        match end {
+            End::Device => self,
+            End::Server => Self::Linux,
+        }
+    }
+
     pub(super) const fn habits(self) -> &'static Habits {
         match self {
             Self::Linux | Self::Ideal => &LINUX,
