@@ -54,6 +54,11 @@ impl<T> Rare<T> {
 }
 
 impl<T: Empty> Rare<T> {
+    /// Takes all of it out.
+    pub fn take(&mut self) -> T {
+        self.0.take().map_or_else(T::default, |list| *list)
+    }
+
     /// Gives memory back, if there is nothing in it.
     #[inline]
     pub fn settle(&mut self) {

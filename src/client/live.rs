@@ -127,7 +127,7 @@ impl Live {
             }
         };
         // A tenth early, so that a late timer does not break the promise.
-        let soon = keep_alive.map(|period| period * 9 / 10);
+        let soon = keep_alive.map(|_| Duration::from_millis(u64::from(self.granted.keep_alive) * 900));
         if !self.paused {
             // Silence of the server is worth a question too: our own packets may all be vanishing.
             if let Some(period) = soon.filter(|_| self.ping.is_none()) {

@@ -99,7 +99,6 @@ impl Empty for Papers {
 
 /// Where a client stands.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all clients of a fleet have a connection nearly all the time")]
 enum State {
     /// No connection, and none wanted.
     Idle,

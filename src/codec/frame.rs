@@ -1,6 +1,6 @@
 //! Cuts a byte stream into frames, whatever the chunks it arrives in.
 
-use crate::rare::Rare;
+use crate::rare::{Empty, Rare};
 use crate::violation::{Refusal, Rule};
 
 /// The longest frame there can be: a fixed header of five bytes and a remaining length of 268,435,455 (2.2.3 of 3.1.1,
@@ -73,20 +73,34 @@ pub fn frame_len(bytes: &[u8], max: u32) -> Result<Option<usize>, Refusal> {
 /// After an error the stream has no frames any more; the connection is to be closed.
 #[derive(Debug, Default)]
 pub struct Framer {
-    partial: Rare<Vec<u8>>,
-    /// `partial` is a whole frame that was lent by the last call.
+    partial: Rare<Partial>,
+}
+
+/// The beginning of a frame that straddles chunks.
+#[derive(Debug, Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    /// It is the whole frame, and was lent by the last call.
     lent: bool,
+}
+
+impl Empty for Partial {
+    const EMPTY: &'static Self = &Self { bytes: Vec::new(), lent: false };
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
 }
 
 impl Framer {
     /// With nothing buffered.
     pub const fn new() -> Self {
-        Self { partial: Rare::new(), lent: false }
+        Self { partial: Rare::new() }
     }
 
     /// How many bytes of an unfinished frame are buffered.
     pub fn buffered(&self) -> usize {
-        if self.lent { 0 } else { self.partial.len() }
+        if self.partial.lent { 0 } else { self.partial.bytes.len() }
     }
 
     /// Takes the next frame out of `chunk` (and what was left before it), and advances `chunk` past it. `None` when
@@ -97,7 +111,7 @@ impl Framer {
     #[inline]
     pub fn next<'a, 'c: 'a>(&'a mut self, chunk: &mut &'c [u8], max: u32) -> Result<Option<&'a [u8]>, Refusal> {
         if !self.partial.is_empty() {
-            if !self.lent {
+            if !self.partial.lent {
                 return self.resume(chunk, max);
             }
             self.settle();
@@ -109,7 +123,7 @@ impl Framer {
             return Ok(Some(frame));
         }
         if !chunk.is_empty() {
-            self.partial.extend_from_slice(chunk);
+            self.partial.bytes.extend_from_slice(chunk);
             *chunk = &[];
         }
         Ok(None)
@@ -117,31 +131,32 @@ impl Framer {
 
     /// Empties the buffer after its frame was lent.
     fn settle(&mut self) {
-        self.lent = false;
-        self.partial.clear();
-        if self.partial.capacity() > KEPT {
+        self.partial.lent = false;
+        self.partial.bytes.clear();
+        if self.partial.bytes.capacity() > KEPT {
             self.partial.settle();
         }
     }
 
     /// Goes on with a frame whose start is buffered.
     fn resume(&mut self, chunk: &mut &[u8], max: u32) -> Result<Option<&[u8]>, Refusal> {
+        let Partial { bytes, lent } = &mut *self.partial;
         let length = loop {
-            if let Some(length) = frame_len(&self.partial, max)? {
+            if let Some(length) = frame_len(bytes, max)? {
                 break length;
             }
             // At most three times: the rest of the fixed header.
             let Some((&byte, rest)) = chunk.split_first() else {
                 return Ok(None);
             };
-            self.partial.push(byte);
+            bytes.push(byte);
             *chunk = rest;
         };
-        let (more, rest) = chunk.split_at(chunk.len().min(length - self.partial.len()));
-        self.partial.extend_from_slice(more);
+        let (more, rest) = chunk.split_at(chunk.len().min(length - bytes.len()));
+        bytes.extend_from_slice(more);
         *chunk = rest;
-        self.lent = self.partial.len() == length;
-        Ok(self.lent.then_some(&**self.partial))
+        *lent = bytes.len() == length;
+        Ok(lent.then_some(&**bytes))
     }
 }
 
@@ -159,7 +174,7 @@ mod tests {
         assert_eq!(framer.next(&mut second, MAX_FRAME), Ok(Some(&bytes[..])));
         assert_eq!(framer.buffered(), 0);
         assert_eq!(framer.next(&mut &b"\xC0\0"[..], MAX_FRAME), Ok(Some(&b"\xC0\0"[..])));
-        assert_eq!(framer.partial.capacity() > 0, kept, "{payload} bytes of payload");
+        assert_eq!(framer.partial.bytes.capacity() > 0, kept, "{payload} bytes of payload");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Strand {
     /// Which end wants nothing for now.
     paused: [bool; 2],
     /// What the device asked for it with; `None` once it was answered.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) ticket: Option<Box<Ticket>>,
     /// The server's number, while it has one.
     pub(super) server: Option<ConnId>,
     /// Whether the device uses it.
@@ -91,7 +91,7 @@ impl Line {
             bytes: None,
             room: [0; 2],
             paused: [false; 2],
-            ticket: Some(ticket),
+            ticket: Some(Box::new(ticket)),
             server: None,
             device: true,
         };

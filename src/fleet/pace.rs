@@ -13,6 +13,8 @@ use crate::scenario::plan::{Pace, Publish};
 pub struct Schedule {
     /// When the next message is due; [`Instant::FAR`] if there is none.
     pub due: Instant,
+    /// The place of the duty among those of its group.
+    pub duty: u32,
     /// How many came before it, those that the hour of the day let fall among them.
     number: u32,
 }
@@ -23,10 +25,10 @@ const GAP: u64 = 2 << 40;
 const HOUR: u64 = 3 << 40;
 
 impl Schedule {
-    /// Before the first message of `publish`. `draws` belong to this device and duty alone; `drift` is how fast its clock
+    /// Before the first message of `publish`, which is duty number `duty`. `draws` belong to this device and duty alone; `drift` is how fast its clock
     /// is, 1 for a true one.
-    pub fn new(publish: &Publish, draws: &Draws, drift: f64) -> Self {
-        let mut schedule = Self { due: Instant::FAR, number: 0 };
+    pub fn new(duty: u32, publish: &Publish, draws: &Draws, drift: f64) -> Self {
+        let mut schedule = Self { due: Instant::FAR, duty, number: 0 };
         if publish.pace != Pace::OnConnect {
             schedule.due = schedule.moment(publish, draws, drift, Instant::ZERO);
             schedule.settle(publish, draws, drift);
@@ -120,7 +122,7 @@ mod tests {
     /// All moments in seconds.
     fn moments(publish: &Publish, device: u64, drift: f64) -> Vec<f64> {
         let draws = Draws::stream(1, "pace").branch(device);
-        let mut schedule = Schedule::new(publish, &draws, drift);
+        let mut schedule = Schedule::new(0, publish, &draws, drift);
         let mut moments = Vec::new();
         while schedule.due < Instant::FAR {
             moments.push(schedule.due.elapsed().as_secs_f64());

@@ -336,7 +336,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             Arrived::Opened => {
                 let Some(ticket) = strand.ticket.take() else { return };
                 let room = strand.tell_room(End::Device);
-                let (via, peer) = (Via::Ticket(ticket), Peer::default());
+                let (via, peer) = (Via::Ticket(*ticket), Peer::default());
                 device_core.handle(now, Input::Opened { conn, via, peer, room }, floor);
             }
             Arrived::Bytes(count) => {
@@ -347,7 +347,7 @@ impl<'a, S: Node> Simulation<'a, S> {
                 strand.device = false;
                 match strand.ticket.take() {
                     Some(ticket) => {
-                        device_core.handle(now, Input::Refused { ticket, why: "no answer" }, floor);
+                        device_core.handle(now, Input::Refused { ticket: *ticket, why: "no answer" }, floor);
                     }
                     None => device_core.handle(now, Input::Closed { conn, how }, floor),
                 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::packet::{PacketId, QoS};
-use crate::rare::Rare;
+use crate::rare::{Empty, Rare};
 
 /// Messages sent at QoS 1 and 2 that the peer has not finished yet, the identifiers they hold, and the quota left.
 ///
@@ -11,12 +11,7 @@ use crate::rare::Rare;
 /// step per message in flight; the limit given to [`Outbound::resume`] bounds that.
 #[derive(Clone, Debug)]
 pub struct Outbound<M> {
-    /// PUBLISH without PUBACK or PUBREC, in the order first sent.
-    publishes: Rare<VecDeque<Unacknowledged<M>>>,
-    /// PUBREL without PUBCOMP, in the order their PUBRECs came (4.6).
-    releases: Rare<VecDeque<PacketId>>,
-    /// Identifiers lent to requests that share the number space (SUBSCRIBE and UNSUBSCRIBE of a client).
-    requests: Rare<Vec<PacketId>>,
+    lists: Rare<Lists<M>>,
     /// How many of `publishes`, from the oldest, went out on this connection; the rest is to be repeated.
     published: u16,
     /// The same for `releases`.
@@ -27,6 +22,31 @@ pub struct Outbound<M> {
     next: PacketId,
     /// How many identifiers from `next` on are surely free: saves a search per message.
     runway: u16,
+}
+
+/// What is under way; nothing nearly always.
+#[derive(Clone, Debug)]
+struct Lists<M> {
+    /// PUBLISH without PUBACK or PUBREC, in the order first sent.
+    publishes: VecDeque<Unacknowledged<M>>,
+    /// PUBREL without PUBCOMP, in the order their PUBRECs came (4.6).
+    releases: VecDeque<PacketId>,
+    /// Identifiers lent to requests that share the number space (SUBSCRIBE and UNSUBSCRIBE of a client).
+    requests: Vec<PacketId>,
+}
+
+impl<M> Default for Lists<M> {
+    fn default() -> Self {
+        Self { publishes: VecDeque::new(), releases: VecDeque::new(), requests: Vec::new() }
+    }
+}
+
+impl<M: 'static> Empty for Lists<M> {
+    const EMPTY: &'static Self = &Self { publishes: VecDeque::new(), releases: VecDeque::new(), requests: Vec::new() };
+
+    fn is_empty(&self) -> bool {
+        self.publishes.is_empty() && self.releases.is_empty() && self.requests.is_empty()
+    }
 }
 
 /// For how many messages a session keeps memory after a burst of eight times as many.
@@ -61,16 +81,7 @@ pub enum Stray {
 impl<M: 'static> Default for Outbound<M> {
     /// No message, and the widest limit there is.
     fn default() -> Self {
-        Self {
-            publishes: Rare::new(),
-            releases: Rare::new(),
-            requests: Rare::new(),
-            published: 0,
-            released: 0,
-            limit: u16::MAX,
-            next: PacketId::MIN,
-            runway: 0,
-        }
+        Self { lists: Rare::new(), published: 0, released: 0, limit: u16::MAX, next: PacketId::MIN, runway: 0 }
     }
 }
 
@@ -78,19 +89,19 @@ impl<M: 'static> Outbound<M> {
     /// Whether a new message may be sent: everything due again was, and the quota is not used up.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        usize::from(self.published) == self.publishes.len()
-            && usize::from(self.released) == self.releases.len()
+        usize::from(self.published) == self.lists.publishes.len()
+            && usize::from(self.released) == self.lists.releases.len()
             && self.open() < usize::from(self.limit)
     }
 
     /// Whether no handshake is open, on this or an earlier connection.
     pub fn is_empty(&self) -> bool {
-        self.publishes.is_empty() && self.releases.is_empty()
+        self.lists.publishes.is_empty() && self.lists.releases.is_empty()
     }
 
     /// How many handshakes are open, on this or an earlier connection.
     pub fn len(&self) -> usize {
-        self.publishes.len() + self.releases.len()
+        self.lists.publishes.len() + self.lists.releases.len()
     }
 
     /// How many QoS 2 messages the peer has received and not released yet, on this or an earlier connection.
@@ -109,29 +120,31 @@ impl<M: 'static> Outbound<M> {
     pub fn resume(&mut self, limit: u16) {
         self.published = 0;
         self.released = 0;
-        self.requests = Rare::new();
+        if !self.lists.requests.is_empty() {
+            self.lists.requests.clear();
+        }
         self.limit = limit.max(1);
     }
 
     /// The next packet to repeat after [`Outbound::resume`], as far as the quota allows: first each PUBREL, which needs
     /// no quota, then each PUBLISH, oldest first. To be called again after an acknowledgement, until it is `None`.
     pub fn next_repeat(&mut self) -> Option<Repeat<'_, M>> {
-        if let Some(&id) = self.releases.get(usize::from(self.released)) {
+        if let Some(&id) = self.lists.releases.get(usize::from(self.released)) {
             self.released += 1;
             return Some(Repeat::Release(id));
         }
         if self.open() >= usize::from(self.limit) {
             return None;
         }
-        let due = self.publishes.get(usize::from(self.published))?;
+        let due = self.lists.publishes.get(usize::from(self.published))?;
         self.published += 1;
         Some(Repeat::Publish(due.id, &due.message))
     }
 
     /// The message [`Outbound::next_repeat`] would repeat now, if that is a PUBLISH.
     pub fn peek_repeat(&self) -> Option<&M> {
-        let publish = usize::from(self.released) == self.releases.len() && self.open() < usize::from(self.limit);
-        self.publishes.get(usize::from(self.published)).filter(|_| publish).map(|due| &due.message)
+        let publish = usize::from(self.released) == self.lists.releases.len() && self.open() < usize::from(self.limit);
+        self.lists.publishes.get(usize::from(self.published)).filter(|_| publish).map(|due| &due.message)
     }
 
     /// Starts the handshake of a new message, to be sent now with the identifier returned. `None`, and the message
@@ -144,7 +157,7 @@ impl<M: 'static> Outbound<M> {
             return Err(message);
         }
         let Some(id) = self.allocate() else { return Err(message) };
-        self.publishes.push_back(Unacknowledged { id, exactly_once: qos == QoS::ExactlyOnce, message });
+        self.lists.publishes.push_back(Unacknowledged { id, exactly_once: qos == QoS::ExactlyOnce, message });
         self.published += 1;
         Ok(id)
     }
@@ -159,8 +172,8 @@ impl<M: 'static> Outbound<M> {
 
     /// The PUBLISH just given an identifier, or to be repeated, cannot be sent: it counts as finished.
     pub fn forget(&mut self, id: PacketId) {
-        if let Some(at) = self.publishes.iter().rposition(|sent| sent.id == id) {
-            self.publishes.remove(at);
+        if let Some(at) = self.lists.publishes.iter().rposition(|sent| sent.id == id) {
+            self.lists.publishes.remove(at);
             self.published -= u16::from(at < usize::from(self.published));
         }
     }
@@ -172,11 +185,11 @@ impl<M: 'static> Outbound<M> {
     pub fn received(&mut self, id: PacketId) -> Result<Option<M>, Stray> {
         match self.take(id, true) {
             Ok(message) => {
-                self.releases.insert(usize::from(self.released), id);
+                self.lists.releases.insert(usize::from(self.released), id);
                 self.released += 1;
                 Ok(Some(message))
             }
-            Err(Stray::Mismatch) if self.releases.contains(&id) => Ok(None),
+            Err(Stray::Mismatch) if self.lists.releases.contains(&id) => Ok(None),
             Err(stray) => Err(stray),
         }
     }
@@ -194,9 +207,9 @@ impl<M: 'static> Outbound<M> {
     /// # Errors
     /// [`Stray`] when no PUBREL has this identifier.
     pub fn completed(&mut self, id: PacketId) -> Result<(), Stray> {
-        match self.releases.iter().position(|&release| release == id) {
+        match self.lists.releases.iter().position(|&release| release == id) {
             Some(at) => {
-                self.releases.remove(at);
+                self.lists.releases.remove(at);
                 self.released -= u16::from(at < usize::from(self.released));
                 Ok(())
             }
@@ -207,15 +220,15 @@ impl<M: 'static> Outbound<M> {
     /// Lends an identifier to a request, until [`Outbound::give_back`]. `None` when all are in use.
     pub fn lend(&mut self) -> Option<PacketId> {
         let id = self.allocate()?;
-        self.requests.push(id);
+        self.lists.requests.push(id);
         Some(id)
     }
 
     /// The request with this identifier was answered. False if none had it.
     pub fn give_back(&mut self, id: PacketId) -> bool {
-        let found = self.requests.iter().position(|&request| request == id);
+        let found = self.lists.requests.iter().position(|&request| request == id);
         if let Some(at) = found {
-            self.requests.swap_remove(at);
+            self.lists.requests.swap_remove(at);
         }
         found.is_some()
     }
@@ -223,11 +236,9 @@ impl<M: 'static> Outbound<M> {
     /// Forgets every handshake and gives back the messages without an acknowledgement, oldest first, each with whether
     /// it was sent at QoS 2.
     pub fn drain(&mut self) -> impl Iterator<Item = (QoS, M)> + '_ {
-        self.releases = Rare::new();
-        self.requests = Rare::new();
         self.published = 0;
         self.released = 0;
-        std::mem::take(&mut *self.publishes).into_iter().map(|sent| {
+        self.lists.take().publishes.into_iter().map(|sent| {
             let qos = if sent.exactly_once { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
             (qos, sent.message)
         })
@@ -235,38 +246,37 @@ impl<M: 'static> Outbound<M> {
 
     /// Gives back the memory of lists that are empty. A session that is busy again soon needs it soon again.
     pub fn settle(&mut self) {
-        self.publishes.settle();
-        self.releases.settle();
-        self.requests.settle();
+        self.lists.settle();
     }
 
     /// Takes out the PUBLISH with this identifier and kind.
     fn take(&mut self, id: PacketId, exactly_once: bool) -> Result<M, Stray> {
-        let found = self.publishes.iter().position(|sent| sent.id == id && sent.exactly_once == exactly_once);
-        let Some((at, sent)) = found.and_then(|at| Some((at, self.publishes.remove(at)?))) else {
+        let found = self.lists.publishes.iter().position(|sent| sent.id == id && sent.exactly_once == exactly_once);
+        let Some((at, sent)) = found.and_then(|at| Some((at, self.lists.publishes.remove(at)?))) else {
             return Err(self.stray(id));
         };
         self.published -= u16::from(at < usize::from(self.published));
-        if self.publishes.is_empty() && self.publishes.capacity() > 8 * KEPT {
-            self.publishes.shrink_to(KEPT);
+        if self.lists.publishes.is_empty() && self.lists.publishes.capacity() > 8 * KEPT {
+            self.lists.publishes.shrink_to(KEPT);
         }
         Ok(sent.message)
     }
 
     fn stray(&self, id: PacketId) -> Stray {
-        let known = self.publishes.iter().any(|sent| sent.id == id) || self.releases.contains(&id);
+        let known = self.lists.publishes.iter().any(|sent| sent.id == id) || self.lists.releases.contains(&id);
         if known { Stray::Mismatch } else { Stray::Unknown }
     }
 
     /// The next free identifier: they go round, so that one is used again as late as possible.
     fn allocate(&mut self) -> Option<PacketId> {
         const ALL: usize = u16::MAX as usize;
-        if self.len() + self.requests.len() >= ALL {
+        if self.len() + self.lists.requests.len() >= ALL {
             return None;
         }
         if self.runway == 0 {
-            let publishes = self.publishes.iter().map(|sent| sent.id);
-            let in_use = publishes.chain(self.releases.iter().copied()).chain(self.requests.iter().copied());
+            let publishes = self.lists.publishes.iter().map(|sent| sent.id);
+            let in_use =
+                publishes.chain(self.lists.releases.iter().copied()).chain(self.lists.requests.iter().copied());
             let mut taken: Vec<u16> = in_use.map(|id| distance(self.next, id)).collect();
             taken.sort_unstable();
             // Those in use from `next` on without a gap are skipped; the gap behind them is the runway.

@@ -59,8 +59,6 @@ struct State {
     seldom: Option<Box<Seldom>>,
     /// When the last packet passed the radio.
     active: Instant,
-    /// What is sent before this moment is held until then.
-    held: Instant,
     /// By direction, whether a fault has cut it.
     cut: [bool; 2],
     /// The place in the profile of the time for which a connection may be silent.
@@ -70,9 +68,11 @@ struct State {
     draws: Draws,
 }
 
-/// Spells that few links have.
+/// What few links have.
 #[derive(Clone, Debug, Default)]
 struct Seldom {
+    /// What is sent before this moment is held until then.
+    held: Instant,
     /// Bursts of each direction alone.
     bursts: [Option<Alternating>; 2],
     gaps: Option<Alternating>,
@@ -108,6 +108,7 @@ impl Link {
         });
         let bursts = |shared| profile.bursts.as_ref().filter(|it| it.shared == shared);
         let seldom = (bursts(false).is_some() || profile.gaps.is_some() || profile.outages.is_some()).then(|| Seldom {
+            held: Instant::ZERO,
             bursts: [3, 4].map(|number| bursts(false).map(|it| alternating(number, &it.good))),
             gaps: profile.gaps.as_ref().map(|it| alternating(6, &it.every)),
             own_outages: profile.outages.as_ref().map(|it| alternating(7, &it.every)),
@@ -118,7 +119,6 @@ impl Link {
             bursts: bursts(true).map(|it| alternating(5, &it.good)),
             seldom: seldom.map(Box::new),
             active: Instant::ZERO,
-            held: Instant::ZERO,
             cut: [false; 2],
             nat: nat.unwrap_or(u16::MAX),
             root,
@@ -168,7 +168,8 @@ impl Link {
 
     /// Holds what is sent, both ways, until `until`: a handover.
     pub fn hold(&mut self, until: Instant) {
-        self.state.held = self.state.held.max(until);
+        let held = &mut self.state.seldom.get_or_insert_default().held;
+        *held = until.max(*held);
     }
 
     /// Sends one packet of `bytes`, headers not counted, that belongs to no stream; gives when it is there.
@@ -218,7 +219,7 @@ impl State {
         {
             at = at.max(until);
         }
-        at = at.max(self.held);
+        at = seldom.as_ref().map_or(at, |it| at.max(it.held));
         let Some(sent) = lane.queue(at, bytes, spec) else { return Fate::Lost };
         let bursts = match &profile.bursts {
             Some(spec) => {

@@ -42,7 +42,7 @@ pub struct Device {
     subscribed: bool,
     number: u32,
     /// Its publishing duties that have a pace, and where it stands with each.
-    schedules: SmallVec<[(u32, Schedule); 1]>,
+    schedules: SmallVec<[Schedule; 1]>,
     /// What the server has not answered for yet, oldest first.
     pending: Rare<VecDeque<Pending>>,
     rest: Option<Box<Rest>>,
@@ -128,11 +128,11 @@ impl Device {
             match duty {
                 Duty::Publish(publish) if publish.pace != Pace::OnConnect => {
                     let draws = device.duty_draws(place);
-                    let mut schedule = Schedule::new(publish, &draws, drift);
+                    let mut schedule = Schedule::new(place as u32, publish, &draws, drift);
                     while schedule.due < off_until {
                         schedule.advance(publish, &draws, drift);
                     }
-                    device.schedules.push((place as u32, schedule));
+                    device.schedules.push(schedule);
                 }
                 Duty::Ask { every: Some(every), .. } => {
                     let first = off_until + every.mul_f64(device.duty_draws(place).at(0));
@@ -156,7 +156,7 @@ impl Device {
             return (self.off_until < Instant::FAR).then_some(self.off_until);
         }
         let mut first = self.client.deadline().unwrap_or(Instant::FAR);
-        for (_, schedule) in &self.schedules {
+        for schedule in &self.schedules {
             first = first.min(schedule.due);
         }
         if let Some(rest) = &self.rest {
@@ -167,10 +167,11 @@ impl Device {
 
     /// Reads a little of all that is kept for it, so that it is at hand when something happens. The number means nothing.
     pub(super) fn warm(&self, floor: &Floor) -> u64 {
-        let streams = self.schedules.iter().map(|(duty, _)| match floor.roster.duty(self.group(), *duty as usize) {
-            Seat::Publish { stream } => floor.ledger.warm(stream + self.number),
-            _ => 0,
-        });
+        let streams =
+            self.schedules.iter().map(|schedule| match floor.roster.duty(self.group(), schedule.duty as usize) {
+                Seat::Publish { stream } => floor.ledger.warm(stream + self.number),
+                _ => 0,
+            });
         let own = self.off_until.as_nanos() ^ u64::from(self.number);
         streams.fold(own ^ self.client.warm(), |sum, stream| sum ^ stream)
     }

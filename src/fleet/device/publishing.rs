@@ -44,12 +44,12 @@ impl Device {
     /// Makes the messages that are due.
     pub(super) fn publish_due(&mut self, now: Instant, floor: &mut Floor) {
         for place in 0..self.schedules.len() {
-            while self.schedules[place].1.due <= now {
-                let (duty, Schedule { due, .. }) = self.schedules[place];
+            while self.schedules[place].due <= now {
+                let Schedule { due, duty, .. } = self.schedules[place];
                 self.publish(now, due, duty as usize, floor);
                 let (draws, drift) = (self.duty_draws(duty as usize), self.drift(floor));
                 if let Duty::Publish(publish) = &floor.plan.groups[usize::from(self.group)].does[duty as usize] {
-                    self.schedules[place].1.advance(publish, &draws, drift);
+                    self.schedules[place].advance(publish, &draws, drift);
                 }
             }
         }
