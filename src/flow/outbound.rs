@@ -106,7 +106,7 @@ impl<M: 'static> Outbound<M> {
 
     /// How many QoS 2 messages the peer has received and not released yet, on this or an earlier connection.
     pub fn unreleased(&self) -> usize {
-        self.releases.len()
+        self.lists.releases.len()
     }
 
     /// Handshakes open on this connection. A PUBREL of an earlier one counts from its repetition on: 3.3.4 of 5.0 asks
