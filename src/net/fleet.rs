@@ -154,15 +154,15 @@ pub async fn play(
     Played { shore, stopped, kept }
 }
 
-/// A client on sockets that lead to this URL, if it is one of WebSockets.
-fn over<N: Node>(node: N, web: Option<&Url>) -> WebSocket<N> {
-    let Some(url) = web else { return WebSocket::none(node) };
+/// A client on sockets that lead to this URL, which may be one of WebSockets.
+pub(super) fn over<N: Node>(node: N, url: Option<&Url>) -> WebSocket<N> {
+    let Some(url) = url.filter(|url| url.is_web_socket()) else { return WebSocket::none(node) };
     WebSocket::client(node, url.authority(), url.path.clone(), Rng::stream(super::seed(), "websocket masks"))
 }
 
 /// Lets a late subscriber hear what the server sends, until it has sent nothing for [`QUIET`].
 async fn visit(visitor: Visitor, dialer: Dialer) -> Result<Vec<Kept>, String> {
-    let node = over(visitor, Some(&dialer.url).filter(|url| url.is_web_socket()));
+    let node = over(visitor, Some(&dialer.url));
     let mut host = Host::new(node, Vec::new(), Some(dialer));
     let mut heard = None;
     let mut over = pin!(tokio::time::sleep(QUIET + VISIT));

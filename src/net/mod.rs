@@ -1,10 +1,11 @@
 //! Sockets: what the cores never see. [`url`] names a listener, [`tls`] makes configurations from PEM, [`certificate`] a certificate to try them with, [`stream`] is
-//! one connection of any kind, [`reach`] the ways to a target, and [`host`] runs a node on them.
+//! one connection of any kind, [`reach`] the ways to a target, [`host`] runs a node on them, and [`probe`] asks first whether anybody is let in.
 
 pub mod certificate;
 pub mod fleet;
 pub mod host;
 pub mod live;
+pub mod probe;
 pub mod reach;
 pub mod stream;
 pub mod tls;

@@ -60,7 +60,7 @@ pub(super) fn with_remedy(error: io::Error) -> io::Error {
             "if it is yours, trust its authority by --cafile FILE, or any certificate by --insecure"
         }
         Some(InvalidMessage(_)) => "it seems to speak no TLS on this port; write mqtt:// or ws://",
-        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+        _ if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             "it hung up on TLS; if it speaks none on this port, write mqtt:// or ws://"
         }
         _ => return error,

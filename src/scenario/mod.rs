@@ -1,13 +1,15 @@
 //! Scenarios: a fleet, its network, what happens and what is expected, in a RON file that people write.
 //!
 //! [`schema`] is the form; [`check()`] judges it, knowing from `places` where each word stands; what comes out is a
-//! [`plan::Plan`]. Absent on purpose: running it, which is `fleet`'s business.
+//! [`plan::Plan`]. [`doubts()`] tells what is legal and probably not meant. Absent on purpose: running it, which is `fleet`'s business.
 
 pub mod check;
+mod doubts;
 mod places;
 pub mod plan;
 pub mod schema;
 pub mod template;
 
 pub use check::{Problem, check};
+pub use doubts::doubts;
 pub use places::Place;

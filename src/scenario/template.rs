@@ -40,6 +40,11 @@ impl Gap {
     }
 }
 
+/// Stands in a [`Template::shape`] for text without a slash that is not known. No topic may contain it.
+pub const ANYTHING: char = '\0';
+/// And for what may be several levels: what the wildcard `#` matched.
+pub const EVERYTHING: char = '\u{1}';
+
 /// What one device fills the gaps with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a> {
@@ -107,6 +112,22 @@ impl Template {
     pub fn fill(&self, names: &Names<'_>) -> String {
         let mut text = String::new();
         self.fill_into(names, &mut text);
+        text
+    }
+
+    /// What it is for all devices of a group alike, where `id` and `target` are such shapes too.
+    pub fn shape(&self, id: &str, group: &str, target: &str) -> String {
+        let mut text = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Gap(Gap::Id) => text.push_str(id),
+                Part::Gap(Gap::Number) => text.push(ANYTHING),
+                Part::Gap(Gap::Group) => text.push_str(group),
+                Part::Gap(Gap::Target) => text.push_str(target),
+                Part::Gap(Gap::Matched(_)) => text.push(EVERYTHING),
+            }
+        }
         text
     }
 

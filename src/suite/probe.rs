@@ -94,8 +94,8 @@ fn leave(peer: Peer<'_>) -> Result<(), Stop> {
     peer.vanish()
 }
 
-/// What speaks so, where it is something that people often meet behind a wrong port.
-fn stranger(first: &[u8]) -> Option<&'static str> {
+/// What speaks so, where it is something that people often meet behind a wrong port, and what to do.
+pub fn stranger(first: &[u8]) -> Option<&'static str> {
     let begins = |words: &[&str]| words.iter().any(|word| first.starts_with(word.as_bytes()));
     match first {
         // A TLS alert: the record type and the major version.

@@ -61,6 +61,10 @@ fn problems_are_told_with_their_places() {
         text.contains("a.ron:3:") && text.contains("there is no QoS 3") && text.contains("`10` has no unit"),
         "{text}"
     );
+    let (unheard, _folder) = fleet(&SCENARIO.replacen("filter: \"", "filter: \"x", 1), &["--check"]);
+    let text = String::from_utf8_lossy(&unheard.stderr);
+    assert_eq!(unheard.status.code(), Some(0), "{text}");
+    assert!(text.starts_with("a.ron:") && text.contains(": warning: nobody in the fleet writes to `x"), "{text}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn command(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
     command
 }
 
-fn folder(scenario: &str) -> tempfile::TempDir {
+pub(crate) fn folder(scenario: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("a.ron"), scenario).expect("a scenario");
     folder
@@ -53,11 +53,11 @@ fn report(folder: &tempfile::TempDir, name: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn played(folder: &tempfile::TempDir, arguments: &[&str]) -> Output {
+pub(crate) fn played(folder: &tempfile::TempDir, arguments: &[&str]) -> Output {
     command(folder, &[&["fleet", "a.ron"], arguments].concat()).output().expect("testament runs")
 }
 
@@ -158,7 +158,7 @@ fn latencies_apart(expected: &Value, found: &Value, late: f64) -> Vec<String> {
     apart
 }
 
-const SHORT: &str = r#"Scenario(about: "a short one", lasts: "4s", calm: "3s", fleet: [
+pub(crate) const SHORT: &str = r#"Scenario(about: "a short one", lasts: "4s", calm: "3s", fleet: [
         (name: "hub", count: 2, does: [Listen(filter: "m/+", qos: 1)]),
         (name: "meter", count: 20, starts: At("1s"), does: [Publish(topic: "m/{id}", qos: 1, every: "500ms")]),
     ],
@@ -175,24 +175,6 @@ fn several_processes_play_one_fleet_and_their_books_join() {
     // Both hubs read all meters, in whichever process they are.
     let [(_, [sent, arrived, ..])] = &accounts(&report)[..] else { panic!("one pair of groups") };
     assert!(*sent >= 200 && sent == arrived, "{sent} sent, {arrived} arrived");
-}
-
-#[test]
-fn what_a_target_cannot_do_is_refused_before_the_run() {
-    let restarts = SHORT.replace("timeline: []", "timeline: [At(\"1s\", Restart(node: \"broker\"))]");
-    let check = |scenario: &str, arguments: &[&str], expect: &str| {
-        let refused = played(&folder(scenario), arguments);
-        assert!(refused.status.code() == Some(2) && said(&refused).contains(expect), "{}", said(&refused));
-    };
-    let nobody = "mqtt://127.0.0.1:1";
-    check(&restarts, &["--target", nobody], "is not ours to restart");
-    check(SHORT, &["--target", nobody], "cannot connect to mqtt://127.0.0.1:1");
-    check(SHORT, &["--target", "nonsense"], "there is no target `nonsense`");
-    check(SHORT, &["--target", nobody, "--live"], "cannot be used with");
-    check(SHORT, &["--live", "--shard", "0/2", "--json", "x.json"], "give all of them the same --begin");
-    check(SHORT, &["--shard", "0/2"], "with --json FILE");
-    let tls = SHORT.replace("count: 20", "count: 20, tls: true");
-    check(&tls, &["--target", nobody], "`meter` cannot be played: mqtt://127.0.0.1:1 has no TLS");
 }
 
 #[test]

@@ -32,7 +32,9 @@ fn each_says_why_it_is_worth_running_and_expects_something() {
         let text = fs::read_to_string(&path).expect("a scenario");
         let comment: Vec<_> = text.lines().take_while(|line| line.starts_with("// ")).collect();
         assert!(comment.len() >= 2 && comment.join(" ").contains("Worth running"), "{}", path.display());
-        assert!(plan(&path).expect.len() >= 2, "{}", path.display());
+        let plan = plan(&path);
+        assert!(plan.expect.len() >= 2, "{}", path.display());
+        assert_eq!(scenario::doubts(&text, &plan), [], "{}", path.display());
     }
 }
 

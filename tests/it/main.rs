@@ -25,6 +25,8 @@ mod fleet_properties;
 mod fleet_report;
 mod fleet_scenarios;
 #[cfg(feature = "net")]
+mod fleet_target;
+#[cfg(feature = "net")]
 mod foreign;
 mod freedoms;
 mod hollow;

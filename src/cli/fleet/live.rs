@@ -50,15 +50,6 @@ impl Run {
         let Self { text, plan, shard, begin, limits } = self;
         let (seed, lasts) = (plan.seed, plan.lasts);
         let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-        runtime.block_on(async {
-            for group in &plan.groups {
-                let dialer = ground.reach.dialer(group.tls, group.version).ok_or_else(|| {
-                    anyhow!("the devices of `{}` want TLS, and {} has no such listener", group.name, ground.name)
-                })?;
-                dialer.dial().await.with_context(|| format!("cannot connect to {}; check that it runs", dialer.url))?;
-            }
-            anyhow::Ok(())
-        })?;
         let before = memory("VmRSS:");
         let options: Vec<_> = plan.groups.iter().map(options).collect();
         let names: Vec<_> = plan.groups.iter().map(|group| group.name.clone()).collect();

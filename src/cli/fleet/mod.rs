@@ -10,6 +10,7 @@ mod ground;
 mod live;
 pub(super) mod outputs;
 mod progress;
+mod welcome;
 mod workers;
 
 use std::path::{Path, PathBuf};
@@ -28,8 +29,8 @@ use crate::fleet::part::Part;
 use crate::fleet::run::play;
 use crate::fleet::shard::Shard;
 use crate::links;
-use crate::scenario::check;
 use crate::scenario::plan::Plan;
+use crate::scenario::{check, doubts};
 use crate::sut::Target;
 use ground::Ground;
 use live::{Run, unix};
@@ -95,6 +96,11 @@ impl Fleet {
                 return Ok(TROUBLE);
             }
         };
+        if !self.worker {
+            for doubt in doubts(&text, &plan) {
+                eprintln!("{shown}:{}: warning: {}", doubt.place, doubt.why);
+            }
+        }
         if self.check {
             print(&format!("{shown} is in order: {} devices in {} groups\n", plan.devices(), plan.groups.len()))?;
             return Ok(OK);
@@ -150,6 +156,7 @@ impl Fleet {
         let outputs = if self.shard.is_some() { None } else { Some(self.outputs.open()?) };
         let began = timestamp();
         let ground = Ground::open(target, &self.tls, &mut plan)?;
+        welcome::ask(&ground, &plan, shard)?;
         let here: u32 = plan.groups.iter().map(|group| shard.count(group.count)).sum();
         let (workers, why) = self.workers.map_or_else(|| workers(here, ground.inside), |count| (count, None));
         // The processes first have to make their devices.
