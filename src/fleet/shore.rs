@@ -8,11 +8,16 @@
 //! Time is that of the driver. What is due is done when the driver looks, and as of the moment at which it was due; how
 //! much later that was is measured. What came from a socket counts from the moment it was read.
 //!
+//! Where a device takes its leave, the socket stays until the server has closed it too: only that shows that the server has
+//! read the goodbye, and must not publish the will. Who closed before it came, or was reset, or says nothing for
+//! [`PARTING`], may or may not have read it, and is held to neither.
+//!
 //! Limits. At most [`DIALS`] sockets are opened at a time, the others wait for their turn. A device that reads slowly
 //! stops the socket, and a server that reads slowly stops the device, each by the buffers of the two.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::time::Duration;
 
 use harness::metrics::Spans;
 use harness::node::{Close, Closed, ConnId, Input, Node, Output, Ticket, Via};
@@ -24,6 +29,8 @@ use super::simulation::Simulation;
 
 /// How many sockets are being opened at most: fewer than servers commonly let wait in their backlog.
 pub const DIALS: usize = 64;
+/// How long a server may take to close a connection of which a device took its leave.
+pub const PARTING: Duration = Duration::from_secs(5);
 /// How many different reasons of failures are told apart.
 const REASONS: usize = 20;
 
@@ -91,11 +98,16 @@ impl Shore {
         self.simulation.play_until(self.now);
         if let Some(gate) = self.simulation.server() {
             gate.now = self.now;
+            gate.give_up_parting();
             gate.let_in();
+            for conn in std::mem::take(&mut gate.heard_out) {
+                self.simulation.heard_out(conn);
+            }
             self.simulation.hear();
             self.simulation.play_until(self.now);
         }
-        self.due = self.simulation.next();
+        let parting = self.simulation.server().and_then(|gate| gate.parting.front().map(|&(until, _)| until));
+        self.due = self.simulation.next().into_iter().chain(parting).min();
     }
 }
 
@@ -142,6 +154,11 @@ pub struct Gate {
     queue: VecDeque<usize>,
     /// How many are being opened.
     dialing: usize,
+    /// The connections of which devices took their leave, and until when their servers may close them too, oldest first; some
+    /// have ended.
+    parting: VecDeque<(Instant, ConnId)>,
+    /// Those of them whose servers have read all that was said.
+    heard_out: Vec<ConnId>,
     /// What came from the sockets since the fleet last heard.
     came: Words,
     /// To the fleet.
@@ -161,6 +178,8 @@ enum Berth {
     Dialing { key: usize, room: usize },
     /// A socket.
     Up(Up),
+    /// A socket to which all was said, and the server has until then to close it too.
+    Parting(ConnId, Instant),
 }
 
 struct Up {
@@ -242,7 +261,7 @@ impl Node for Gate {
                     }
                 }
                 &mut Berth::Dialing { key, .. } => self.dials[key].said.extend_from_slice(bytes),
-                Berth::Free => {}
+                Berth::Parting(..) | Berth::Free => {}
             },
             Input::Writable { conn, room } => match self.berth(conn) {
                 Berth::Up(Up { socket, inward, .. }) => {
@@ -253,21 +272,28 @@ impl Node for Gate {
                     }
                 }
                 Berth::Dialing { room: known, .. } => *known = room,
-                Berth::Free => {}
+                Berth::Parting(..) | Berth::Free => {}
             },
             Input::Closed { conn, how } => match std::mem::take(self.berth(conn)) {
                 Berth::Dialing { key, .. } => {
                     // Who finished has said all, which a server would still read; who broke off has taken it back.
                     let dial = &mut self.dials[key];
                     dial.conn = None;
-                    if how != Closed::Finished {
+                    if how == Closed::Finished {
+                        self.inward.words.push_back(Word::Close(conn, Close::Gracefully));
+                    } else {
                         dial.said.clear();
                     }
                 }
-                Berth::Up(Up { socket, .. }) => {
+                Berth::Up(Up { socket, .. }) if how == Closed::Finished => {
+                    let until = self.now + PARTING;
+                    *self.berth(conn) = Berth::Parting(socket, until);
+                    self.parting.push_back((until, conn));
+                    self.outward.words.push_back(Word::Close(socket, Close::HalfWay));
+                }
+                Berth::Up(Up { socket, .. }) | Berth::Parting(socket, _) => {
                     self.sockets[socket.0 as usize] = None;
-                    let how = if how == Closed::Finished { Close::Gracefully } else { Close::Abruptly };
-                    self.outward.words.push_back(Word::Close(socket, how));
+                    self.outward.words.push_back(Word::Close(socket, Close::Abruptly));
                 }
                 Berth::Free => {}
             },
@@ -335,9 +361,10 @@ impl Gate {
                 }
             }
             Input::Closed { conn: socket, how } => {
-                let Some((conn, _)) = self.behind(socket) else { return };
-                self.sockets[socket.0 as usize] = None;
-                *self.berth(conn) = Berth::Free;
+                let Some(conn) = self.sockets.get_mut(socket.0 as usize).and_then(Option::take) else { return };
+                if matches!(std::mem::take(self.berth(conn)), Berth::Parting(..)) && how == Closed::Finished {
+                    self.heard_out.push(conn);
+                }
                 let how = if how == Closed::Finished { Close::Gracefully } else { Close::Abruptly };
                 self.came.words.push_back(Word::Close(conn, how));
             }
@@ -348,6 +375,20 @@ impl Gate {
     /// Lets the fleet hear what came.
     fn let_in(&mut self) {
         self.inward.append(&mut self.came);
+    }
+
+    /// Waits no longer for servers that do not close.
+    fn give_up_parting(&mut self) {
+        while let Some((until, conn)) = self.parting.pop_front_if(|&mut (until, _)| until <= self.now) {
+            if let &mut Berth::Parting(socket, its) = self.berth(conn)
+                && its == until
+            {
+                *self.berth(conn) = Berth::Free;
+                self.sockets[socket.0 as usize] = None;
+                self.outward.words.push_back(Word::Close(socket, Close::Gracefully));
+                self.came.words.push_back(Word::Close(conn, Close::Gracefully));
+            }
+        }
     }
 
     /// The next socket to be opened, if it is its turn, and for which connection.
@@ -382,7 +423,7 @@ impl Gate {
         let conn = self.sockets.get(socket.0 as usize).copied().flatten()?;
         match self.berths.get_mut(conn.0 as usize)? {
             Berth::Up(up) => Some((conn, up)),
-            Berth::Dialing { .. } | Berth::Free => None,
+            Berth::Dialing { .. } | Berth::Parting(..) | Berth::Free => None,
         }
     }
 }
@@ -397,7 +438,7 @@ mod tests {
 
     use super::*;
     use crate::broker::{Broker, Settings};
-    use crate::fleet::run::{Outcome, options, play};
+    use crate::fleet::run::{Outcome, Played, options, play};
     use crate::fleet::shard::Shard;
     use crate::links;
     use crate::scenario::{self, plan::Plan};
@@ -423,9 +464,20 @@ mod tests {
         scenario::check(SCENARIO, &links::all()).expect("a legal scenario")
     }
 
+    /// What becomes of goodbyes.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Goodbye {
+        Heard,
+        /// The connection is reset as they come, and nobody reads them.
+        Reset,
+        /// The server has closed, as after too long a silence, in the moment before the first of them comes.
+        TooLate,
+        /// The server does not close in answer.
+        Unanswered,
+    }
+
     /// Plays before a broker whose sockets take no time, and say that they are full after `room` bytes.
-    fn ashore(room: usize) -> Outcome {
-        let plan = plan();
+    fn ashore(plan: Plan, room: usize, goodbye: Goodbye) -> Played {
         let (seed, end) = (plan.seed, Instant::ZERO + plan.lasts + plan.calm);
         let options: Vec<_> = plan.groups.iter().map(options).collect();
         let floor = Floor::new(plan, seed as u16).expect("a small one");
@@ -435,12 +487,20 @@ mod tests {
         let mut shore = Shore::new(simulation);
         let settings = Settings { anonymous: true, ..Settings::default() };
         let mut broker = Broker::new(settings, Rng::stream(seed, "broker"));
-        let mut sockets: BTreeMap<u32, bool> = BTreeMap::new();
-        let mut next = 0;
+        // The group at the other end of each.
+        let mut sockets: BTreeMap<u32, usize> = BTreeMap::new();
+        let (mut next, mut closed) = (0, false);
         loop {
             let now = shore.deadline().into_iter().chain(broker.deadline()).min().unwrap_or(end).min(end);
             shore.handle(now, Input::Wake);
             broker.handle(now, Input::Wake);
+            if goodbye == Goodbye::TooLate && !closed && shore.deadline().is_some_and(|due| due.elapsed() >= LEAVES) {
+                closed = true;
+                for conn in sockets.extract_if(.., |_, group| *group == 0).map(|(number, _)| ConnId(number)) {
+                    broker.handle(now, Input::Closed { conn, how: Closed::Reset });
+                    shore.handle(now, Input::Closed { conn, how: Closed::Finished });
+                }
+            }
             loop {
                 let mut told = Vec::new();
                 while let Some(output) = shore.poll() {
@@ -458,11 +518,17 @@ mod tests {
                         Said::Open(ticket) => {
                             let conn = ConnId(next);
                             next += 1;
-                            sockets.insert(conn.0, true);
+                            sockets.insert(conn.0, Shore::caller(ticket).0);
                             let via = Via::Listener(0);
                             peer.handle(now, Input::Opened { conn, via, peer: Peer::default(), room: 1 << 20 });
                             let via = Via::Ticket(ticket);
                             shore.handle(now, Input::Opened { conn, via, peer: Peer::default(), room });
+                        }
+                        Said::Send(conn, bytes) if goodbye == Goodbye::Reset && ours && bytes == DISCONNECT => {
+                            sockets.remove(&conn.0);
+                            for node in [&mut broker as &mut dyn Node, &mut shore] {
+                                node.handle(now, Input::Closed { conn, how: Closed::Reset });
+                            }
                         }
                         Said::Send(conn, bytes) if sockets.contains_key(&conn.0) => {
                             peer.handle(now, Input::Bytes { conn, bytes: &bytes });
@@ -473,7 +539,12 @@ mod tests {
                             let closed = if how == Close::Abruptly { Closed::Reset } else { Closed::Finished };
                             peer.handle(now, Input::Closed { conn, how: closed });
                             let us: &mut dyn Node = if ours { &mut shore } else { &mut broker };
-                            us.handle(now, Input::Closed { conn, how: Closed::Here });
+                            // Who hears the end of the other's half ends its own.
+                            match how {
+                                Close::HalfWay if goodbye == Goodbye::Unanswered => {}
+                                Close::HalfWay => us.handle(now, Input::Closed { conn, how: Closed::Finished }),
+                                _ => us.handle(now, Input::Closed { conn, how: Closed::Here }),
+                            }
                         }
                         Said::Send(..) | Said::Close(..) | Said::Nothing => {}
                     }
@@ -485,8 +556,18 @@ mod tests {
         }
         let Landed { floor, connected, failures, .. } = shore.land();
         assert_eq!(failures.len(), 0);
-        Outcome { balance: floor.ledger.settle(end), tally: floor.tally, retained: None, connected }
+        let Floor { plan, roster, ledger, tally, .. } = floor;
+        Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, retained: None, connected } }
     }
+
+    /// A goodbye of 5.0 and of its elders.
+    const DISCONNECT: [u8; 2] = [0xE0, 0];
+    /// When the first device of these leaves takes its leave.
+    const LEAVES: Duration = Duration::from_secs(10);
+    const LEAVERS: &str = r#"Scenario(about: "a test", lasts: "1m", calm: "1m", fleet: [
+            (name: "meter", count: 1, will: (topic: "gone/{id}", qos: 1), duty_cycle: (on: "10s", off: "20s")),
+            (name: "hub", count: 1, does: [Listen(filter: "gone/+", qos: 1)]),
+        ], expect: [WillsExact])"#;
 
     enum Said {
         Open(Ticket),
@@ -510,11 +591,25 @@ mod tests {
     fn before_a_real_server_the_fleet_meets_what_it_meets_in_virtual_time() {
         let virtually = play(plan(), Shard::WHOLE).expect("a small scenario").outcome;
         for room in [1 << 20, 64] {
-            let real = ashore(room);
+            let real = ashore(plan(), room, Goodbye::Heard).outcome;
             assert_eq!(real.balance, virtually.balance, "room {room}");
             assert_eq!(real.tally, virtually.tally, "room {room}");
             assert_eq!(real.connected, virtually.connected);
         }
+    }
+
+    #[test]
+    fn only_a_server_that_read_a_goodbye_must_not_publish_the_will() {
+        let check = |goodbye, wills: u64| {
+            let plan = scenario::check(LEAVERS, &links::all()).expect("a legal scenario");
+            let report = ashore(plan, 1 << 20, goodbye).report();
+            let came: u64 = report.messages.iter().map(|books| books.account.arrived).sum();
+            assert!(report.is_met() && came == wills, "{came}\n{}", report.text());
+        };
+        check(Goodbye::Heard, 0);
+        check(Goodbye::Reset, 2);
+        check(Goodbye::TooLate, 1);
+        check(Goodbye::Unanswered, 0);
     }
 
     #[test]

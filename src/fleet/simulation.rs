@@ -198,6 +198,16 @@ impl<'a, S: Node> Simulation<'a, S> {
         self.serve();
     }
 
+    /// A real server has read all that a device said on a connection, and closed it after that.
+    pub fn heard_out(&mut self, conn: ConnId) {
+        let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() else { return };
+        let group = self.devices[device as usize].group();
+        // Where others have its identifier, one of them may have thrown it out before.
+        if self.floor.plan.groups[group].clones == 1 {
+            self.devices[device as usize].heard_out(self.now, ConnId(place), &mut self.floor);
+        }
+    }
+
     /// The device at the other end of a connection of the server: its group, and its number in it.
     pub fn caller(&self, conn: ConnId) -> Option<(usize, u32)> {
         let (device, _) = self.seats.get(conn.0 as usize).copied().flatten()?;
@@ -380,6 +390,9 @@ impl<'a, S: Node> Simulation<'a, S> {
                 self.seats[number as usize] = Some((device, place as u32));
                 let conn = ConnId(number);
                 strand.server = Some(conn);
+                if self.start.is_none() {
+                    self.devices[device as usize].may_be_heard_before_its_goodbye();
+                }
                 let room = strand.tell_room(End::Server);
                 server.handle(now, Input::Opened { conn, via: Via::Listener(0), peer: Peer::default(), room });
             }
@@ -388,9 +401,15 @@ impl<'a, S: Node> Simulation<'a, S> {
                 let bytes = strand.take(End::Server, count);
                 if let Some(conn) = conn {
                     server.handle(now, Input::Bytes { conn, bytes });
-                    if !strand.device && strand.is_heard_out() {
+                    if self.start.is_some() && !strand.device && strand.is_heard_out() {
                         self.devices[device as usize].heard_out(now, ConnId(place as u32), &mut self.floor);
                     }
+                }
+            }
+            // What leads to a real server closes when that does.
+            Arrived::Closed(how @ Closed::Finished) if self.start.is_none() => {
+                if let Some(conn) = strand.server {
+                    server.handle(now, Input::Closed { conn, how });
                 }
             }
             Arrived::Closed(how) => {

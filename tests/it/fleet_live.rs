@@ -48,7 +48,7 @@ pub(crate) fn folder(scenario: &str) -> tempfile::TempDir {
     folder
 }
 
-fn report(folder: &tempfile::TempDir, name: &str) -> Value {
+pub(crate) fn report(folder: &tempfile::TempDir, name: &str) -> Value {
     let text = fs::read_to_string(folder.path().join(name)).expect("a report");
     serde_json::from_str(&text).expect("JSON")
 }

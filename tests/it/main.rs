@@ -17,6 +17,8 @@ mod coverage;
 #[cfg(feature = "net")]
 mod fleet;
 mod fleet_breaches;
+#[cfg(feature = "net")]
+mod fleet_goodbye;
 mod fleet_habits;
 #[cfg(feature = "net")]
 mod fleet_live;

@@ -202,9 +202,16 @@ fn each_way_to_close_looks_as_it_should() {
         half.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"so long");
         half.write_all(b"still heard").await.unwrap();
+        drop(half);
+
+        let mut gone = connect(port).await;
+        gone.write_all(b"half").await.unwrap();
     });
-    assert_eq!(parrot.heard, b"cuthalfstill heard".len());
-    assert_eq!(parrot.gone.iter().map(|&(_, how)| how).collect::<Vec<_>>(), [Closed::Here, Closed::Finished]);
+    assert_eq!(parrot.heard, b"cuthalfstill heardhalf".len());
+    let mut ends: Vec<_> = parrot.gone.iter().map(|&(_, how)| how).collect();
+    ends.sort_unstable();
+    // Who is gone before the last words has not heard them.
+    assert_eq!(ends, [Closed::Finished, Closed::Reset, Closed::Here]);
 }
 
 #[test]

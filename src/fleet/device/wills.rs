@@ -126,6 +126,14 @@ impl Device {
         }
     }
 
+    /// Another connection of it is on its way to a real server, which may hear that before it hears the goodbye of the last one,
+    /// and then misses that.
+    pub fn may_be_heard_before_its_goodbye(&mut self) {
+        if let Some(rest) = &mut self.rest {
+            rest.wills.revoked = None;
+        }
+    }
+
     /// The run is over. The server may have lost the present connection without our knowing, and may have taken the present
     /// attempt for one, and lost that.
     pub(super) fn settle_present_will(&self, floor: &mut Floor) {

@@ -33,6 +33,8 @@ pub(super) struct Conn {
     pub(super) finishing: bool,
     /// Writing failed. What the peer sent before is still read: a DISCONNECT may be among it.
     pub(super) broken: bool,
+    /// The peer finished after we had; whether it refuses our last words is still to show.
+    pub(super) parting: bool,
     /// How the peer ended it, to be told at the next turn.
     pub(super) ended: Option<Closed>,
 }
@@ -51,6 +53,7 @@ impl Conn {
             unflushed: false,
             finishing: false,
             broken: false,
+            parting: false,
             ended: None,
         }
     }
@@ -79,6 +82,12 @@ impl Conn {
             self.stalled = false;
             self.waker.wake_by_ref();
         }
+    }
+
+    /// How the peer ended it that finished after we had: had it closed before our last words came, it refused them.
+    pub(super) fn parted(&self) -> Closed {
+        let refused = self.broken || !matches!(self.stream.socket().take_error(), Ok(None));
+        if refused { Closed::Reset } else { Closed::Finished }
     }
 
     /// Writes what the socket takes.
@@ -110,8 +119,10 @@ impl Conn {
         }
         self.unflushed = stream.as_mut().poll_flush(cx).is_pending();
         if self.finishing && !self.unflushed {
-            // A socket that cannot be shut down any more is told by reading.
-            self.unflushed = stream.poll_shutdown(cx).is_pending();
+            let shut = stream.poll_shutdown(cx);
+            self.unflushed = shut.is_pending();
+            // A socket that cannot be shut down any more was reset; reading tells.
+            self.broken = matches!(shut, Poll::Ready(Err(_)));
         }
     }
 }

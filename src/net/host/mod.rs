@@ -7,8 +7,9 @@
 //! reading from that peer, so that answers cannot pile up either. One peer is heard for at most 128 KiB at a time. At most
 //! 1,024 TLS handshakes run at a time; further connections wait in the kernel. When the process has no descriptor left,
 //! accepting rests for 250 ms. A closed connection lingers for at most 5 s to bring its last bytes home, and at most 1,024
-//! do; further ones are cut. The end of a connection that is not read from is noticed when it is read from or written to
-//! again.
+//! do; further ones are cut. Where we finished first, the end of a connection is told half a second after the peer's: by then
+//! it shows whether the peer had closed before our last words came. The end of a connection that is not read from is
+//! noticed when it is read from or written to again.
 
 mod conn;
 mod wake;
@@ -254,18 +255,25 @@ impl<N: Node> Host<N> {
             }
             let mut buffer = ReadBuf::new(&mut wires.input);
             let read = Pin::new(&mut conn.stream).poll_read(&mut Context::from_waker(&conn.waker), &mut buffer);
-            conn.ended = match read {
+            let ended = match read {
                 Poll::Pending => return taken,
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Some(Closed::Finished),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Closed::Finished,
                 Poll::Ready(Ok(())) => {
                     taken += buffer.filled().len();
                     self.node.handle(wires.now, Input::Bytes { conn: id, bytes: buffer.filled() });
                     continue;
                 }
                 // TLS without its closing alert: the stream is finished all the same.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(Closed::Finished),
-                Poll::Ready(Err(_)) => Some(Closed::Reset),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Closed::Finished,
+                Poll::Ready(Err(_)) => Closed::Reset,
             };
+            if ended == Closed::Finished && conn.finishing {
+                if !std::mem::replace(&mut conn.parting, true) {
+                    wires.part(id);
+                }
+                return taken;
+            }
+            conn.ended = Some(ended);
             break;
         }
         // More may be there, or the end is to be told, once what was read has been answered.
@@ -350,6 +358,12 @@ impl<N: Node> Host<N> {
             }
             Done::Lingered => self.wires.lingering -= 1,
             Done::Rested => {}
+            Done::Parted(id) => {
+                if let Some(conn) = self.wires.conns.get_mut(id.0 as usize).filter(|conn| conn.parting) {
+                    conn.ended = Some(conn.parted());
+                    conn.waker.wake_by_ref();
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use harness::time::Instant;
 use slab::Slab;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant as Moment, timeout};
+use tokio::time::{Instant as Moment, sleep, timeout};
 
 use super::Listener;
 use super::conn::{Conn, ROOM};
@@ -23,6 +23,8 @@ use crate::net::stream::{Dialer, Stream};
 const INPUT: usize = 64 * 1024;
 /// How long a closed connection may take to bring its last bytes home.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a peer may take to refuse what was said to it after it had closed.
+const PARTING: Duration = Duration::from_millis(500);
 /// How many closed connections may do so; further ones are cut.
 const LINGERING_MAX: usize = 1024;
 /// How many empty buffers are kept for connections to come; idle connections have none.
@@ -71,11 +73,22 @@ pub(super) struct Door {
 
 /// What comes of a task.
 pub(super) enum Done {
-    Accepted { via: Via, result: Result<(Stream, Peer), (SocketAddr, io::Error)> },
-    Dialed { ticket: Ticket, result: io::Result<(Stream, Peer)> },
-    Answered { ticket: Ticket, bytes: Vec<u8> },
+    Accepted {
+        via: Via,
+        result: Result<(Stream, Peer), (SocketAddr, io::Error)>,
+    },
+    Dialed {
+        ticket: Ticket,
+        result: io::Result<(Stream, Peer)>,
+    },
+    Answered {
+        ticket: Ticket,
+        bytes: Vec<u8>,
+    },
     Lingered,
     Rested,
+    /// The peer that finished after us had its time to refuse our last words.
+    Parted(ConnId),
 }
 
 impl Wires {
@@ -200,6 +213,8 @@ impl Wires {
         if how == Close::HalfWay {
             if let Some(conn) = self.conns.get_mut(id.0 as usize) {
                 conn.finishing = true;
+                // Who has closed before our last words refuses them.
+                conn.ended = conn.ended.map(|_| Closed::Reset);
                 conn.mark(id, &mut self.dirty);
             }
             return;
@@ -214,6 +229,15 @@ impl Wires {
             Close::Abruptly => drop(conn.stream.socket().set_zero_linger()),
             Close::Silently => self.silenced.push(conn.stream),
         }
+    }
+
+    /// The peer finished after we had. Where it closed before our last words came it refuses them, which takes a way there
+    /// and back to show.
+    pub(super) fn part(&mut self, id: ConnId) {
+        self.tasks.spawn(async move {
+            sleep(PARTING).await;
+            Done::Parted(id)
+        });
     }
 
     /// The peer ended this connection.
