@@ -6,6 +6,7 @@
 pub mod broker_file;
 pub mod greeting;
 pub mod install;
+mod last_words;
 pub mod ports;
 pub mod process;
 pub mod served;

@@ -28,6 +28,7 @@ use nix::unistd::Pid;
 use super::broker_file::{BrokerFile, StopSignal};
 use super::greeting::{ACCEPTS_WITHIN, is_answered};
 use super::install;
+use super::last_words;
 use super::ports::Ports;
 use crate::net::certificate::SelfSigned;
 use crate::net::live::Restart;
@@ -51,8 +52,6 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const ANSWERS_FIRST_WITHIN: Duration = Duration::from_secs(1);
 /// How often other ports are tried: between our finding a port free and the broker binding it, another may take it.
 const ATTEMPTS: usize = 3;
-/// How many of the broker's last lines an error shows.
-const LAST_LINES: usize = 5;
 
 /// Remembers the last process group it is told; when nothing more can come, kills it and removes the folder.
 const GUARD: &str = r#"
@@ -293,12 +292,8 @@ impl Process {
     /// The end of what it printed, ready to be put behind a sentence.
     fn last_words(&self) -> String {
         let said = std::fs::read(self.log()).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        let lines: Vec<_> = said.lines().rev().take(LAST_LINES).collect();
-        match lines.is_empty() {
-            true => String::new(),
-            false => format!(", and said last: {}", lines.into_iter().rev().collect::<Vec<_>>().join(" | ")),
-        }
+        let home = std::env::home_dir().unwrap_or_default();
+        last_words::quoted(&said, &[(&self.dir, "{dir}"), (&home, "~")])
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
