@@ -7,7 +7,7 @@ use askama::Template;
 use harness::report::plot;
 use harness::report::terminal::visible;
 
-use super::{Broken, Event, Grief, Group, Latency, Messages, Moment, Report, said};
+use super::{Broken, Event, Grief, Group, Latency, Messages, Moment, OWED, PHASES, Report, said};
 use crate::fleet::measured::Run;
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
@@ -29,8 +29,12 @@ struct Page<'a> {
     over_time: Vec<String>,
     distribution: Option<String>,
     latency: Vec<Took<'a>>,
-    /// Whether any message came that was sent before its reader had subscribed.
+    /// What the two phases are, and what is owed.
+    phases: &'static str,
+    owed: &'static str,
+    /// Whether any message came that was sent before its reader had subscribed, and the name of their column.
     prior: bool,
+    before: &'static str,
     messages: Vec<Booked<'a>>,
     wills: Vec<Booked<'a>>,
     groups: Vec<Row<'a>>,
@@ -107,6 +111,7 @@ fn page(report: &Report) -> Page<'_> {
     let devices = some(report.devices.into(), "device", "devices");
     let groups = some(report.groups.len() as u64, "group", "groups");
     let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
+    let prior = report.messages.iter().any(|messages| messages.account.prior > 0);
     let (wills, messages): (Vec<_>, Vec<_>) = report.messages.iter().map(booked).partition(|row| row.of.wills);
     Page {
         report,
@@ -121,7 +126,10 @@ fn page(report: &Report) -> Page<'_> {
         over_time: report.over_time().iter().map(plot::Plot::figure).collect(),
         distribution: report.distribution().as_ref().map(plot::Plot::figure),
         latency: report.groups.iter().flat_map(|group| group.latency.iter().map(|it| took(group, it))).collect(),
-        prior: report.messages.iter().any(|messages| messages.account.prior > 0),
+        phases: PHASES,
+        owed: OWED,
+        prior,
+        before: if prior { "before" } else { "" },
         messages,
         wills,
         groups: report.groups.iter().map(row).collect(),

@@ -4,7 +4,7 @@ use std::io;
 
 use harness::report::markdown::{escaped, tagged};
 
-use super::{Broken, Grief, Latency, Report, said};
+use super::{Broken, Grief, Latency, OWED, PHASES, Report, said};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{self, count, seconds, some};
 use crate::scenario::schema::Phase;
@@ -70,7 +70,7 @@ fn timeline(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
         let then = moment.then.as_ref().map_or(String::new(), |then| format!("; {then}"));
         writeln!(out, "| {} | {}{} |", moment.when(), escaped(&moment.what), escaped(&then))?;
     }
-    writeln!(out)
+    writeln!(out, "\n{PHASES}\n")
 }
 
 fn messages(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
@@ -83,7 +83,10 @@ fn messages(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
         let (way, qos) = (escaped(&messages.way()), messages.guarantee as u8);
         writeln!(out, "| {way} | {qos} | {} |", numbers.join(" | "))?;
     }
-    writeln!(out, "\nEach message counts once for each reader, and sent + before = arrived + missing + not owed.\n")
+    writeln!(
+        out,
+        "\nEach message counts once for each reader, and sent + before = arrived + missing + not owed. {OWED}\n"
+    )
 }
 
 fn latency(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
@@ -96,7 +99,7 @@ fn latency(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
             writeln!(out, "| {name} in the {phase} | {qos} | {} | {spans} |", count(quantiles.count))?;
         }
     }
-    writeln!(out)
+    writeln!(out, "\nFrom the moment each was meant to be sent to its first arrival.\n")
 }
 
 fn troubles(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
@@ -148,17 +151,21 @@ mod tests {
         | 5 min | the broker is started again and keeps all; no fewer devices are connected than the 3 before |
         | 10 min | the calm begins: all links are healed, and nothing new is said |
 
+        Weather: all that the scenario has in store happens. Calm: all is healed, and what is owed must come.
+
         | messages | QoS | sent | before | arrived | missing | not owed | again | in disorder |
         |---|--:|--:|--:|--:|--:|--:|--:|--:|
         | train to room | 1 | 57 | 0 | 53 | 4 | 0 | 1 | 0 |
         | last wills of train to room | 0 | 5 | 1 | 3 | 0 | 3 | 0 | 0 |
 
-        Each message counts once for each reader, and sent + before = arrived + missing + not owed.
+        Each message counts once for each reader, and sent + before = arrived + missing + not owed. A message is owed when the broker has confirmed it to its writer while the reader was subscribed; what is owed and never came is missing. At QoS 1 a message may come again.
 
         | how long messages took | QoS | messages | p50 | p90 | p99 | max |
         |---|--:|--:|--:|--:|--:|--:|
         | train in the weather | 1 | 19 | 301 ms | 541 ms | 573 ms | 573 ms |
         | train in the calm | 1 | 1 | 3.3 min | 3.3 min | 3.3 min | 3.3 min |
+
+        From the moment each was meant to be sent to its first arrival.
 
         | troubles | | lost | failed | refused |
         |---|---|--:|--:|--:|

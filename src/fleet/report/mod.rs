@@ -29,6 +29,12 @@ use crate::scenario::schema::Phase;
 
 /// The edition of the JSON form; it changes when a reader of the old one could be misled.
 const FORMAT: u32 = 1;
+/// What the two phases of a run are.
+const PHASES: &str =
+    "Weather: all that the scenario has in store happens. Calm: all is healed, and what is owed must come.";
+/// What the columns of the ledger mean.
+const OWED: &str = "A message is owed when the broker has confirmed it to its writer while the reader was subscribed; what is \
+    owed and never came is missing. At QoS 1 a message may come again.";
 
 /// The report of a run.
 #[derive(Clone, Debug, Serialize)]

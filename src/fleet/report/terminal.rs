@@ -4,7 +4,7 @@ use std::io;
 
 use harness::report::terminal::{Ink, painted, prose, visible};
 
-use super::{Event, Grief, Point, Report, said};
+use super::{Event, Grief, PHASES, Point, Report, said};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
@@ -63,9 +63,7 @@ impl Terminal<'_> {
         let devices = some(report.devices.into(), "device", "devices");
         let head = format!("{devices} in {groups}; {weather} of weather, then {calm} of calm; seed {}", report.seed);
         prose(self.out, "", &head)?;
-        let terms =
-            "Weather: all that the scenario has in store happens. Calm: all is healed, and what is owed must come.";
-        writeln!(self.out, "{}", painted(self.colour, Ink::Grey, terms))?;
+        writeln!(self.out, "{}", painted(self.colour, Ink::Grey, PHASES))?;
         self.timeline()?;
         self.course()?;
         self.promises()?;
