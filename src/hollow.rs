@@ -18,6 +18,8 @@ pub enum Emptiness {
     Closes,
     /// Accepts connections and never says anything.
     Mute,
+    /// Tells every client to come again later.
+    PutsOff,
     /// Accepts CONNECT and then says nothing.
     Greets,
     /// Accepts and acknowledges everything, and delivers nothing.
@@ -28,13 +30,15 @@ pub enum Emptiness {
 
 impl Emptiness {
     /// All of them, emptiest first.
-    pub const ALL: [Self; 5] = [Self::Closes, Self::Mute, Self::Greets, Self::Acknowledges, Self::Babbles];
+    pub const ALL: [Self; 6] =
+        [Self::Closes, Self::Mute, Self::PutsOff, Self::Greets, Self::Acknowledges, Self::Babbles];
 
     /// What such a broker does, in words.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Closes => "closes every connection",
             Self::Mute => "accepts TCP and stays mute",
+            Self::PutsOff => "answers every CONNECT that it is busy",
             Self::Greets => "answers CONNECT and then says nothing",
             Self::Acknowledges => "acknowledges everything and delivers nothing",
             Self::Babbles => "answers everything with well-formed nonsense",
@@ -75,7 +79,7 @@ impl Hollow {
         match self.emptiness {
             Emptiness::Closes => return self.outputs.push_back(Said::Close(conn)),
             Emptiness::Mute => return,
-            Emptiness::Greets | Emptiness::Acknowledges | Emptiness::Babbles => {}
+            Emptiness::PutsOff | Emptiness::Greets | Emptiness::Acknowledges | Emptiness::Babbles => {}
         }
         // What is illegal is passed over like everything else.
         while let Ok(Some(frame)) = state.framer.next(&mut bytes, u32::MAX) {
@@ -84,10 +88,14 @@ impl Hollow {
             let mut out = Vec::new();
             if let Packet::Connect(connect) = &packet {
                 state.version = Some(connect.version);
-                let welcome =
-                    ConnAck { session_present: false, reason: ReasonCode::Success, properties: Properties::EMPTY };
-                say(&Packet::ConnAck(welcome), connect.version, &mut out);
-            } else if self.emptiness != Emptiness::Greets {
+                let reason = match self.emptiness {
+                    Emptiness::PutsOff if connect.version.has_properties() => ReasonCode::ServerBusy,
+                    Emptiness::PutsOff => ReasonCode::ServerUnavailable,
+                    _ => ReasonCode::Success,
+                };
+                let answer = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
+                say(&Packet::ConnAck(answer), connect.version, &mut out);
+            } else if self.emptiness > Emptiness::Greets {
                 if self.emptiness == Emptiness::Babbles {
                     say(&Packet::Publish(NONSENSE), version, &mut out);
                 }

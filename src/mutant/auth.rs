@@ -84,6 +84,16 @@ fn refusing() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
+        Mutant::seam("is-never-there-for-passwords-without-a-character", &["mqtt311:ext-004"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(Connect { password: Some(b""), version, .. }) if version != Version::V5 => {
+                    let (reason, properties) = (ReasonCode::ServerUnavailable, Properties::EMPTY);
+                    fate.back_as(&Packet::ConnAck(ConnAck { session_present: false, reason, properties }), version);
+                    fate.cut();
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("wants-passwords-to-be-text", &["mqtt311:ext-040", "mqtt5:ext-014"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::Connect(Connect { password: Some(bytes), .. }) if std::str::from_utf8(bytes).is_err() => {

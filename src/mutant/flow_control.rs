@@ -6,7 +6,7 @@ use harness::node::ConnId;
 
 use super::Mutant;
 use super::change::{each, go_on_unless, heard_properties, inbound, kept, remembering};
-use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, PropertyBuf, Publish, QoS};
+use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, PropertyBuf, Publish, QoS, ReasonCode};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     window().chain(size())
@@ -102,6 +102,45 @@ fn window() -> impl Iterator<Item = Mutant> {
                         waiting.insert((passing.conn, id));
                     }
                     fate.on(passing.frame);
+                },
+            )
+        }),
+        Mutant::seam("drops-what-exceeds-the-receive-maximum", &["mqtt5:4.5.0-1"], || {
+            // The broker knows of no window and sends all at once; what exceeds it counts as refused by the client.
+            remembering::<BTreeMap<ConnId, (u16, BTreeSet<PacketId>)>>(
+                |windows, passing, packet, fate| match packet {
+                    Packet::Connect(connect) if passing.version.has_properties() => {
+                        let maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX);
+                        windows.insert(passing.conn, (maximum, BTreeSet::new()));
+                        let unlimited =
+                            kept(connect.properties, |property| !matches!(property, Property::ReceiveMaximum(_)));
+                        let properties = unlimited.view();
+                        fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+                    }
+                    _ => {
+                        let ends = |ack: &Ack<'_>| matches!(packet, Packet::PubRec(_)) && !ack.reason.is_error();
+                        if let Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) = packet
+                            && let Some((_, open)) = windows.get_mut(&passing.conn)
+                            && !ends(&ack)
+                        {
+                            open.remove(&ack.packet_id);
+                        }
+                        fate.on(passing.frame);
+                    }
+                },
+                |windows, passing, packet, fate| {
+                    let Packet::Publish(Publish { packet_id: Some(packet_id), qos, .. }) = packet else {
+                        return fate.on(passing.frame);
+                    };
+                    let Some((maximum, open)) = windows.get_mut(&passing.conn) else { return fate.on(passing.frame) };
+                    if open.len() < usize::from(*maximum) {
+                        open.insert(packet_id);
+                        return fate.on(passing.frame);
+                    }
+                    let refused = Ack { reason: ReasonCode::QuotaExceeded, ..Ack::success(packet_id) };
+                    let refused =
+                        if qos == QoS::ExactlyOnce { Packet::PubRec(refused) } else { Packet::PubAck(refused) };
+                    fate.back_as(&refused, passing.version);
                 },
             )
         }),

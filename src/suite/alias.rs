@@ -2,7 +2,6 @@
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::welcome;
 use super::peer::Peer;
 use super::script::{Script, publish};
 use super::supports::Capability::{Sessions, TopicAliases};
@@ -57,9 +56,7 @@ const REASONS: &[ReasonCode] = &[ReasonCode::TopicAliasInvalid, ReasonCode::Prot
 
 /// Connects; the highest alias that CONNACK allows.
 fn join_allowed<'t>(t: &'t Testbed, role: &str) -> Result<(Peer<'t>, u16), Stop> {
-    let peer = t.dial(role)?;
-    peer.send(t.connect(role))?;
-    let came = as_step("connecting", peer.expect(welcome(None)))?;
+    let (peer, came) = as_step("connecting", t.welcomed(role, &t.connect(role), None))?;
     match came.packet.packet() {
         Packet::ConnAck(connack) => Ok((peer, connack.properties.topic_alias_maximum().unwrap_or(0))),
         _ => Ok((peer, 0)),

@@ -173,8 +173,12 @@ fn refusal_is_explained(t: &Testbed) -> Outcome {
 /// instead. One that does must not close on `login` as on a packet that it cannot read.
 fn is_well_formed(t: &Testbed, login: (&str, &[u8])) -> Outcome {
     let answer = |username: &str, password: &[u8]| {
-        let client = t.dial("client")?.patient();
-        client.send(t.connect("client").login(Some(username), Some(password)))?;
+        let connect = t.connect("client").login(Some(username), Some(password));
+        let client = t.knock(|| {
+            let client = t.dial("client")?.patient();
+            client.send(&connect)?;
+            Ok(client)
+        })?;
         let denied = refusal(t, BadUserNameOrPassword).or(refusal(t, NotAuthorized));
         match client.expect(welcome(None).or(denied))?.packet.packet() {
             Packet::ConnAck(connack) if connack.reason == Success => client.still_served()?,
@@ -382,11 +386,10 @@ fn message(reason: ReasonCode, text: &str) -> impl Script + use<> {
 
 /// A connection on which the client has spoken first, and the server has to go on.
 fn begin<'t>(t: &'t Testbed, username: &str) -> Result<Peer<'t>, Stop> {
-    let client = t.dial("client")?;
     let first = format!("n,,{}", opening(username));
     let connect = t.connect("client").login(None, None).with(AuthenticationMethod(METHOD));
-    client.send(connect.with(AuthenticationData(first.as_bytes())))?;
-    Ok(client)
+    let connect = connect.with(AuthenticationData(first.as_bytes()));
+    t.knock(|| t.dial_with("client", &connect))
 }
 
 /// A connection authenticated by SCRAM: a step.

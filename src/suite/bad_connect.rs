@@ -171,8 +171,7 @@ fn empty_identifier_is_turned_away(t: &Testbed) -> Outcome {
     t.join_with("good", &t.connect("good").clean(false))?.leave()?;
     let sessions: &[bool] = if t.version() == Version::V31 { &[false, true] } else { &[false] };
     for clean in sessions {
-        let client = t.dial("nameless")?;
-        client.send(t.connect("nameless").client_id("").clean(*clean))?;
+        let client = t.knock(|| t.dial_with("nameless", t.connect("nameless").client_id("").clean(*clean)))?;
         client.expect(refusal(t, ClientIdentifierNotValid))?;
         client.closes_by(t.now() + t.timing().answer)?;
     }
@@ -182,8 +181,11 @@ fn empty_identifier_is_turned_away(t: &Testbed) -> Outcome {
 fn login_missing_in_31(t: &Testbed) -> Outcome {
     t.join("good")?.ping()?;
     for flag in [0x82, 0xC2] {
-        let client = t.dial("client")?;
-        client.send_raw(&flags(t, &stranger(t), flag)?.bytes())?;
+        let client = t.knock(|| {
+            let client = t.dial("client")?;
+            client.send_raw(&flags(t, &stranger(t), flag)?.bytes())?;
+            Ok(client)
+        })?;
         let served = [Success, BadUserNameOrPassword, NotAuthorized];
         let connack = Expected::new(
             "CONNACK, accepted or refused for the missing login",

@@ -4,6 +4,7 @@
 use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::goodbye;
+use super::peer::Peer;
 use super::script::{PingReq, Script, disconnect, publish, subscribe, will};
 use super::supports::Capability::{QoS1, Wills};
 use super::testbed::Testbed;
@@ -35,6 +36,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("disconnect/from-the-server-is-the-last", from_the_server_is_the_last)
         .claim("the server sends nothing behind its DISCONNECT and closes")
         .covers(&["mqtt5:3.14.4-1", "mqtt5:3.14.4-2", "mqtt5:4.13.2-1"]),
+    Case::new("disconnect/none-before-5.0", none_before_50)
+        .claim("before 5.0 the server ends the connection for a packet of no known type without a DISCONNECT")
+        .covers(&["mqtt311:ext-105"]),
     Case::new("disconnect/from-the-server-fits", from_the_server_fits)
         .claim("a DISCONNECT from the server is legal, and no larger than the client's maximum packet size")
         .covers(&["mqtt5:3.14.2-1", "mqtt5:3.14.2-2", "mqtt5:3.14.2-3", "mqtt5:3.14.2-4", "mqtt5:ext-148"]),
@@ -99,6 +103,24 @@ fn from_the_server_is_the_last(t: &Testbed) -> Outcome {
     let behind = [subscribe(1).to("window", AtMostOnce).wire(t)?, PingReq.wire(t)?].concat();
     client.send_raw(&[pending, frame(0x00, b""), behind].concat())?;
     client.refused(&[MalformedPacket, ProtocolError])
+}
+
+/// No DISCONNECT is legal then; a clause is named where something came that is not legal.
+pub(super) fn ended_without_disconnect(ended: &Peer<'_>) -> Outcome {
+    match ended.expect(goodbye(&[])) {
+        Err(Stop::Deviation(Deviation { clause: None, .. })) => Ok(()),
+        came => came.map(drop),
+    }
+}
+
+fn none_before_50(t: &Testbed) -> Outcome {
+    let client = t.join("client")?;
+    client.ping()?;
+    client.send_raw(&frame(0x00, b""))?;
+    if client.closes_by(t.now() + t.timing().answer).is_err() {
+        return Err(Stop::Skip("needs a target that ends the connection for a packet of no known type".into()));
+    }
+    ended_without_disconnect(&client)
 }
 
 /// The limit leaves room for the CONNACK, and for a DISCONNECT without much to say.

@@ -167,8 +167,7 @@ fn identifier_too_long(t: &Testbed) -> Outcome {
     }
     let id = |length: usize| format!("{:x<length$}", t.client_id("long"));
     t.join_with("good", &t.connect("good").client_id(&id(longest)))?.leave()?;
-    let client = t.dial("bad")?;
-    client.send(t.connect("bad").client_id(&id(longest + 1)))?;
+    let client = t.knock(|| t.dial_with("bad", t.connect("bad").client_id(&id(longest + 1))))?;
     if t.v5() {
         return client.turned_away(&[ReasonCode::ClientIdentifierNotValid]);
     }

@@ -251,7 +251,8 @@ fn payload_format_without_a_meaning(t: &Testbed) -> Outcome {
     t.judge(came.text() == "open", "the message of another client", || came.words.clone())
 }
 
-/// The property that differs decides the clause.
+/// The property that differs decides the clause. A server that ends the connection for the longest correlation data there can be
+/// has a limit of its own, as it may.
 fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("order", AtMostOnce)?;
@@ -264,7 +265,10 @@ fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
             ("mqtt5:3.3.2-16", CorrelationData(correlation)),
         ];
         writer.publish(sent.iter().fold(publish("order", "tea"), |script, (_, property)| script.with(*property)))?;
-        let came = reader.delivery("the message with its properties")?;
+        let came = match reader.delivery("the message with its properties") {
+            Err(Stop::Deviation(_)) if correlation.len() > 1_000 && writer.closes_by(t.now()).is_ok() => return Ok(()),
+            came => came?,
+        };
         for (clause, property) in sent {
             if !came.properties.view().iter().any(|other| other == property) {
                 let expected = format!("{property:?} among the properties");

@@ -43,8 +43,11 @@ const LARGE: usize = 40_000;
 
 /// Connects over TLS: a step.
 fn join<'t>(t: &'t Testbed, role: &str, connect: &ConnectScript) -> Result<Peer<'t>, Stop> {
-    let peer = t.dial_at(role, Endpoint::Tls)?;
-    peer.send(connect)?;
+    let peer = t.knock(|| {
+        let peer = t.dial_at(role, Endpoint::Tls)?;
+        peer.send(connect)?;
+        Ok(peer)
+    })?;
     as_step(&format!("connecting {role} over TLS"), peer.expect(welcome(None)))?;
     Ok(peer)
 }
@@ -68,8 +71,11 @@ fn messages_cross_transports(t: &Testbed) -> Outcome {
 }
 
 fn websocket_inside(t: &Testbed) -> Outcome {
-    let web = websocket_stream::dial_at(t, "web", Endpoint::Wss)?;
-    web.send(t.connect("web"))?;
+    let web = t.knock(|| {
+        let web = websocket_stream::dial_at(t, "web", Endpoint::Wss)?;
+        web.send(t.connect("web"))?;
+        Ok(web)
+    })?;
     as_step("connecting web", web.expect(welcome(None)))?;
     talk(t, &web, &t.join("plain")?, LARGE)
 }

@@ -4,7 +4,7 @@ use harness::case::{Case, Outcome, Stop};
 
 use super::expect::{pingresp, suback, welcome};
 use super::peer::Peer;
-use super::script::{PingReq, Script, publish, subscribe, will};
+use super::script::{ConnectScript, PingReq, Script, publish, subscribe, will};
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step};
 use super::websocket_stream::{Opcode, dial, header, upgrade};
@@ -43,8 +43,16 @@ pub(super) const CASES: &[Case<Testbed>] = &[
 
 /// Connects over WebSocket: a step.
 fn join<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
-    let peer = dial(t, role)?;
-    peer.send(t.connect(role))?;
+    join_with(t, role, &t.connect(role))
+}
+
+/// Connects over WebSocket with this CONNECT: a step.
+fn join_with<'t>(t: &'t Testbed, role: &str, connect: &ConnectScript) -> Result<Peer<'t>, Stop> {
+    let peer = t.knock(|| {
+        let peer = dial(t, role)?;
+        peer.send(connect)?;
+        Ok(peer)
+    })?;
     as_step(&format!("connecting {role}"), peer.expect(welcome(None)))?;
     Ok(peer)
 }
@@ -81,10 +89,13 @@ fn text_frame_is_refused(t: &Testbed) -> Outcome {
 }
 
 fn packet_in_many_frames(t: &Testbed) -> Outcome {
-    let client = dial(t, "client")?;
-    for byte in t.connect("client").wire(t)? {
-        client.send_frame(Opcode::Binary, true, &[byte]);
-    }
+    let client = t.knock(|| {
+        let client = dial(t, "client")?;
+        for byte in t.connect("client").wire(t)? {
+            client.send_frame(Opcode::Binary, true, &[byte]);
+        }
+        Ok(client)
+    })?;
     client.expect(welcome(None))?;
     for byte in PingReq.wire(t)? {
         client.send_frame(Opcode::Binary, true, &[byte]);
@@ -131,9 +142,7 @@ fn closing_sets_off_the_will(t: &Testbed) -> Outcome {
     t.needs(Capability::Wills)?;
     let watcher = t.join("watcher")?;
     watcher.subscribe("gone", AtMostOnce)?;
-    let client = dial(t, "client")?;
-    client.send(t.connect("client").will(will("gone", "closed")))?;
-    as_step("connecting", client.expect(welcome(None)))?;
+    let client = join_with(t, "client", &t.connect("client").will(will("gone", "closed")))?;
     client.send_frame(Opcode::Close, true, &1000_u16.to_be_bytes());
     client.vanish()?;
     watcher.hears(["closed"])

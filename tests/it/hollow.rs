@@ -71,7 +71,7 @@ fn passes(emptiness: Emptiness) -> Vec<&'static str> {
 fn no_case_passes_against_a_hollow_broker_unless_its_claim_is_true_there() {
     for emptiness in Emptiness::ALL {
         let honest = match emptiness {
-            Emptiness::Closes | Emptiness::Mute | Emptiness::Greets => &[],
+            Emptiness::Closes | Emptiness::Mute | Emptiness::PutsOff | Emptiness::Greets => &[],
             Emptiness::Acknowledges | Emptiness::Babbles => ACKNOWLEDGED,
         };
         assert_eq!(passes(emptiness), honest, "a broker that {}", emptiness.words());

@@ -7,10 +7,11 @@ use harness::time::Instant;
 
 use super::{Delivery, Peer};
 use crate::packet::{Packet, PacketType, ReasonCode, Version};
-use crate::suite::expect::{Expected, any_of, pingresp};
+use crate::suite::expect::{Expected, any_of, busy, pingresp};
 use crate::suite::script::PingReq;
 use crate::suite::testbed::{Came, Conn, Due, deviates};
 use crate::suite::words::words;
+use crate::violation::Rule;
 
 impl Peer<'_> {
     /// The next packet that is not a message must be this one.
@@ -182,6 +183,20 @@ impl Peer<'_> {
         })
     }
 
+    /// Whether the answer to CONNECT, which is still to be read, is that the target is busy.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if no packet comes and the connection stays open.
+    pub(in crate::suite) fn is_put_off(&self) -> Result<bool, Stop> {
+        let busy = busy();
+        let put_off = |conn: &mut Conn| conn.answers.front().map(|came| (busy.accepts)(&came.packet.packet()));
+        match self.next(Due::by(self.patience()), put_off)? {
+            Ok(put_off) => Ok(put_off),
+            Err(_) if self.with(|conn| conn.closed)?.is_some() => Ok(false),
+            Err(why) => Err(deviates("an answer to CONNECT", why)),
+        }
+    }
+
     /// The target must end this connection before accepting it, and may say why by CONNACK with an error code, where
     /// `reasons` names the codes that fit (empty where no CONNACK may be sent at all).
     ///
@@ -263,6 +278,9 @@ impl Peer<'_> {
             }
             let closed = self.with(|conn| conn.closed)?.is_some();
             match self.with(|conn| conn.illegal)? {
+                // The end, said in a way that only 5.0 knows, which is another case's affair: `disconnect/none-before-5.0`.
+                Some(refusal) if refusal.rule() == Rule::DisconnectFromServer && closed => return Ok(()),
+                Some(refusal) if refusal.rule() == Rule::DisconnectFromServer => {}
                 // It has refused, in a way that breaks another rule.
                 Some(refusal) if refused && closed => {
                     let clause = Some(refusal.clause(self.testbed.version()));

@@ -71,6 +71,15 @@ impl<'t> Peer<'t> {
         }
     }
 
+    /// The next message, which waited for this client while it was away; it is not acknowledged: a step. That messages wait is
+    /// another case's affair.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if none comes.
+    pub fn waited(&self) -> Result<Delivery, Stop> {
+        as_step("waiting for an absent client", self.delivery("the message"))
+    }
+
     /// Acknowledges a message as its quality of service asks, to the end.
     ///
     /// # Errors

@@ -15,9 +15,9 @@ use harness::time::Instant;
 use harness::trace::{Passed, Trace};
 use harness::world::{Endpoint, Sut, Undone, World};
 
-use super::expect::{busy, welcome};
+use super::expect::welcome;
 use super::peer::Peer;
-use super::script::{ConnectScript, PublishScript, publish};
+use super::script::{ConnectScript, PublishScript, Script, publish};
 use super::setting::{Login, Route, Setting, Timing};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
 use super::websocket_stream;
@@ -227,6 +227,16 @@ impl Testbed {
         }
     }
 
+    /// Opens a connection and sends this.
+    ///
+    /// # Errors
+    /// As [`Testbed::dial`] and [`Peer::send`].
+    pub fn dial_with(&self, role: &str, script: impl Script) -> Result<Peer<'_>, Stop> {
+        let peer = self.dial(role)?;
+        peer.send(script)?;
+        Ok(peer)
+    }
+
     /// Connects with this CONNECT and waits for acceptance, again where the server is busy: a step.
     ///
     /// # Errors
@@ -235,30 +245,44 @@ impl Testbed {
         Ok(as_step(&format!("connecting {role}"), self.welcomed(role, connect, None))?.0)
     }
 
-    /// Connects until this CONNECT is accepted, or refused for another reason than that the server is busy, as it may be
-    /// with too many at once, or when it has just been started. Judges whether a session is said to be present, where it is
-    /// told what to expect.
+    /// Opens a connection and sends CONNECT, both in `attempt`, again where the answer is that the server is busy, as it may be
+    /// with too many at once, or when it has just been started. The answer is still to be read. Where it is busy for as long as
+    /// an answer may take, a bystander who asks for nothing tells whether it is, or does not want what this CONNECT asks for.
     ///
     /// # Errors
-    /// [`Stop::Deviation`] if it is not accepted, or otherwise.
+    /// [`Stop::Inconclusive`] where it is busy for the bystander, too; [`Stop::Deviation`] if nothing comes; what `attempt` says.
+    pub fn knock<'t>(&'t self, attempt: impl Fn() -> Result<Peer<'t>, Stop>) -> Result<Peer<'t>, Stop> {
+        let deadline = self.now() + self.timing().answer;
+        loop {
+            let peer = attempt()?;
+            if !peer.is_put_off()? {
+                return Ok(peer);
+            }
+            if self.now() >= deadline {
+                let bystander = self.dial_with("bystander", self.connect("bystander"))?;
+                if bystander.is_put_off()? {
+                    return Err(Stop::Inconclusive("the target says that it is busy, whoever asks".into()));
+                }
+                return Ok(peer);
+            }
+            self.sleep(self.timing().grace);
+        }
+    }
+
+    /// Connects with this CONNECT, which must be accepted. Judges whether a session is said to be present, where it is told what
+    /// to expect.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`] if it is not accepted, or otherwise; as [`Testbed::knock`].
     pub fn welcomed(
         &self,
         role: &str,
         connect: &ConnectScript,
         session_present: Option<bool>,
     ) -> Result<(Peer<'_>, Came), Stop> {
-        let deadline = self.now() + self.timing().answer;
-        loop {
-            let peer = self.dial(role)?;
-            peer.send(connect)?;
-            let patient = self.now() < deadline;
-            let expected = welcome(session_present);
-            let came = peer.expect(if patient { expected.or(busy()) } else { expected })?;
-            if (welcome(None).accepts)(&came.packet.packet()) {
-                return Ok((peer, came));
-            }
-            self.sleep(self.timing().grace);
-        }
+        let peer = self.knock(|| self.dial_with(role, connect))?;
+        let came = peer.expect(welcome(session_present))?;
+        Ok((peer, came))
     }
 
     /// Connects with a clean session: a step.

@@ -106,17 +106,19 @@ impl Seam for Severe {
     }
 }
 
-/// Every fifth client is to come again later.
+/// Every other client is to come again later, and the first one, too.
 #[derive(Default)]
 pub(crate) struct Busy {
     came: u32,
+    welcome: BTreeSet<ConnId>,
 }
 
 impl Seam for Busy {
     fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         let Ok(Packet::Connect(connect)) = passing.packet else { return fate.on(passing.frame) };
-        self.came += 1;
-        if !self.came.is_multiple_of(5) {
+        self.came += u32::from(!self.welcome.contains(&passing.conn));
+        if self.came.is_multiple_of(2) {
+            self.welcome.insert(passing.conn);
             return fate.on(passing.frame);
         }
         let v5 = connect.version == Version::V5;
@@ -124,5 +126,9 @@ impl Seam for Busy {
         let (session_present, properties) = (false, Properties::EMPTY);
         fate.back_as(&Packet::ConnAck(ConnAck { session_present, reason, properties }), connect.version);
         fate.cut();
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.welcome.remove(&conn);
     }
 }
