@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::OK;
 use super::conform::timestamp;
-use super::fleet::outputs::Outputs;
-use super::fleet::write_part;
+use super::fleet::outputs::{Outputs, write_part};
+use super::sink::opened;
 use super::text::{print, read};
 use crate::fleet::part::Part;
 
@@ -28,6 +28,7 @@ pub(super) struct Merge {
 impl Merge {
     /// Does it; the number is the exit code.
     pub(super) fn run(self) -> anyhow::Result<u8> {
+        let joined = opened(self.part.as_deref())?;
         let mut sum: Option<Part> = None;
         for path in &self.files {
             let shown = path.display();
@@ -44,8 +45,8 @@ impl Merge {
         let Some(part) = sum else { bail!("name the files of the shards") };
         let missing = part.missing();
         let words = || missing.iter().map(|shard| format!("{shard}/{}", part.of)).collect::<Vec<_>>().join(", ");
-        if let Some(path) = &self.part {
-            write_part(path, &part)?;
+        if joined.is_some() {
+            write_part(joined, &part)?;
             print(&if missing.is_empty() {
                 "all shards are there\n".to_owned()
             } else {

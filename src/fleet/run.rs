@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use harness::ledger::Balance;
 use harness::node::Node;
@@ -77,6 +78,19 @@ pub struct Played {
 }
 
 impl Played {
+    /// The same where somebody interrupted it at that second: nothing that was in store for later has happened, and what was
+    /// expected was expected of the whole run.
+    #[must_use]
+    pub fn interrupted(mut self, second: f64) -> Self {
+        let at = Duration::from_secs_f64(second.max(0.0));
+        let plan = &mut self.plan;
+        plan.calm = at.saturating_sub(plan.lasts).min(plan.calm);
+        plan.lasts = plan.lasts.min(at);
+        plan.timeline.retain(|moment| moment.at <= at);
+        plan.expect.clear();
+        self
+    }
+
     /// What there is to say of it.
     pub fn report(&self) -> Report {
         Report::new(&self.plan, &self.roster, &self.outcome)

@@ -1,12 +1,16 @@
 //! Fleets in real time: they meet what they meet in virtual time, whatever plays them.
 
-#![expect(clippy::disallowed_methods, reason = "a run is interrupted after a while")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a run is interrupted after a while, and the haste of the machine is measured"
+)]
 
 use std::fs;
-use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -30,11 +34,13 @@ const SCENARIO: &str = r#"Scenario(about: "live and virtual", lasts: "16s", calm
     timeline: [At("6s", Cut(group: "meter", share: 0.3, lasts: "3s")), At("10s", Reset(group: "sensor", share: 0.3))],
     expect: [NoLoss(qos: 1), NoLoss(qos: 2), NoDuplicates(qos: 2), InOrder, WillsExact])"#;
 
-/// Where the generator does what is due so much late (p99, in seconds), the machine is too busy to tell anything.
-const TOO_BUSY: f64 = 0.05;
+/// What a message may take longer on sockets than in virtual time: it is woken for by the device's end, the broker and the
+/// reader's end, and each of them may be late by a third of it.
+const SLACK: f64 = 0.015;
 
-/// What else runs on the machine may keep sockets waiting, which nothing here can tell; that disturbs one run, and not each.
-const TRIES: usize = 3;
+/// How often a run is played because the machine had too much else to do for its latencies to say anything; and where it is
+/// promised that all can be tested.
+const TRIES: [usize; 2] = [3, 12];
 
 fn command(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
@@ -93,37 +99,62 @@ fn live_runs_agree_with_virtual_ones_in_ledger_and_latencies() {
     let virtually = played(&folder, &["--json", "virtual.json"]);
     assert_eq!(virtually.status.code(), Some(0), "{}", said(&virtually));
     let expected = report(&folder, "virtual.json");
-    let mut apart = Vec::new();
-    for _ in 0..TRIES {
-        let live = played(&folder, &["--live", "--json", "live.json"]);
+    let mut lags = Vec::new();
+    let needed = std::env::var("TESTAMENT_NEEDS_ALL").is_ok();
+    for _ in 0..TRIES[usize::from(needed)] {
+        let (live, lag) = Lag::during(|| played(&folder, &["--live", "--json", "live.json"]));
         let found = report(&folder, "live.json");
-        let late = found["run"]["live"]["late"]["p99"].as_f64().expect("how late it was");
-        if late > TOO_BUSY {
-            let mut out = std::io::stderr();
-            let _ = writeln!(out, "live was not held against virtual: what was due was done {:.0} ms late", late * 1e3);
-            return;
-        }
+        // What was confirmed, arrived and came twice does not hang on the hurry of the machine.
         assert_eq!(live.status.code(), Some(0), "{}", said(&live));
         ledgers_agree(&expected, &found);
-        apart = latencies_apart(&expected, &found, late);
-        if apart.is_empty() {
+        let late = found["run"]["live"]["late"]["p99"].as_f64().expect("how late it was");
+        if lag.is_little() && late <= SLACK / 3.0 {
+            let apart = latencies_apart(&expected, &found);
+            assert!(apart.is_empty(), "{lag:?}, and the generator was {late} s late: {apart:#?}");
             return;
         }
+        lags.push((lag, late));
     }
-    if is_crowded() {
-        let mut out = std::io::stderr();
-        let _ =
-            writeln!(out, "live and virtual were apart {TRIES} times, on a machine with much else to do: {apart:#?}");
-        return;
-    }
-    panic!("{apart:#?}");
+    assert!(!needed, "this machine was never quiet enough: {lags:#?}");
+    println!("skipped: needs a machine that wakes its sleepers in time; {lags:?}");
 }
 
-/// Whether more than two other things want each processor, which a run can feel without its own timers being late.
-fn is_crowded() -> bool {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
-    load > 3.0 * std::thread::available_parallelism().map_or(1, usize::from) as f64
+/// How much later than asked for this machine wakes a thread that sleeps for a millisecond, in seconds: so late may whoever
+/// waits for a socket be, the broker and the kernel's timers among them.
+#[derive(Debug)]
+struct Lag {
+    p99: f64,
+    p999: f64,
+}
+
+impl Lag {
+    /// What `work` came to, and the lag meanwhile.
+    fn during<T>(work: impl FnOnce() -> T) -> (T, Self) {
+        const NAP: Duration = Duration::from_millis(1);
+        let over = AtomicBool::new(false);
+        let (done, mut lags) = thread::scope(|scope| {
+            let naps = scope.spawn(|| {
+                let mut lags = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    thread::sleep(NAP);
+                    lags.push(began.elapsed().saturating_sub(NAP).as_secs_f64());
+                }
+                lags
+            });
+            let done = work();
+            over.store(true, Ordering::Relaxed);
+            (done, naps.join().expect("it only slept"))
+        });
+        lags.sort_by(f64::total_cmp);
+        let quantile = |share: f64| lags.get((lags.len() as f64 * share) as usize).copied().unwrap_or(f64::INFINITY);
+        (done, Self { p99: quantile(0.99), p999: quantile(0.999) })
+    }
+
+    /// Whether so little of it is there that the latencies of a run are those of its links.
+    fn is_little(&self) -> bool {
+        self.p99 <= SLACK / 3.0 && self.p999 <= SLACK
+    }
 }
 
 fn ledgers_agree(expected: &Value, found: &Value) {
@@ -142,14 +173,13 @@ fn ledgers_agree(expected: &Value, found: &Value) {
     }
 }
 
-/// Which quantiles lie further apart than they may, where what was due was done `late`.
-fn latencies_apart(expected: &Value, found: &Value, late: f64) -> Vec<String> {
+/// Which quantiles lie further apart than they may.
+fn latencies_apart(expected: &Value, found: &Value) -> Vec<String> {
     let mut apart = Vec::new();
     for ((name, expected), (_, found)) in latencies(expected).iter().zip(&latencies(found)) {
         let shares = [("p50", 0.1), ("p90", 0.15), ("p99", 0.3)];
         for ((quantile, share), (expected, found)) in shares.iter().zip(expected[1..].iter().zip(&found[1..])) {
-            // The sockets, the broker and the timers of a millisecond take their time on top, the more the busier.
-            let (low, high) = (expected * (1.0 - share) - 0.005, expected * (1.0 + share) + 0.015 + 2.0 * late);
+            let (low, high) = (expected * (1.0 - share) - 0.005, expected * (1.0 + share) + SLACK);
             if !(low..=high).contains(found) {
                 apart.push(format!("{name}, {quantile}: {found} s, and in virtual time {expected} s"));
             }
@@ -274,7 +304,10 @@ fn whoever_interrupts_a_run_gets_what_was_done() {
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it runs");
         let ended = child.wait_with_output().expect("it ends");
         assert_eq!(ended.status.code(), Some(130), "{}", said(&ended));
-        assert!(said(&ended).contains("interrupted after"), "{}", said(&ended));
+        // What was in store for later is not told as if it had happened, nor judged.
+        let said = said(&ended);
+        assert!(said.contains("interrupted after") && said.contains("Nothing is judged"), "{said}");
+        assert!(!said.contains("the calm begins"), "{said}");
         let report = report(&folder, "a.json");
         assert!(report["run"]["live"]["interrupted"].as_f64() > Some(0.1));
         assert_eq!(report["expectations"].as_array().map(Vec::len), Some(0));

@@ -26,6 +26,7 @@ fn what_a_target_cannot_do_is_refused_before_the_run() {
     check(SHORT, &["--target", nobody, "--live"], "cannot be used with");
     check(SHORT, &["--live", "--shard", "0/2", "--json", "x.json"], "give all of them the same --begin");
     check(SHORT, &["--shard", "0/2"], "with --json FILE");
+    check(SHORT, &["--shard", "0/2", "--json", "nowhere/x.json"], "cannot write nowhere/x.json");
     let tls = SHORT.replace("count: 20", "count: 20, tls: true");
     check(&tls, &["--target", nobody], "`meter` cannot be played: mqtt://127.0.0.1:1 has no TLS");
 }

@@ -124,7 +124,7 @@ impl Fleet {
 
     fn play_virtually(&self, text: String, plan: Plan) -> anyhow::Result<u8> {
         let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
-        let outputs = if self.shard.is_some() { None } else { Some(self.outputs.open()?) };
+        let outputs = self.outputs.open()?;
         let (began, clock) = (timestamp(), Instant::now());
         let played = match play(plan, self.shard.unwrap_or(Shard::WHOLE)) {
             Ok(played) => played,
@@ -138,11 +138,11 @@ impl Fleet {
             memory: memory("VmHWM:"),
             live: None,
         };
-        if let (Some(shard), Some(path)) = (self.shard, &self.outputs.json) {
-            write_part(path, &Part::new(text, seed, shard, end, played.outcome, measured))?;
+        if let Some(shard) = self.shard {
+            outputs.part(&Part::new(text, seed, shard, end, played.outcome, measured))?;
             return Ok(OK);
         }
-        outputs.map_or(Ok(OK), |outputs| outputs.report(played, &measured, began, self.again(seed)))
+        outputs.report(played, &measured, began, self.again(seed))
     }
 
     fn play_live(&self, text: String, mut plan: Plan, target: Target) -> anyhow::Result<u8> {
@@ -153,7 +153,7 @@ impl Fleet {
             );
         }
         let seed = plan.seed;
-        let outputs = if self.shard.is_some() { None } else { Some(self.outputs.open()?) };
+        let outputs = self.outputs.open()?;
         let began = timestamp();
         let ground = Ground::open(target, &self.tls, &mut plan)?;
         welcome::ask(&ground, &plan, shard)?;
@@ -175,14 +175,12 @@ impl Fleet {
             })?,
         };
         drop(progress);
-        if let (Some(_), Some(path)) = (self.shard, &self.outputs.json) {
-            write_part(path, &part)?;
+        if self.shard.is_some() {
+            outputs.part(&part)?;
             return Ok(OK);
         }
         match part.played() {
-            Ok((played, measured)) => {
-                outputs.map_or(Ok(OK), |outputs| outputs.report(played, &measured, began, self.again(seed)))
-            }
+            Ok((played, measured)) => outputs.report(played, &measured, began, self.again(seed)),
             Err(why) => bail!("{}: {why}", self.scenario.display()),
         }
     }
@@ -245,12 +243,6 @@ fn workers(devices: u32, inside: bool) -> (u32, Option<String>) {
 fn descriptors() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
-}
-
-/// Writes what one or several shards came to.
-pub(super) fn write_part(path: &Path, part: &Part) -> anyhow::Result<()> {
-    std::fs::write(path, serde_json::to_string(part)? + "\n")
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Operating system, architecture and cores of this machine.

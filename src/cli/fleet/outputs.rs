@@ -10,6 +10,7 @@ use crate::cli::sink::{Sink, for_people, one_takes_stdout, opened, written};
 use crate::cli::text::{no_colour_is_unset, unless_closed};
 use crate::cli::{FAILED, INTERRUPTED, OK};
 use crate::fleet::measured::{Measured, Run};
+use crate::fleet::part::Part;
 use crate::fleet::report::{Report, html, junit, markdown, terminal};
 use crate::fleet::run::Played;
 
@@ -52,26 +53,37 @@ impl Outputs {
     }
 }
 
+/// Writes what one or several shards came to.
+pub(in crate::cli) fn write_part(sink: Option<Sink>, part: &Part) -> anyhow::Result<()> {
+    let write = |out: &mut dyn Write| {
+        serde_json::to_writer(&mut *out, part)?;
+        out.write_all(b"\n")
+    };
+    written(sink, write).context("cannot write what the shards came to")
+}
+
 impl Opened {
+    /// Writes what a shard came to, for `testament merge`.
+    pub(in crate::cli) fn part(self, part: &Part) -> anyhow::Result<()> {
+        write_part(self.json, part)
+    }
+
     /// Writes what was asked for, and prints the rest; the number is the exit code. `began` is when the run did, and
     /// `again` the command that plays it again.
     pub(in crate::cli) fn report(
         self,
-        mut played: Played,
+        played: Played,
         measured: &Measured,
         began: String,
         again: String,
     ) -> anyhow::Result<u8> {
-        let interrupted = measured.live.as_ref().is_some_and(|live| live.interrupted.is_some());
-        if interrupted {
-            // What was expected was expected of the whole run.
-            played.plan.expect.clear();
-        }
+        let interrupted = measured.live.as_ref().and_then(|live| live.interrupted);
+        let played = interrupted.into_iter().fold(played, Played::interrupted);
         let report = Report { run: Some(Run::new(measured, began, again)), ..played.report() };
         let met = report.is_met();
         self.write(&report).context("cannot write a report")?;
         Ok(match met {
-            _ if interrupted => INTERRUPTED,
+            _ if interrupted.is_some() => INTERRUPTED,
             true => OK,
             false => FAILED,
         })

@@ -116,7 +116,7 @@ fn page(report: &Report) -> Page<'_> {
     Page {
         report,
         version: env!("CARGO_PKG_VERSION"),
-        verdict: if broken > 0 { format!("{broken} broken, {kept} kept") } else { format!("{kept} kept") },
+        verdict: report.verdict(),
         about: visible(&report.about),
         setting: format!("{devices} in {groups} · {weather} of weather, then {calm} of calm · seed {}", report.seed),
         target: report.run.as_ref().map_or(String::new(), |run| visible(&run.target)),

@@ -14,11 +14,7 @@ use crate::scenario::schema::Phase;
 /// # Errors
 /// Those of `out`.
 pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-    let (all, broken) = (report.expectations.len() as u64, report.broken() as u64);
-    let verdict = match broken {
-        0 => format!("{} kept", some(all, "promise", "promises")),
-        _ => format!("{} of {} broken", count(broken), some(all, "promise", "promises")),
-    };
+    let verdict = report.verdict();
     writeln!(out, "# {}\n", escaped(&report.about))?;
     let devices = some(report.devices.into(), "device", "devices");
     let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
@@ -40,7 +36,8 @@ pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
 
 fn promises(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
     if report.expectations.is_empty() {
-        return writeln!(out, "The scenario expects nothing.\n");
+        let (what, why) = report.unjudged();
+        return writeln!(out, "{what}: {why}.\n");
     }
     writeln!(out, "| promised | | found |\n|---|---|---|")?;
     for judgement in &report.expectations {

@@ -228,6 +228,26 @@ pub struct Point {
 }
 
 impl Report {
+    /// What became of the promises, in a few words.
+    fn verdict(&self) -> String {
+        let (all, broken) = (self.expectations.len() as u64, self.broken() as u64);
+        let promises = words::some(all, "promise", "promises");
+        match (all, broken) {
+            (0, _) => self.unjudged().0.to_lowercase(),
+            (_, 0) => format!("{promises} kept"),
+            _ => format!("{} of {promises} broken", words::count(broken)),
+        }
+    }
+
+    /// That no promise is judged, where there is none, and why.
+    fn unjudged(&self) -> (&'static str, &'static str) {
+        let live = self.run.as_ref().and_then(|run| run.live.as_ref());
+        match live.and_then(|live| live.interrupted) {
+            Some(_) => ("Nothing is judged", "the run was interrupted"),
+            None => ("Nothing was promised", "the scenario expects nothing"),
+        }
+    }
+
     /// The report of `outcome`, of which `roster` knows the names.
     pub fn new(plan: &Plan, roster: &Roster, outcome: &Outcome) -> Self {
         let Outcome { balance, tally, .. } = outcome;

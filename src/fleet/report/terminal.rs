@@ -170,7 +170,8 @@ impl Terminal<'_> {
 
     fn promises(&mut self) -> io::Result<()> {
         if self.report.expectations.is_empty() {
-            self.title("Nothing was promised", "the scenario expects nothing")?;
+            let (what, why) = self.report.unjudged();
+            self.title(what, why)?;
             return Ok(());
         }
         self.title("What was promised, and what was kept", "")?;
@@ -276,12 +277,12 @@ impl Terminal<'_> {
 
     fn end(&mut self) -> io::Result<()> {
         let report = self.report;
-        let (all, broken) = (report.expectations.len() as u64, report.broken() as u64);
-        let promises = some(all, "promise", "promises");
-        let verdict = match broken {
-            0 => painted(self.colour, Ink::Green, &format!("{promises} kept")),
-            _ => painted(self.colour, Ink::Red, &format!("{} of {promises} broken", count(broken))),
+        let ink = match (report.expectations.is_empty(), report.broken()) {
+            (true, _) => Ink::Grey,
+            (false, 0) => Ink::Green,
+            _ => Ink::Red,
         };
+        let verdict = painted(self.colour, ink, &report.verdict());
         let Some(run) = &report.run else { return writeln!(self.out, "\n{verdict}") };
         writeln!(self.out, "\n{verdict}")?;
         for sentence in [run.words(report.devices)].iter().chain(&run.fared(report.devices)) {

@@ -64,10 +64,14 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
         let (at, until) = (at.as_secs_f64(), until.map(|until| until.as_secs_f64()));
         moments.push(Moment { at, until, event, what, then: None });
     }
-    let what = "the calm begins: all links are healed, and nothing new is said".to_owned();
-    moments.push(Moment { at: plan.lasts.as_secs_f64(), until: None, event: Event::Calm, what, then: None });
-    moments.sort_by(|one, other| one.at.total_cmp(&other.at));
+    // A run that was interrupted before has none.
+    if !plan.calm.is_zero() {
+        let what = "the calm begins: all links are healed, and nothing new is said".to_owned();
+        moments.push(Moment { at: plan.lasts.as_secs_f64(), until: None, event: Event::Calm, what, then: None });
+    }
     let end = (plan.lasts + plan.calm).as_secs_f64();
+    moments.retain(|moment| moment.at <= end);
+    moments.sort_by(|one, other| one.at.total_cmp(&other.at));
     for place in 0..moments.len() {
         if moments[place].event == Event::Fault {
             let later = moments[place + 1..].iter().filter(|moment| moment.event == Event::Fault);
