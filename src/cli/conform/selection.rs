@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use harness::case::Case;
 use harness::catalogue::closest;
 
@@ -58,7 +58,23 @@ pub(super) fn cases(ids: &[String], filter: Option<&str>) -> anyhow::Result<Vec<
         filter.unwrap_or_default(),
         if ids.is_empty() { "" } else { " and was named by --case" }
     );
+    cases.iter().try_for_each(|(_, case)| cites_what_exists(case))?;
     Ok(cases)
+}
+
+/// A clause nobody knows binds no version, so that the case would quietly not be played under the one it was meant for.
+///
+/// # Errors
+/// If the case cites one.
+fn cites_what_exists(case: &Case<Testbed>) -> anyhow::Result<()> {
+    let unknown = case.covers.iter().find(|id| catalogue().get(id).is_none());
+    unknown.map_or(Ok(()), |id| {
+        bail!(
+            "case {} cites `{id}`, which is not in the catalogue; closest: {}",
+            case.id,
+            closest(id, catalogue().iter().map(|each| each.id.as_str())).join(", ")
+        )
+    })
 }
 
 /// Whether the suite has this case under this protocol version.
@@ -97,4 +113,24 @@ pub(super) fn runs(
         names(&mut versions.clone())
     );
     Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_that_cites_an_unknown_clause_is_refused() {
+        #[track_caller]
+        fn check(covers: &'static [&'static str], expect: &str) {
+            let case = Case::new("will/mine", |_: &Testbed| Ok(())).covers(covers);
+            let said = cites_what_exists(&case).map_or_else(|why| why.to_string(), |()| String::new());
+            assert!(said.starts_with(expect) && said.is_empty() == expect.is_empty(), "{said}");
+        }
+        check(&["mqtt311:3.1.2-8", "mqtt5:3.1.2-7"], "");
+        check(
+            &["mqtt311:3.1.2-8", "mqtt5:3.1.2-888"],
+            "case will/mine cites `mqtt5:3.1.2-888`, which is not in the catalogue; closest: mqtt5:3.1.2-8, ",
+        );
+    }
 }
