@@ -178,7 +178,7 @@ pub enum Verdict {
     Pass,
     /// Not applicable; says which capability is missing.
     Skip(String),
-    /// The claim held as far as it must; a recommendation was not followed.
+    /// The claim held as far as it must; a recommendation was not followed, or what came is legal and yet odd.
     Advise(Evidence),
     /// Nothing was shown either way.
     Inconclusive(Evidence),
@@ -255,7 +255,8 @@ impl VerdictKind {
 /// What a verdict rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The requirements broken, or the promise that was; none where nothing was shown.
+    /// The requirements broken, or the promise that was; none where nothing was shown, or no requirement asks for what is
+    /// advised.
     pub clauses: Vec<&'static str>,
     /// Every outcome that would have been legal, in words.
     pub expected: String,

@@ -173,6 +173,8 @@ impl Status {
     pub fn of<'a>(id: &str, verdicts: impl IntoIterator<Item = &'a Verdict>) -> Self {
         let each = verdicts.into_iter().map(|verdict| match verdict {
             Verdict::Pass => Self::Passed,
+            // It was kept; what would be better still is no requirement.
+            Verdict::Advise(evidence) if evidence.clauses.is_empty() => Self::Passed,
             Verdict::Skip(_) => Self::Skipped,
             Verdict::Advise(evidence) if evidence.clauses.contains(&id) => Self::Advised,
             Verdict::Fail(evidence) if evidence.clauses.contains(&id) => Self::Failed,
@@ -250,6 +252,8 @@ mod tests {
         check(&[Verdict::Pass, Verdict::Fail(evidence("b"))], Status::Passed);
         check(&[Verdict::Fail(evidence("b"))], Status::NotJudged);
         check(&[Verdict::Advise(evidence("b"))], Status::NotJudged);
+        let free = Evidence { clauses: Vec::new(), ..evidence("b") };
+        check(&[Verdict::Advise(free)], Status::Passed);
         check(&[Verdict::Pass, Verdict::Inconclusive(evidence("a"))], Status::Inconclusive);
         check(&[Verdict::Pass, Verdict::Broken(evidence("a"))], Status::Inconclusive);
         check(&[Verdict::Fail(evidence("a")), Verdict::Broken(evidence("a"))], Status::Failed);

@@ -12,7 +12,7 @@ pub struct Judge<'a> {
     pub level: &'a (dyn Fn(&str) -> Level + Sync),
     /// A fresh dissector for one run of a protocol version.
     pub dissect: &'a (dyn Fn(&'static str) -> Box<dyn Dissect> + Sync),
-    /// A recommendation that is not followed fails, too.
+    /// A recommendation that is not followed fails, too; what no requirement asks for still does not.
     pub strict: bool,
 }
 
@@ -28,11 +28,12 @@ impl Judge<'_> {
             Some(clause) => self.weigh(&[clause], deviation),
             None => {
                 let (level, clauses, mut deviation) = self.weigh(cited, deviation);
-                if level == Level::Must {
-                    // Else a reader would take the clause that stands beside it for broken.
-                    deviation.to_mut().expected.push_str(" (better so, but no clause obliges the target to it)");
+                if level > Level::Must {
+                    return (level, clauses, deviation);
                 }
-                (level.max(Level::Should), clauses, deviation)
+                // None of them is broken, so none is named.
+                deviation.to_mut().expected.push_str(" (better so, but no clause obliges the target to it)");
+                (Level::Should, Vec::new(), deviation)
             }
         });
         // What ends the play breaks the requirement it names, and the others are not shown either way. One that is none of the
@@ -71,8 +72,10 @@ impl Judge<'_> {
                 Verdict::Inconclusive(self.evidence(protocol, &played.trace, Vec::new(), expected, why))
             }
             (Err(Stop::Skip(missing)), _) => Verdict::Skip(missing.clone()),
-            (_, Some(Level::Should)) if self.strict => Verdict::Fail(evidence(Level::Should)),
-            (_, Some(Level::Should)) => Verdict::Advise(evidence(Level::Should)),
+            (_, Some(Level::Should)) => match evidence(Level::Should) {
+                evidence if self.strict && !evidence.clauses.is_empty() => Verdict::Fail(evidence),
+                evidence => Verdict::Advise(evidence),
+            },
             // What is only permitted cannot be broken, and what was not done cannot be shown to work.
             (Err(Stop::Deviation(deviation) | Stop::Harm(deviation)), Some(Level::May)) => {
                 Verdict::Skip(format!("the standard leaves it open: {}", deviation.came))
@@ -135,16 +138,21 @@ mod tests {
 
     #[test]
     fn a_remark_that_no_clause_obliges_to_says_so() {
-        fn check(cited: &[&'static str], expect: &str) {
-            let played =
-                Played { outcome: Ok(()), remarks: vec![deviation(None)], died: None, trace: Trace::default() };
-            let judge = Judge { level: &level, dissect: &|_| Box::new(Silent), strict: false };
+        fn check(strict: bool, cited: &[&'static str], remarks: &[Option<&'static str>], expect: (&str, &str, &str)) {
+            let remarks = remarks.iter().map(|clause| deviation(*clause)).collect();
+            let played = Played { outcome: Ok(()), remarks, died: None, trace: Trace::default() };
+            let judge = Judge { level: &level, dissect: &|_| Box::new(Silent), strict };
             let verdict = judge.verdict("5.0", cited, &played);
-            let expected = verdict.evidence().map(|evidence| evidence.expected.as_str());
-            assert_eq!((verdict.as_str(), expected), ("advise", Some(expect)));
+            let evidence = verdict.evidence().unwrap();
+            assert_eq!((verdict.as_str(), &*evidence.clauses.join("+"), &*evidence.expected), expect);
         }
-        check(&["should"], "this");
-        check(&["must"], "this (better so, but no clause obliges the target to it)");
+        let free = "this (better so, but no clause obliges the target to it)";
+        check(false, &["should"], &[None], ("advise", "should", "this"));
+        check(true, &["should"], &[None], ("fail", "should", "this"));
+        check(false, &["must"], &[None], ("advise", "", free));
+        check(true, &["must"], &[None], ("advise", "", free));
+        let both = format!("{free}; this");
+        check(true, &["must", "should"], &[None, Some("should")], ("fail", "should", &both));
     }
 
     #[test]
