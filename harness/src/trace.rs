@@ -37,7 +37,8 @@ pub enum Passed {
 /// Everything that passed in one case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// In the order it was seen; `at` never runs backwards per connection.
+    /// In the order it was seen. What came may have arrived before something that the case did in the meantime and had
+    /// recorded first: [`Trace::by_time`].
     pub events: Vec<Event>,
 }
 
@@ -103,6 +104,13 @@ impl Excerpt {
 }
 
 impl Trace {
+    /// The same in the order in which it passed; what passed in the same moment stays as it was seen.
+    #[must_use]
+    pub fn by_time(mut self) -> Self {
+        self.events.sort_by_key(|event| event.at);
+        self
+    }
+
     /// The first [`HEAD`] and last [`TAIL`] events, with at most [`HEX`] bytes of each packet.
     pub fn excerpt(&self, dissect: &mut dyn Dissect) -> Excerpt {
         let omitted = self.events.len().saturating_sub(HEAD + TAIL);
@@ -201,6 +209,25 @@ mod tests {
         check(1, 1, 0, "opened: reader, mqtt");
         check(200, 200, 0, "packet 199 of 300 B");
         check(201, 200, 1, "packet 200 of 300 B");
+    }
+
+    #[test]
+    fn what_was_read_late_stands_where_it_arrived() {
+        #[track_caller]
+        fn check(seen: &[(u64, &str)], expect: &[&str]) {
+            let event = |&(at, words): &(u64, &str)| {
+                let what = Passed::Remark(words.to_owned());
+                Event { at: Instant::from_nanos(at), conn: ConnId(0), what }
+            };
+            let trace = Trace { events: seen.iter().map(event).collect() }.by_time();
+            let lines: Vec<_> = trace.in_words(&mut Counter(0), HEX).into_iter().map(|line| line.packet).collect();
+            assert_eq!(lines, expect);
+        }
+        check(
+            &[(1, "opened"), (5, "FIN sent"), (3, "FIN came"), (6, "end")],
+            &["opened", "FIN came", "FIN sent", "end"],
+        );
+        check(&[(1, "asks"), (1, "is answered")], &["asks", "is answered"]);
     }
 
     #[test]

@@ -206,13 +206,15 @@ impl Testbed {
     /// # Errors
     /// [`Stop::Skip`] where there is no such listener, [`Stop::Broken`] where it does not answer.
     pub fn dial_at(&self, role: &str, endpoint: Endpoint) -> Result<Peer<'_>, Stop> {
+        // As of before it stands: whatever comes on it, comes later.
+        let began = self.now();
         let id = {
             let mut state = self.state.borrow_mut();
             let id = state.world.open(endpoint).map_err(undone)?;
             state.conns.push(Conn::new(id, self.version()));
             id
         };
-        self.record(id, Passed::Opened(format!("{role}, {}", endpoint.scheme())));
+        self.record_at(began, id, Passed::Opened(format!("{role}, {}", endpoint.scheme())));
         Ok(Peer::new(self, id, role))
     }
 
@@ -430,7 +432,7 @@ impl Testbed {
         if !self.setting.disposable {
             self.clean_up();
         }
-        Played { outcome, remarks, died, trace }
+        Played { outcome, remarks, died, trace: trace.by_time() }
     }
 
     /// Best effort: a target that does not answer now has been judged already.

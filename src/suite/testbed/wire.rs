@@ -82,12 +82,13 @@ impl Testbed {
     }
 
     pub(in crate::suite) fn record(&self, conn: ConnId, what: Passed) {
-        if !self.recording.get() {
-            return;
+        self.record_at(self.now(), conn, what);
+    }
+
+    pub(super) fn record_at(&self, at: Instant, conn: ConnId, what: Passed) {
+        if self.recording.get() {
+            self.state.borrow_mut().trace.events.push(Event { at, conn, what });
         }
-        let mut state = self.state.borrow_mut();
-        let at = state.world.now();
-        state.trace.events.push(Event { at, conn, what });
     }
 
     pub(in crate::suite) fn with_conn<R>(&self, id: ConnId, f: impl FnOnce(&mut Conn) -> R) -> Result<R, Stop> {
@@ -191,6 +192,7 @@ impl Testbed {
         const PATIENCE: u32 = 4;
         let deadline = self.now() + self.timing().answer * PATIENCE;
         let Ok(witness) = self.dial("witness") else { return };
+        witness.note("another client asks whether the target still answers, before its silence counts");
         let asked = witness.send(self.connect("witness"));
         let unheard = || {
             let heard = |conn: &mut Conn| conn.answers.pop_front().is_some() || conn.closed.is_some();
