@@ -87,6 +87,11 @@ impl Baseline {
         self.0.values()
     }
 
+    /// The entry that says of this run just what came of it.
+    pub fn knows(&self, done: &Done) -> Option<&Known> {
+        self.0.get(&key(done)).filter(|known| holds(known, done))
+    }
+
     /// What `report` shows beside this.
     pub fn compare<'a>(&'a self, report: &'a Report) -> Difference<'a> {
         let mut difference = Difference::default();

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use harness::baseline::{Difference, Known};
+use harness::baseline::{Baseline, Difference, Known};
 use harness::case::{Played, Stop};
 use harness::catalogue::Level;
 use harness::judge::Judge;
 use harness::report::terminal::Terminal;
-use harness::report::{Heading, difference, steady};
+use harness::report::{Heading, counted, difference, steady};
 use harness::run::{Done, Report, Run, Runner, Summary};
 use harness::trace::Dissect;
 
@@ -87,6 +87,9 @@ pub(super) struct Conform {
     /// Compare with the deviations that this file lists: only new ones fail the run (docs/command-line.md)
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Tell what did not pass in a line and its repeat command each: no clauses and no packets
+    #[arg(long)]
+    brief: bool,
     /// Bring the baseline up to this run; reasons already written stay
     #[arg(long, requires = "baseline")]
     update_baseline: bool,
@@ -148,13 +151,18 @@ impl Conform {
             let report = rounds.worst();
             let (mut people, watched) = outputs.for_people();
             let colour = watched && no_colour_is_unset();
-            let terminal = Terminal { colour, rule: &rule, repeat: &repeat };
+            let none = Baseline::default();
+            let known = baseline.as_ref().map_or(&none, |file| &file.baseline);
+            let terminal = Terminal { colour, rule: &rule, repeat: &repeat, baseline: known, brief: self.brief };
             unless_closed(terminal.write(&mut people, &heading, &report, clock()))?;
-            let findings = report.results.iter().filter(|done| done.verdict.evidence().is_some()).count();
-            if watched && findings > MANY && !self.reports.has_page() {
-                eprintln!("testament: --html FILE writes all this as one page with a filter");
+            let new = |done: &&Done| done.verdict.evidence().is_some() && known.knows(done).is_none();
+            let told_in_full = if self.brief { 0 } else { report.results.iter().filter(new).count() };
+            if watched && told_in_full > MANY && !self.reports.has_page() {
+                eprintln!(
+                    "testament: --html FILE writes all this as one page with a filter; --brief leaves out the packets"
+                );
             }
-            let words = outputs::Words { rule: &rule, repeat: &repeat, dissect: &dissect };
+            let words = outputs::Words { rule: &rule, repeat: &repeat, dissect: &dissect, baseline: known };
             outputs.write(&heading, &report, &versions, &began, &words).context("cannot write a report")?;
             if rounds.count() > 1 {
                 unless_closed(steady::write(&mut people, rounds))?;
@@ -234,10 +242,13 @@ impl Conform {
 
     /// Compares with the baseline, and brings it up to date where that is asked for; the number is the exit code.
     fn against(&self, mut known: known::File, report: &Report, people: &mut dyn io::Write) -> anyhow::Result<u8> {
-        unless_closed(difference::write(people, &known.baseline.compare(report)))?;
+        let beside = if self.update_baseline { "the baseline as it was" } else { "the baseline" };
+        unless_closed(difference::write(people, &known.baseline.compare(report), beside))?;
         if self.update_baseline {
             known.baseline = known.baseline.updated(report);
             known.write()?;
+            let entries = counted(known.baseline.entries().count(), "entry", "entries");
+            unless_closed(writeln!(people, "wrote {}: {entries}, each wants a reason", known.path().display()))?;
         }
         for stale in known.baseline.entries().filter(|entry| !selection::exists(&entry.case, &entry.protocol)) {
             let Known { case, protocol, .. } = stale;
@@ -247,7 +258,8 @@ impl Conform {
         }
         let unsaid = known.baseline.entries().filter(|entry| entry.reason.trim().is_empty()).count();
         if unsaid > 0 {
-            eprintln!("testament: {unsaid} entries of the baseline have no reason yet; say in each why it may stay");
+            let entries = counted(unsaid, "entry of the baseline has", "entries of the baseline have");
+            eprintln!("testament: {entries} no reason yet; say in each why it may stay");
         }
         Ok(exit_code(report, Some(&known.baseline.compare(report))))
     }

@@ -82,18 +82,27 @@ fn only_what_is_new_fails_beside_a_baseline() {
     let update = ["--baseline", &file, "--update-baseline"];
     check(&judged(&poor, &known), 2, &["cannot read the baseline", "--update-baseline writes a first one"]);
     // The first baseline knows everything, and asks for reasons.
-    check(&judged(&poor, &update), 0, &["\nNEW    ", "have no reason yet"]);
+    check(
+        &judged(&poor, &update),
+        0,
+        &["\nNEW    ", "beside the baseline as it was: ", "\nwrote ", "each wants a reason", "have no reason yet"],
+    );
     check(&judged(&poor, &known), 0, &["beside the baseline: 0 new, ", " as known", "have no reason yet"]);
     let text = std::fs::read_to_string(&file).unwrap().replace("reason: \"\"", "reason: \"it is poor\"");
     std::fs::write(&file, &text).unwrap();
     let (_, said) = testament(&judged(&poor, &known));
     assert!(!said.contains("no reason yet"), "{said}");
+    // What is known takes a line each, without packets.
+    assert!(
+        said.contains(" is fail: it is poor\n") && !said.contains("\nFAIL") && !said.contains("  trace "),
+        "{said}"
+    );
     // What is gone from the list is new.
     let failing = text.lines().find(|line| line.contains("verdict: fail")).unwrap();
     std::fs::write(&file, text.replace(&format!("{failing}\n"), "")).unwrap();
     check(&judged(&poor, &known), 1, &["\nNEW    ", "beside the baseline: 1 new, "]);
     // An update keeps the reasons that are there.
-    check(&judged(&poor, &update), 0, &["1 entries of the baseline have no reason yet"]);
+    check(&judged(&poor, &update), 0, &["1 entry of the baseline has no reason yet"]);
     let updated = std::fs::read_to_string(&file).unwrap();
     assert_eq!(updated.replacen("reason: \"\"", "reason: \"it is poor\"", 1), text);
     // What is mended is announced, and fails nothing; an update drops it.

@@ -6,11 +6,11 @@ use crate::baseline::{Difference, Known};
 use crate::case::VerdictKind;
 use crate::run::Done;
 
-/// Writes `difference`: what is fixed, then what is new, each in a line, and what it comes to.
+/// Writes `difference` to `what` (`the baseline`): what is fixed, then what is new, each in a line, and what it comes to.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: &mut dyn io::Write, difference: &Difference<'_>) -> io::Result<()> {
+pub fn write(out: &mut dyn io::Write, difference: &Difference<'_>, what: &str) -> io::Result<()> {
     let Difference { new, fixed, unchanged, skipped } = difference;
     let run = |done: &Done| format!("{} under {}", done.id, done.protocol);
     writeln!(out)?;
@@ -33,7 +33,7 @@ pub fn write(out: &mut dyn io::Write, difference: &Difference<'_>) -> io::Result
         [(new.len(), "new"), (fixed.len(), "fixed"), (unchanged.len(), "as known"), (skipped.len(), "skipped")];
     let counts = counts.iter().filter(|(count, word)| *count > 0 || *word == "new");
     let counts: Vec<_> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    writeln!(out, "beside the baseline: {}", counts.join(", "))
+    writeln!(out, "beside {what}: {}", counts.join(", "))
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
         ]);
         let (baseline, (_, report)) = (baseline.unwrap(), sample());
         let mut out = Vec::new();
-        write(&mut out, &baseline.compare(&report)).unwrap();
+        write(&mut out, &baseline.compare(&report), "the baseline").unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
 
         FIXED  qos2/repeat under 3.1.1 passes; it was known as fail

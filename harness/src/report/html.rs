@@ -5,10 +5,10 @@ use std::io;
 
 use askama::Template;
 
-use super::Heading;
 use super::chapters::{self, Chapters};
-use super::fingerprint;
 use super::terminal::visible;
+use super::{Heading, counted, fingerprint};
+use crate::baseline::Baseline;
 use crate::case::{Evidence, Verdict, VerdictKind};
 use crate::run::{Done, Report, Summary};
 use crate::time::Instant;
@@ -22,6 +22,8 @@ pub struct Html<'a> {
     pub repeat: &'a dyn Fn(&Done) -> String,
     /// When the run began, in words.
     pub began: &'a str,
+    /// The deviations that are known: each is marked, with its reason.
+    pub baseline: &'a Baseline,
 }
 
 #[derive(Template)]
@@ -92,6 +94,8 @@ struct Finding<'a> {
     chapter: &'a str,
     verdict: &'static str,
     claim: &'a str,
+    /// Why it may stay, where it is known.
+    known: Option<String>,
     cited: String,
     clauses: Vec<Clause>,
     expected: String,
@@ -149,7 +153,7 @@ impl Html<'_> {
         };
         let protocols = table.protocols.clone();
         let mut findings: Vec<_> = report.results.iter().filter_map(|done| self.finding(done)).collect();
-        findings.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
+        findings.sort_by_key(|(kind, finding)| (finding.known.is_some(), std::cmp::Reverse(*kind)));
         Page {
             version: &heading.tool_version,
             heading,
@@ -178,19 +182,22 @@ impl Html<'_> {
         };
         let strange = evidence.clauses.iter().filter(|clause| !done.clauses.contains(clause));
         let cited: Vec<_> = done.clauses.iter().chain(strange).copied().collect();
+        let known = self.baseline.knows(done).map(|known| visible(known.reason.trim()));
+        let open = kind != VerdictKind::Advise && known.is_none();
         let finding = Finding {
             id: done.id,
             protocol: done.protocol,
             chapter: chapters::of(done),
             verdict: kind.as_str(),
             claim: done.claim,
+            known,
             cited: cited.join(" "),
             clauses: evidence.clauses.iter().map(clause).collect(),
             expected: visible(&evidence.expected),
             came: visible(&evidence.came),
             repeat: visible(&(self.repeat)(done)),
             lines: lines(evidence),
-            open: kind != VerdictKind::Advise,
+            open,
         };
         Some((kind, finding))
     }
@@ -282,7 +289,8 @@ fn lines(evidence: &Evidence) -> Vec<Line> {
 /// Why the report does not tell all, where it does not.
 fn partial(report: &Report) -> Option<String> {
     let why = report.cut_short.as_deref().map(visible);
-    let unplayed = (report.unplayed > 0).then(|| format!("{} runs were not played", report.unplayed));
+    let unplayed =
+        (report.unplayed > 0).then(|| format!("{} not played", counted(report.unplayed, "run was", "runs were")));
     let both: Vec<_> = why.into_iter().chain(unplayed).collect();
     (!both.is_empty()).then(|| both.join("; "))
 }
@@ -291,12 +299,17 @@ fn partial(report: &Report) -> Option<String> {
 mod tests {
     use super::super::tests::sample;
     use super::*;
+    use crate::baseline::Known;
 
     fn written(report: &Report) -> String {
+        beside(report, &Baseline::default())
+    }
+
+    fn beside(report: &Report, baseline: &Baseline) -> String {
         let rule = |clause: &str| (clause == "mqtt5:4.3.3-10").then(|| "MUST: answer <it>".to_owned());
         let repeat = |done: &Done| format!("testament conform 'a<b' --case {}", done.id);
         let mut out = Vec::new();
-        let html = Html { rule: &rule, repeat: &repeat, began: "2026-11-22 20:00:00 UTC" };
+        let html = Html { rule: &rule, repeat: &repeat, began: "2026-11-22 20:00:00 UTC", baseline };
         html.write(&mut out, &sample().0, report).unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -328,6 +341,21 @@ mod tests {
         let order: Vec<_> =
             body.match_indices("class=\"finding ").map(|(at, text)| &body[at + text.len()..][..4]).collect();
         assert_eq!(order, ["fail", "brok", "inco", "advi"]);
+    }
+
+    #[test]
+    fn what_is_known_stands_after_what_is_not_with_its_reason() {
+        let known = |reason: &str| {
+            let (case, protocol, reason) = ("qos2/repeat".to_owned(), "5.0".to_owned(), reason.to_owned());
+            Baseline::new([Known { case, protocol, verdict: VerdictKind::Fail, clause: None, reason }]).unwrap()
+        };
+        let (_, report) = sample();
+        let page = beside(&report, &known("our <ticket>"));
+        assert!(page.contains("<dt>known</dt><dd>our &#60;ticket&#62;</dd>"), "{page}");
+        assert_eq!(page.matches("<details open>").count(), 2);
+        assert!(page.find("id=\"qos2/repeat@5.0\"") > page.find("id=\"retain/advises@5.0\""));
+        assert!(beside(&report, &known("")).contains("<dt>known</dt><dd>no reason is given yet</dd>"));
+        assert!(!written(&report).contains("<dt>known</dt>"));
     }
 
     #[test]

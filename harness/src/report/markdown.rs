@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::Heading;
 use super::chapters::{Chapters, cell};
-use super::fingerprint;
 use super::terminal::visible;
+use super::{Heading, counted, fingerprint};
+use crate::baseline::Baseline;
 use crate::case::{Evidence, VerdictKind};
 use crate::run::{Done, Report, Summary};
 
@@ -25,6 +25,8 @@ pub struct Markdown<'a> {
     pub rule: &'a dyn Fn(&str) -> Option<String>,
     /// The one command that plays this run again.
     pub repeat: &'a dyn Fn(&Done) -> String,
+    /// The deviations that are known: each is told in one line, with its reason.
+    pub baseline: &'a Baseline,
 }
 
 impl Markdown<'_> {
@@ -49,19 +51,21 @@ impl Markdown<'_> {
         let Heading { tool_version, seed, .. } = heading;
         writeln!(out, "**{counts}**, judged by testament {tool_version}, seed {seed}\n")?;
         if report.unplayed > 0 {
-            writeln!(out, "{} runs were not played.\n", report.unplayed)?;
+            writeln!(out, "{} not played.\n", counted(report.unplayed, "run was", "runs were"))?;
         }
         if let Some(why) = &report.cut_short {
             writeln!(out, "**Partial:** {}.\n", escaped(why))?;
         }
         table(out, report)?;
         self.findings(out, report)?;
+        self.known(out, report)?;
         choices(out, heading)
     }
 
     fn findings(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
         let mut found: Vec<_> =
             report.results.iter().filter_map(|done| Some((done, done.verdict.evidence()?))).collect();
+        found.retain(|(done, _)| self.baseline.knows(done).is_none());
         found.sort_by_key(|(done, _)| std::cmp::Reverse(done.verdict.kind()));
         let (mut written, mut left_out) = (0, 0);
         for (done, evidence) in found {
@@ -84,6 +88,21 @@ impl Markdown<'_> {
             writeln!(out, "{left_out} more are left out; the JSON report has them all.")?;
         }
         Ok(())
+    }
+
+    /// What deviates and is known to, with the reason why it may, folded.
+    fn known(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+        let known: Vec<_> = report.results.iter().filter_map(|done| Some((done, self.baseline.knows(done)?))).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "<details><summary>{} known by the baseline</summary>\n", known.len())?;
+        for (done, known) in known {
+            let reason = escaped(known.reason.trim());
+            let reason = if reason.is_empty() { "no reason is given yet" } else { &reason };
+            writeln!(out, "- {}: `{}` under {}: {reason}", done.verdict.as_str(), done.id, done.protocol)?;
+        }
+        writeln!(out, "\n</details>\n")
     }
 
     fn finding(&self, done: &Done, evidence: &Evidence) -> String {
@@ -162,13 +181,32 @@ pub fn escaped(text: &str) -> String {
 mod tests {
     use super::super::tests::sample;
     use super::*;
+    use crate::baseline::Known;
 
     fn written(report: &Report) -> String {
+        beside(report, &Baseline::default())
+    }
+
+    fn beside(report: &Report, baseline: &Baseline) -> String {
         let rule = |clause: &str| (clause == "mqtt5:4.3.3-10").then(|| "MUST: answer *it*".to_owned());
         let repeat = |done: &Done| format!("testament conform mosquitto --case {}", done.id);
         let mut out = Vec::new();
-        Markdown { rule: &rule, repeat: &repeat }.write(&mut out, &sample().0, report).unwrap();
+        Markdown { rule: &rule, repeat: &repeat, baseline }.write(&mut out, &sample().0, report).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_is_a_line_with_its_reason() {
+        let known = |reason: &str| {
+            let (case, protocol, reason) = ("qos2/repeat".to_owned(), "5.0".to_owned(), reason.to_owned());
+            Baseline::new([Known { case, protocol, verdict: VerdictKind::Fail, clause: None, reason }]).unwrap()
+        };
+        let (_, report) = sample();
+        let text = beside(&report, &known("our <ticket>"));
+        let lines = "<details><summary>1 known by the baseline</summary>\n\n\
+                     - fail: `qos2/repeat` under 5.0: our &lt;ticket&gt;\n\n</details>\n";
+        assert!(text.contains(lines) && !text.contains("## fail"), "{text}");
+        assert!(beside(&report, &known(" ")).contains("under 5.0: no reason is given yet\n"));
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Heading {
     }
 }
 
+/// How many of something: `1 run`, `2 runs`.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::time::Duration;

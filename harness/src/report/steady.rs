@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::counted;
 use crate::rounds::Rounds;
 
 /// Writes which runs did not come to the same verdict in each of several `rounds`, and how many they are.
@@ -19,7 +20,10 @@ pub fn write(out: &mut dyn io::Write, rounds: &Rounds) -> io::Result<()> {
     let count = rounds.count();
     match unsteady {
         0 => writeln!(out, "in {count} rounds each verdict was the same; above stands the last"),
-        _ => writeln!(out, "in {count} rounds {unsteady} verdicts were not the same each time; above stands the worst"),
+        _ => {
+            let verdicts = counted(unsteady, "verdict was", "verdicts were");
+            writeln!(out, "in {count} rounds {verdicts} not the same each time; above stands the worst")
+        }
     }
 }
 
@@ -47,7 +51,7 @@ mod tests {
         check(
             false,
             "\nUNSTEADY  qos2/repeat under 5.0: 1 pass, 1 fail\n\
-             in 2 rounds 1 verdicts were not the same each time; above stands the worst\n",
+             in 2 rounds 1 verdict was not the same each time; above stands the worst\n",
         );
     }
 }

@@ -1,12 +1,13 @@
-//! The report for people: what passed in a few lines, what did not in full, the worst last, where the eye rests.
+//! The report for people: what did not pass in full, the worst last, and then what passed in a few lines, where the eye
+//! rests.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use super::Heading;
 use super::chapters::{Chapters, cell, played};
-use super::fingerprint;
+use super::{Heading, counted, fingerprint};
+use crate::baseline::Baseline;
 use crate::case::{Evidence, Verdict};
 use crate::run::{Done, Report, Summary};
 
@@ -21,6 +22,10 @@ pub struct Terminal<'a> {
     pub rule: &'a dyn Fn(&str) -> Option<String>,
     /// The one command that plays this run again.
     pub repeat: &'a dyn Fn(&Done) -> String,
+    /// The deviations that are known: each is told in one line, with its reason.
+    pub baseline: &'a Baseline,
+    /// Whether the others are told in a few words, too: no clauses and no packets.
+    pub brief: bool,
 }
 
 /// A colour of the terminal, by its ANSI code.
@@ -51,14 +56,16 @@ impl Terminal<'_> {
         let target = visible(&heading.judged());
         let place = heading.url.as_deref().unwrap_or("in virtual time");
         writeln!(out, "testament {} judges {target}, {place}, seed {}\n", heading.tool_version, heading.seed)?;
-        self.table(out, report)?;
         self.fingerprint(out, heading)?;
         self.skipped(out, report)?;
-        let mut found: Vec<_> = report.results.iter().filter(|done| done.verdict.evidence().is_some()).collect();
+        self.known(out, report)?;
+        let found = report.results.iter().filter(|done| done.verdict.evidence().is_some());
+        let mut found: Vec<_> = found.filter(|done| self.baseline.knows(done).is_none()).collect();
         found.sort_by_key(|done| done.verdict.kind());
         for done in found {
             self.finding(out, done)?;
         }
+        self.table(out, report)?;
         self.summary(out, report, elapsed)
     }
 
@@ -115,11 +122,26 @@ impl Terminal<'_> {
         if missing.is_empty() { Ok(()) } else { writeln!(out) }
     }
 
+    /// What deviates and is known to, with the reason why it may.
+    fn known(&self, out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+        let known: Vec<_> = report.results.iter().filter_map(|done| Some((done, self.baseline.knows(done)?))).collect();
+        for (done, known) in &known {
+            let reason = if known.reason.trim().is_empty() { "no reason is given yet" } else { &known.reason };
+            let line = format!("{} under {} is {}: {reason}", done.id, done.protocol, done.verdict.as_str());
+            writeln!(out, "{}  {}", self.paint(Ink::Grey, "KNOWN"), in_one_line(&line))?;
+        }
+        if known.is_empty() { Ok(()) } else { writeln!(out) }
+    }
+
     fn finding(&self, out: &mut dyn io::Write, done: &Done) -> io::Result<()> {
         let Some(evidence) = done.verdict.evidence() else { return Ok(()) };
         let ink = if matches!(done.verdict, Verdict::Fail(_)) { Ink::Red } else { Ink::Yellow };
-        let verdict = done.verdict.as_str().to_uppercase();
-        writeln!(out, "{}  {} under {}", self.paint(ink, &verdict), done.id, done.protocol)?;
+        let verdict = self.paint(ink, &done.verdict.as_str().to_uppercase());
+        if self.brief {
+            writeln!(out, "{verdict}  {} under {}: {}", done.id, done.protocol, in_one_line(&evidence.came))?;
+            return writeln!(out, "  repeat    {}\n", (self.repeat)(done));
+        }
+        writeln!(out, "{verdict}  {} under {}", done.id, done.protocol)?;
         prose(out, "  claim     ", done.claim)?;
         for clause in &evidence.clauses {
             let rule = (self.rule)(clause).unwrap_or_else(|| "(not in the catalogue)".to_owned());
@@ -155,9 +177,10 @@ impl Terminal<'_> {
         let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
         let counts: Vec<_> = counts.map(|(count, word, ink)| self.paint(ink, &format!("{count} {word}"))).collect();
         let counts = if counts.is_empty() { "nothing played".to_owned() } else { counts.join(", ") };
-        writeln!(out, "{} runs in {:.1} s: {counts}", summary.total(), elapsed.as_secs_f64())?;
+        let runs = counted(summary.total(), "run", "runs");
+        writeln!(out, "{runs} in {:.1} s: {counts}", elapsed.as_secs_f64())?;
         if report.unplayed > 0 {
-            writeln!(out, "{} runs were not played", report.unplayed)?;
+            writeln!(out, "{} not played", counted(report.unplayed, "run was", "runs were"))?;
         }
         if let Some(why) = &report.cut_short {
             writeln!(out, "{}: {}", self.paint(Ink::Red, "partial"), visible(why))?;
@@ -182,6 +205,11 @@ pub fn visible(text: &str) -> String {
         if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
+}
+
+/// The same in one line.
+pub(super) fn in_one_line(text: &str) -> String {
+    visible(text).replace('\n', " ")
 }
 
 /// Writes `text` after `label`, broken between words into lines of at most 110 columns, with what follows indented as far.
@@ -210,23 +238,53 @@ pub fn prose(out: &mut dyn io::Write, label: &str, text: &str) -> io::Result<()>
 mod tests {
     use super::super::tests::sample;
     use super::*;
+    use crate::baseline::Known;
+    use crate::case::VerdictKind;
+
+    fn written(heading: &Heading, report: &Report, baseline: &Baseline, brief: bool) -> String {
+        let rule = |clause: &str| (clause == "mqtt5:4.3.3-10").then(|| "MUST: answer".to_owned());
+        let repeat = |done: &Done| format!("testament conform mosquitto --case {}", done.id);
+        let mut out = Vec::new();
+        let terminal = Terminal { colour: false, rule: &rule, repeat: &repeat, baseline, brief };
+        terminal.write(&mut out, heading, report, Duration::from_millis(1_234)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_takes_a_line_and_what_is_new_is_told_after_it() {
+        let (heading, mut report) = sample();
+        report.results.truncate(3);
+        let known = |case: &str, verdict, reason: &str| {
+            let (case, protocol, reason) = (case.to_owned(), "5.0".to_owned(), reason.to_owned());
+            Known { case, protocol, verdict, clause: None, reason }
+        };
+        let fail = known("qos2/repeat", VerdictKind::Fail, "our ticket\n812");
+        let advise = known("retain/advises", VerdictKind::Advise, " ");
+        let head =
+            |text: String| text.split("          3.1.1").next().unwrap().split_once("(5.0)\n\n").unwrap().1.to_owned();
+        let both = Baseline::new([fail.clone(), advise.clone()]).unwrap();
+        assert_eq!(
+            head(written(&heading, &report, &both, false)),
+            "KNOWN  qos2/repeat under 5.0 is fail: our ticket 812\n\
+             KNOWN  retain/advises under 5.0 is advise: no reason is given yet\n\n"
+        );
+        // Known as less grave it is new, and told in full or in brief.
+        let less = Baseline::new([known("qos2/repeat", VerdictKind::Advise, "x"), advise]).unwrap();
+        let full = head(written(&heading, &report, &less, false));
+        assert!(full.contains("\n\nFAIL  qos2/repeat under 5.0\n  claim ") && full.contains("  trace "), "{full}");
+        assert_eq!(
+            head(written(&heading, &report, &less, true)),
+            "KNOWN  retain/advises under 5.0 is advise: no reason is given yet\n\n\
+             FAIL  qos2/repeat under 5.0: nothing <in> 3 s & \"more\"\\u{1}\n  \
+             repeat    testament conform mosquitto --case qos2/repeat\n\n"
+        );
+    }
 
     #[test]
     fn failures_come_last_with_all_that_is_needed_to_judge_them() {
         let (heading, report) = sample();
-        let rule = |clause: &str| (clause == "mqtt5:4.3.3-10").then(|| "MUST: answer".to_owned());
-        let repeat = |done: &Done| format!("testament conform mosquitto --case {}", done.id);
-        let mut out = Vec::new();
-        let terminal = Terminal { colour: false, rule: &rule, repeat: &repeat };
-        terminal.write(&mut out, &heading, &report, Duration::from_millis(1_234)).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        insta::assert_snapshot!(written(&heading, &report, &Baseline::default(), false), @r#"
         testament 0.1.0 judges mosquitto 2.0.11, mqtt://127.0.0.1:1883, seed 7
-
-                  3.1.1      5.0
-        qos2        1/1      0/1
-        retain        -      0/1
-        tls           -        -
-        will          -      0/2
 
         FINGERPRINT  what it chose where the standard leaves it open
               overlap: 2 copies (3.1.1), one <copy> (5.0)
@@ -265,6 +323,12 @@ mod tests {
           trace        0.000000s -- reader  opened: reader, mqtt
                        0.001000s -> reader  PUBLISH qos 2 id 7  [34051234] of 300 B
           repeat    testament conform mosquitto --case qos2/repeat
+
+                  3.1.1      5.0
+        qos2        1/1      0/1
+        retain        -      0/1
+        tls           -        -
+        will          -      0/2
 
         6 runs in 1.2 s: 1 pass, 1 skip, 1 advise, 1 inconclusive, 1 broken, 1 fail
         "#);

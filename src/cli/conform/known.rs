@@ -43,6 +43,11 @@ impl File {
         Ok(Self { path: path.to_path_buf(), head, baseline })
     }
 
+    /// Where it stands.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes it anew.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use harness::baseline::Baseline;
 use harness::report::html::Html;
 use harness::report::markdown::Markdown;
 use harness::report::{Heading, json, junit, pcap, trace};
@@ -60,6 +61,8 @@ pub(super) struct Words<'a> {
     pub(super) repeat: &'a dyn Fn(&Done) -> String,
     /// Packets.
     pub(super) dissect: &'a dyn Fn(&'static str) -> Box<dyn Dissect>,
+    /// The deviations that are known.
+    pub(super) baseline: &'a Baseline,
 }
 
 impl Asked {
@@ -105,17 +108,17 @@ impl Outputs {
         began: &str,
         words: &Words<'_>,
     ) -> io::Result<()> {
-        let Words { rule, repeat, dissect } = *words;
+        let Words { rule, repeat, dissect, baseline } = *words;
         written(self.json, |out| {
             let bound =
                 catalogue().iter().filter(|each| versions.iter().any(|&version| catalogue().binds(&each.id, version)));
             json::write(out, heading, report, bound.map(|each| each.id.as_str()))
         })?;
         written(self.junit, |out| junit::write(out, heading, report, began))?;
-        written(self.markdown, |out| Markdown { rule, repeat }.write(out, heading, report))?;
+        written(self.markdown, |out| Markdown { rule, repeat, baseline }.write(out, heading, report))?;
         written(self.html, |out| {
             let began = format!("{} UTC", began.replace('T', " "));
-            Html { rule, repeat, began: &began }.write(out, heading, report)
+            Html { rule, repeat, began: &began, baseline }.write(out, heading, report)
         })?;
         // WebSocket frames are taken off already; what is left of that layer is the upgrade.
         written(self.pcap, |out| pcap::write(out, report, default_port(Endpoint::Tcp), &is_upgrade))?;
