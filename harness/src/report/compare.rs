@@ -5,8 +5,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::counted;
 use super::json::SCHEMA;
-use super::terminal::visible;
+use super::terminal::{in_one_line, visible};
 use crate::case::VerdictKind;
 
 /// What of a JSON report is compared.
@@ -39,6 +40,14 @@ struct Case {
     protocol: String,
     verdict: VerdictKind,
     why: Option<String>,
+    /// Absent for what rests on nothing.
+    #[serde(default)]
+    evidence: Option<Evidence>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Evidence {
+    expected: String,
 }
 
 /// Why a text is no report that can be compared.
@@ -84,6 +93,17 @@ struct Change<'a> {
     was: Option<VerdictKind>,
     now: Option<VerdictKind>,
     why: Option<&'a str>,
+    expected: Option<&'a str>,
+    /// Why it is gone or added, where another selection was played.
+    #[serde(skip)]
+    lack: Option<Lack<'a>>,
+}
+
+/// What one of two reports has no run of at all, so that all runs of the other are told in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack<'a> {
+    Protocol(&'a str),
+    Chapter(&'a str),
 }
 
 /// What kind of change it is, in the order of a comparison.
@@ -96,6 +116,7 @@ enum Word {
     NewlyAdvise,
     NewlySkip,
     Fixed,
+    NowPlayed,
     Gone,
     Added,
 }
@@ -108,6 +129,16 @@ impl Past {
     pub fn parse(text: &str) -> Result<Self, NoReport> {
         let past: Self = serde_json::from_str(text)?;
         if past.schema == SCHEMA { Ok(past) } else { Err(NoReport::Schema(past.schema)) }
+    }
+
+    /// What this lacks altogether of what a run belongs to: its protocol version, or else its chapter.
+    fn lacks<'r>(&self, id: &'r str, protocol: &'r str) -> Option<Lack<'r>> {
+        let chapter = chapter(id);
+        match () {
+            () if self.cases.iter().all(|case| case.protocol != protocol) => Some(Lack::Protocol(protocol)),
+            () if self.cases.iter().all(|case| self::chapter(&case.id) != chapter) => Some(Lack::Chapter(chapter)),
+            () => None,
+        }
     }
 
     fn runs(&self) -> BTreeMap<(&str, &str), &Case> {
@@ -148,6 +179,7 @@ impl<'a> Comparison<'a> {
                     comparison.unchanged += 1;
                     continue;
                 }
+                (Some(VerdictKind::Skip), Some(VerdictKind::Pass)) => Word::NowPlayed,
                 (_, Some(VerdictKind::Pass)) => Word::Fixed,
                 (_, Some(VerdictKind::Skip)) => Word::NewlySkip,
                 (_, Some(VerdictKind::Advise)) => Word::NewlyAdvise,
@@ -162,7 +194,13 @@ impl<'a> Comparison<'a> {
                 _ => &mut comparison.better,
             } += 1;
             let why = case.and_then(|case| case.why.as_deref());
-            comparison.changes.push(Change { change, id, protocol, was, now, why });
+            let expected = case.and_then(|case| case.evidence.as_ref()).map(|evidence| evidence.expected.as_str());
+            let lack = match change {
+                Word::Gone => new.lacks(id, protocol),
+                Word::Added => old.lacks(id, protocol),
+                _ => None,
+            };
+            comparison.changes.push(Change { change, id, protocol, was, now, why, expected, lack });
         }
         comparison.changes.sort_by_key(|change| change.change);
         comparison
@@ -180,25 +218,55 @@ impl<'a> Comparison<'a> {
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         writeln!(out, "from {} to {}\n", self.old.in_words(), self.new.in_words())?;
-        for Change { change, id, protocol, was, now, why } in &self.changes {
+        let mut told = Vec::new();
+        for Change { change, id, protocol, was, now, why, expected, lack } in &self.changes {
+            if let Some(lack) = lack {
+                if !told.contains(&(change, lack)) {
+                    told.push((change, lack));
+                    self.write_group(out, *change, *lack)?;
+                }
+                continue;
+            }
             let verdict = |verdict: &Option<VerdictKind>| verdict.map_or("", VerdictKind::as_str);
             let what = match change {
                 Word::Added => format!("is {}", verdict(now)),
                 _ => format!("was {}", verdict(was)),
             };
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let why = match (expected, why) {
+                (Some(expected), Some(why)) => format!(": expected {expected}; came {why}"),
+                (None, Some(why)) => format!(": {why}"),
+                (_, None) => String::new(),
+            };
             let line = format!("{:18}  {id} under {protocol}, {what}{why}", change.as_str());
-            writeln!(out, "{}", visible(&line).replace('\n', " "))?;
+            writeln!(out, "{}", in_one_line(&line))?;
         }
         for Chosen { name, protocol, was, now } in &self.fingerprint {
             let said = |choice: &Option<&str>| choice.map_or("not seen".to_owned(), |choice| format!("{choice:?}"));
             let line = format!("{:18}  {name} under {protocol}, was {}, is {}", "FINGERPRINT", said(was), said(now));
-            writeln!(out, "{}", visible(&line).replace('\n', " "))?;
+            writeln!(out, "{}", in_one_line(&line))?;
         }
         let Self { worse, better, gone, added, unchanged, .. } = self;
         let space = if self.changes.is_empty() && self.fingerprint.is_empty() { "" } else { "\n" };
         writeln!(out, "{space}{worse} worse, {better} better, {gone} gone, {added} new, {unchanged} unchanged")
     }
+
+    /// The runs that only one report has because the other was played on another selection.
+    fn write_group(&self, out: &mut dyn io::Write, change: Word, lack: Lack<'_>) -> io::Result<()> {
+        let alike = |each: &&Change<'_>| each.change == change && each.lack == Some(lack);
+        let runs = counted(self.changes.iter().filter(alike).count(), "run", "runs");
+        let other = if change == Word::Gone { "new" } else { "old" };
+        let of = match lack {
+            Lack::Protocol(protocol) => format!("under {protocol}"),
+            Lack::Chapter(chapter) => format!("of {chapter}/"),
+        };
+        let line = format!("{:18}  {runs} {of}: the {other} report has none of them", change.as_str());
+        writeln!(out, "{}", in_one_line(&line))
+    }
+}
+
+/// The chapter of a case.
+fn chapter(id: &str) -> &str {
+    id.split('/').next().unwrap_or_default()
 }
 
 /// What differs between two fingerprints. Where a run took none, because it played only some cases, nothing differs.
@@ -234,6 +302,7 @@ impl Word {
             Self::NewlyAdvise => "NEWLY ADVISE",
             Self::NewlySkip => "NEWLY SKIP",
             Self::Fixed => "FIXED",
+            Self::NowPlayed => "NOW PLAYED",
             Self::Gone => "GONE",
             Self::Added => "NEW CASE",
         }
@@ -245,12 +314,17 @@ mod tests {
     use super::super::tests::sample;
     use super::*;
 
-    /// A report with these runs, each `id verdict`; why they are so is in it, too.
+    /// A report with these runs, each `id verdict`, under 5.0 or as `id@protocol verdict`; why they are so is in it, too.
     fn past(version: &str, runs: &[&str]) -> Past {
         let case = |run: &&str| {
             let (id, verdict) = run.split_once(' ').unwrap();
             let why = (verdict != "pass").then(|| format!("because\u{1b} of {verdict}"));
-            serde_json::json!({"id": id, "protocol": "5.0", "verdict": verdict, "why": why, "more": 1})
+            let evidence =
+                (!["pass", "skip"].contains(&verdict)).then(|| serde_json::json!({"expected": "a\nb", "came": why}));
+            let (id, protocol) = id.split_once('@').unwrap_or((id, "5.0"));
+            serde_json::json!({
+                "id": id, "protocol": protocol, "verdict": verdict, "why": why, "evidence": evidence, "more": 1,
+            })
         };
         let cases: Vec<_> = runs.iter().map(case).collect();
         let target = serde_json::json!({"name": "x", "version": version, "url": null});
@@ -269,13 +343,13 @@ mod tests {
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
         from x 1 to x 2
 
-        NEWLY FAIL          a/d under 5.0, was advise: because\u{1b} of fail
-        NEWLY ADVISE        a/c under 5.0, was pass: because\u{1b} of advise
-        NEWLY ADVISE        a/f under 5.0, was fail: because\u{1b} of advise
+        NEWLY FAIL          a/d under 5.0, was advise: expected a b; came because\u{1b} of fail
+        NEWLY ADVISE        a/c under 5.0, was pass: expected a b; came because\u{1b} of advise
+        NEWLY ADVISE        a/f under 5.0, was fail: expected a b; came because\u{1b} of advise
         NEWLY SKIP          a/b under 5.0, was pass: because\u{1b} of skip
         FIXED               a/e under 5.0, was fail
         GONE                a/g under 5.0, was pass
-        NEW CASE            a/i under 5.0, is fail: because\u{1b} of fail
+        NEW CASE            a/i under 5.0, is fail: expected a b; came because\u{1b} of fail
 
         3 worse, 2 better, 1 gone, 1 new, 2 unchanged
         ");
@@ -284,8 +358,48 @@ mod tests {
             json["changes"][0],
             serde_json::json!({
                 "change": "newly-fail", "id": "a/d", "protocol": "5.0", "was": "advise", "now": "fail",
-                "why": "because\u{1b} of fail",
+                "why": "because\u{1b} of fail", "expected": "a\nb",
             })
+        );
+    }
+
+    #[test]
+    fn what_was_not_played_before_is_not_called_fixed() {
+        let (old, new) = (past("1", &["a/a skip", "a/b skip"]), past("1", &["a/a pass", "a/b fail"]));
+        let comparison = Comparison::of(&old, &new);
+        let words: Vec<_> = comparison.changes.iter().map(|change| change.change.as_str()).collect();
+        assert_eq!((words, comparison.worse, comparison.better), (vec!["NEWLY FAIL", "NOW PLAYED"], 1, 1));
+    }
+
+    #[test]
+    fn another_selection_is_told_once() {
+        #[track_caller]
+        fn check(old: &[&str], new: &[&str], expect: &[&str]) {
+            let (old, new) = (past("1", old), past("1", new));
+            let mut out = Vec::new();
+            Comparison::of(&old, &new).write(&mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let lines: Vec<_> = text.lines().skip(2).filter(|line| !line.is_empty()).collect();
+            assert_eq!(lines, expect);
+        }
+        let all = ["a/a pass", "a/b pass", "b/a fail", "a/a@3.1 pass", "b/a@3.1 fail"];
+        check(
+            &all,
+            &["a/a pass"],
+            &[
+                "GONE                2 runs under 3.1: the new report has none of them",
+                "GONE                a/b under 5.0, was pass",
+                "GONE                1 run of b/: the new report has none of them",
+                "0 worse, 0 better, 4 gone, 0 new, 1 unchanged",
+            ],
+        );
+        check(
+            &["a/a@3.1 pass", "b/a@3.1 fail"],
+            &all,
+            &[
+                "NEW CASE            3 runs under 5.0: the old report has none of them",
+                "0 worse, 0 better, 0 gone, 3 new, 2 unchanged",
+            ],
         );
     }
 
