@@ -22,7 +22,7 @@ pub(super) struct Brokers {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the brokers that can be judged by name, and which of them are installed
+    /// Say which of the brokers that can be judged by name are installed; `testament list brokers` says how each is started
     List {
         /// Print JSON, in the form that docs/command-line.md gives
         #[arg(long)]

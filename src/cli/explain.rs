@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 use clap::Args;
-use harness::case::Case;
+use harness::case::{Case, Stop};
 use harness::catalogue::{Actor, Basis, Coverage, Observed, Requirement, closest};
 
 use super::text::{print, wrap};
@@ -12,7 +12,9 @@ use crate::catalogue::catalogue;
 use crate::mutant::mutants;
 use crate::packet::Version;
 use crate::proof::kill;
-use crate::suite::{self, testbed::Testbed};
+use crate::reference::{self, Setup};
+use crate::suite::testbed::Testbed;
+use crate::suite::{self, words::Words};
 
 /// Options of `testament explain`.
 #[derive(Debug, Args)]
@@ -107,14 +109,42 @@ fn explain_case(case: &'static Case<Testbed>) -> String {
     for requirement in case.covers.iter().filter_map(|id| catalogue().get(id)) {
         let _ = writeln!(out, "    {} ({}, MQTT {})", requirement.id, requirement.level, versions(&[&requirement.id]));
         wrap(&mut out, 8, &requirement.rule);
+        if !requirement.expected.is_empty() {
+            wrap(&mut out, 8, &format!("legal: {}", requirement.expected));
+        }
     }
+    out.push_str(&how_it_goes(case));
     out.push_str("\nkills the mutants\n");
     for mutant in mutants() {
         if let Some(kill) = kill(case, &mutant) {
             let _ = writeln!(out, "    {} ({})", mutant.name, kill.clause);
         }
     }
-    let _ = writeln!(out, "\nrun it\n    testament conform --case {}", case.id);
+    let _ = writeln!(
+        out,
+        "\nrun it; without TARGET against the reference broker\n    testament conform TARGET --case {}",
+        case.id
+    );
+    out
+}
+
+/// The play against the reference broker, under the latest version: what passes, without the bytes.
+fn how_it_goes(case: &Case<Testbed>) -> String {
+    let Some(version) = catalogue().versions_of(case.covers).pop() else { return String::new() };
+    let (setup, played) = reference::play(case, version, Setup::start);
+    let mut out = format!("\nhow it goes against a reference broker {}, MQTT {}\n", setup.name, version.as_str());
+    if let Err(Stop::Skip(missing)) = &played.outcome {
+        wrap(&mut out, 4, &format!("not at all: it {missing}"));
+        return out;
+    }
+    let mut excerpt = played.trace.excerpt(&mut Words::of(version));
+    for line in &mut excerpt.lines {
+        line.hex.clear();
+        line.len = 0;
+    }
+    for line in excerpt.shown() {
+        let _ = writeln!(out, "  {line}");
+    }
     out
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use harness::catalogue::{Coverage, Level};
+use harness::report::counted;
 use serde::Serialize;
 
 use super::text::{print, wrap};
@@ -38,7 +39,8 @@ enum What {
     Cases,
     /// The rules of the standards, and where the suite stands with each
     Requirements,
-    /// The brokers that `testament conform` knows by name
+    /// The brokers that `testament conform` knows by name, how it starts each and how to get it; `testament brokers list`
+    /// says which are installed
     Brokers,
 }
 
@@ -177,7 +179,8 @@ fn cases_as_text(rows: &[CaseRow]) -> String {
         wrap(&mut out, 4, row.claim);
     }
     let runs: usize = rows.iter().map(|row| row.versions.len()).sum();
-    let _ = writeln!(out, "\n{} cases, {runs} runs over the versions", rows.len());
+    let _ =
+        writeln!(out, "\n{}, {} over the versions", counted(rows.len(), "case", "cases"), counted(runs, "run", "runs"));
     out
 }
 
