@@ -43,6 +43,7 @@
       element.dataset.clauses.toLowerCase().includes(clause) &&
       words.includes(text);
     for (const finding of findings) finding.element.hidden = !(chosen(finding.element) && about(finding));
+    const counts = new Map();
     let [shown, all] = [0, 0];
     for (const each of cases) {
       const fits = about(each);
@@ -52,11 +53,18 @@
         run.classList.toggle("off", fits && !on);
         some ||= on;
         shown += on;
+        if (on) counts.set(run.dataset.verdict, (counts.get(run.dataset.verdict) ?? 0) + 1);
         all += 1;
       }
       each.element.hidden = !some;
     }
     for (const section of sections) section.hidden = section.querySelector(".case:not([hidden])") === null;
+    // The head counts what is shown.
+    for (const number of document.querySelectorAll("[data-count]")) number.textContent = counts.get(number.dataset.count) ?? 0;
+    for (const part of document.querySelectorAll("[data-part]")) {
+      part.style.flexGrow = counts.get(part.dataset.part) ?? 0;
+      part.hidden = !counts.has(part.dataset.part);
+    }
     output.textContent = shown === all ? `${all} runs` : `${shown} of ${all} runs`;
   };
 
@@ -84,4 +92,6 @@
   }
   read();
   apply();
+  // Whoever follows a link to a view wants to see it.
+  if (location.hash.includes("=")) form.scrollIntoView();
 })();

@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use harness::case::{Case, Stop};
 use harness::catalogue::{Actor, Basis, Coverage, Observed, Requirement, closest};
+use harness::trace::Line;
 
 use super::text::{print, wrap};
 use crate::catalogue::catalogue;
@@ -113,37 +114,34 @@ fn explain_case(case: &'static Case<Testbed>) -> String {
             wrap(&mut out, 8, &format!("legal: {}", requirement.expected));
         }
     }
-    out.push_str(&how_it_goes(case));
     out.push_str("\nkills the mutants\n");
     for mutant in mutants() {
         if let Some(kill) = kill(case, &mutant) {
             let _ = writeln!(out, "    {} ({})", mutant.name, kill.clause);
         }
     }
-    let _ = writeln!(
-        out,
-        "\nrun it; without TARGET against the reference broker\n    testament conform TARGET --case {}",
-        case.id
-    );
-    out
+    let _ = writeln!(out, "\nrun it\n    testament conform TARGET --case {}", case.id);
+    out + &how_it_goes(case)
 }
+
+/// How many lines of a play are shown.
+const SHOWN: usize = 60;
 
 /// The play against the reference broker, under the latest version: what passes, without the bytes.
 fn how_it_goes(case: &Case<Testbed>) -> String {
     let Some(version) = catalogue().versions_of(case.covers).pop() else { return String::new() };
     let (setup, played) = reference::play(case, version, Setup::start);
-    let mut out = format!("\nhow it goes against a reference broker {}, MQTT {}\n", setup.name, version.as_str());
+    let mut out = format!("\nhow it goes under {} on a reference broker {}\n", version.as_str(), setup.name);
     if let Err(Stop::Skip(missing)) = &played.outcome {
         wrap(&mut out, 4, &format!("not at all: it {missing}"));
         return out;
     }
-    let mut excerpt = played.trace.excerpt(&mut Words::of(version));
-    for line in &mut excerpt.lines {
-        line.hex.clear();
-        line.len = 0;
+    let lines = played.trace.in_words(&mut Words::of(version), 0);
+    for line in lines.iter().take(SHOWN) {
+        let _ = writeln!(out, "  {}", Line { len: 0, ..line.clone() });
     }
-    for line in excerpt.shown() {
-        let _ = writeln!(out, "  {line}");
+    if let Some(more @ 1..) = lines.len().checked_sub(SHOWN) {
+        wrap(&mut out, 4, &format!("and {more} more, which --trace FILE writes down"));
     }
     out
 }

@@ -100,6 +100,12 @@ fn the_filter_shows_what_it_is_asked_for_and_all_is_there_without_it() {
     let said = filtered.split("<output>").nth(1).and_then(|rest| rest.split('<').next());
     let expect = format!("{count} of {} runs", runs.len());
     assert_eq!(said, Some(expect.as_str()));
+    // The head counts what is shown.
+    let counted = |verdict: &str| {
+        let after = filtered.split(&format!("<b data-count=\"{verdict}\">")).nth(1)?;
+        after.split('<').next().map(str::to_owned)
+    };
+    assert_eq!((counted("fail"), counted("pass")), (Some(count.to_string()), Some("0".to_owned())));
 
     // Without script a browser shows the file as it is: only the filter, which would do nothing, is hidden.
     let plain = std::fs::read_to_string(&html).unwrap();

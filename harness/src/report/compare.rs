@@ -269,15 +269,16 @@ fn chapter(id: &str) -> &str {
     id.split('/').next().unwrap_or_default()
 }
 
-/// What differs between two fingerprints. Where a run took none, because it played only some cases, nothing differs.
+/// What differs between two fingerprints. Where a run took none of a protocol version, because it played only some cases or
+/// versions, nothing differs.
 fn chosen<'a>(
     before: &BTreeMap<(&'a str, &'a str), &'a str>,
     after: &BTreeMap<(&'a str, &'a str), &'a str>,
 ) -> Vec<Chosen<'a>> {
-    if before.is_empty() || after.is_empty() {
-        return Vec::new();
-    }
-    let names: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
+    let both_took = |(_, protocol): &(&str, &str)| {
+        [before, after].iter().all(|choices| choices.keys().any(|(_, each)| each == protocol))
+    };
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).copied().filter(both_took).collect();
     let both = |(name, protocol)| {
         let (was, now) = (before.get(&(name, protocol)).copied(), after.get(&(name, protocol)).copied());
         Chosen { name, protocol, was, now }
@@ -412,7 +413,8 @@ mod tests {
                     .iter()
                     .map(|choice| {
                         let (name, choice) = choice.split_once(' ').unwrap();
-                        Trait { name: name.to_owned(), protocol: "5.0".to_owned(), choice: choice.to_owned() }
+                        let (name, protocol) = name.split_once('@').unwrap_or((name, "5.0"));
+                        Trait { name: name.to_owned(), protocol: protocol.to_owned(), choice: choice.to_owned() }
                     })
                     .collect(),
                 ..past("1", &["a/a pass"])
@@ -431,6 +433,7 @@ mod tests {
         check(&["x 1"], &["overlap one", "x 1"], "overlap under 5.0, was not seen, is \"one\"");
         check(&["overlap one"], &[], "");
         check(&[], &["overlap one"], "");
+        check(&["overlap one", "overlap@3.1 one"], &["overlap one"], "");
     }
 
     #[test]
