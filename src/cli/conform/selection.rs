@@ -130,7 +130,7 @@ mod tests {
         check(&["mqtt311:3.1.2-8", "mqtt5:3.1.2-7"], "");
         check(
             &["mqtt311:3.1.2-8", "mqtt5:3.1.2-888"],
-            "case will/mine cites `mqtt5:3.1.2-888`, which is not in the catalogue; closest: mqtt5:3.1.2-8, ",
+            "case will/mine cites `mqtt5:3.1.2-888`, which is not in the catalogue; closest: mqtt5:3.1.2-18, ",
         );
     }
 }
