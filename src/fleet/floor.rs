@@ -8,6 +8,7 @@ use harness::time::Instant;
 
 use super::roster::Roster;
 use super::shelf::Shelf;
+use super::tag::Tag;
 use super::tally::Tally;
 use crate::scenario::plan::{Duty, Plan};
 use crate::scenario::schema::Phase;
@@ -44,11 +45,11 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// The floor of a run of `plan`, on which nothing has happened yet. `run` tells its messages from those of others.
+    /// The floor of a run of `plan`, on which nothing has happened yet. `number` tells its messages from those of others.
     ///
     /// # Errors
     /// In words, where the plan is too large for the books.
-    pub fn new(plan: Plan, run: u16) -> Result<Self, String> {
+    pub fn new(plan: Plan, number: u64) -> Result<Self, String> {
         let (roster, ledger) = Roster::new(&plan)?;
         let groups = plan.groups.len();
         let lives = plan.groups.iter().flat_map(|group| &group.does).filter_map(|duty| match duty {
@@ -64,7 +65,7 @@ impl Floor {
             forgot_at: Instant::ZERO,
             shares: BTreeMap::new(),
             tally: Tally::new(groups, plan.lasts + plan.calm),
-            run,
+            run: Tag::run(number),
             phase: Phase::Weather,
             healed: vec![Instant::ZERO; groups],
             scratch: Vec::new(),

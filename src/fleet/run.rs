@@ -121,7 +121,7 @@ pub fn play_against<S: Node>(plan: Plan, shard: Shard, start: Start<'_, S>) -> R
     let end = Instant::ZERO + plan.lasts + plan.calm;
     let options: Vec<_> = plan.groups.iter().map(options).collect();
     let names: Vec<_> = plan.groups.iter().map(|group| group.name.clone()).collect();
-    let floor = Floor::new(plan, seed as u16)?;
+    let floor = Floor::new(plan, seed)?;
     if shard.of() > 1
         && let Some(crossing) = crossing(&floor.plan, &floor.roster, &floor.ledger, shard.of())
     {

@@ -480,7 +480,7 @@ mod tests {
     fn ashore(plan: Plan, room: usize, goodbye: Goodbye) -> Played {
         let (seed, end) = (plan.seed, Instant::ZERO + plan.lasts + plan.calm);
         let options: Vec<_> = plan.groups.iter().map(options).collect();
-        let floor = Floor::new(plan, seed as u16).expect("a small one");
+        let floor = Floor::new(plan, seed).expect("a small one");
         let simulation = Simulation::with_server(floor, Shard::WHOLE, &options, Gate::default())
             .map_err(|_| "a bad CONNECT")
             .expect("legal");

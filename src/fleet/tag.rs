@@ -17,12 +17,20 @@ pub struct Tag {
     pub intended: u64,
 }
 
+/// What a JSON payload begins with, and no raw one.
+const OBJECT: u8 = b'{';
 /// The name of the field in a JSON payload.
 pub const FIELD: &str = "testament";
 
 impl Tag {
     /// How many bytes it takes in a raw payload.
     pub const SIZE: usize = 16;
+
+    /// The number of a run, made from any: a raw tag must not begin as an object does.
+    pub const fn run(number: u64) -> u16 {
+        let run = number as u16;
+        if run.to_be_bytes()[0] == OBJECT { run ^ 0x8000 } else { run }
+    }
 
     /// Its bytes.
     pub fn bytes(&self) -> [u8; Self::SIZE] {
@@ -36,7 +44,7 @@ impl Tag {
 
     /// Finds it in a payload.
     pub fn find(payload: &[u8]) -> Option<Self> {
-        if payload.first() != Some(&b'{') {
+        if payload.first() != Some(&OBJECT) {
             return payload.first_chunk().map(Self::read);
         }
         let field = format!("\"{FIELD}\":\"");
@@ -74,6 +82,14 @@ mod tests {
         let hex: String = TAG.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let json = serde_json::json!({ "a": 1, FIELD: hex, "z": "{" }).to_string();
         assert_eq!(Tag::find(json.as_bytes()), Some(TAG));
+    }
+
+    #[test]
+    fn a_tag_is_found_whatever_the_run() {
+        for number in 0..=u64::from(u16::MAX) {
+            let tag = Tag { run: Tag::run(number), ..TAG };
+            assert_eq!(Tag::find(&tag.bytes()), Some(tag), "{number}");
+        }
     }
 
     #[test]

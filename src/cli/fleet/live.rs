@@ -56,7 +56,7 @@ impl Run {
         let end = harness::time::Instant::ZERO + plan.lasts + plan.calm;
         // Tells this run from others on the same broker, the same in all its processes.
         let number = seed ^ (begin * 1000.0) as u64;
-        let mut floor = Floor::new(plan, number as u16).map_err(|why| anyhow!(why))?;
+        let mut floor = Floor::new(plan, number).map_err(|why| anyhow!(why))?;
         if shard.of() > 1 {
             floor.ledger = floor.ledger.keeping_a_journal();
         }
