@@ -1,16 +1,18 @@
 //! What all devices of a run stand on: who is who, and the books of what was said and heard.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::ledger::Ledger;
+use harness::link::Outages;
 use harness::time::Instant;
 
 use super::roster::Roster;
 use super::shelf::Shelf;
 use super::tag::Tag;
 use super::tally::Tally;
-use crate::scenario::plan::{Duty, Plan};
+use crate::scenario::plan::{Duty, Group, Plan};
 use crate::scenario::schema::Phase;
 
 /// What all devices of a run stand on.
@@ -36,8 +38,10 @@ pub struct Floor {
     pub run: u16,
     /// Weather or calm.
     pub phase: Phase,
-    /// When what was done to the links of each group last ended.
+    /// When what the timeline did to the links of each group last ended.
     pub healed: Vec<Instant>,
+    /// The outages of the region of each group.
+    pub regions: Vec<Option<Arc<Outages>>>,
     /// Where payloads are made.
     pub(super) scratch: Vec<u8>,
     /// Where topics are made.
@@ -57,6 +61,11 @@ impl Floor {
             _ => None,
         });
         let shortest_life = lives.min().map(|seconds| Duration::from_secs(seconds.into()));
+        let end = Instant::ZERO + plan.lasts;
+        let region = |group: &Group| {
+            group.region.as_ref().map(|(name, spells)| Outages::drawn(spells, plan.seed, name, end))
+        };
+        let regions = plan.groups.iter().map(region).collect();
         Ok(Self {
             shortest_life,
             roster,
@@ -68,10 +77,17 @@ impl Floor {
             run: Tag::run(number),
             phase: Phase::Weather,
             healed: vec![Instant::ZERO; groups],
+            regions,
             scratch: Vec::new(),
             topic: String::new(),
             plan,
         })
+    }
+
+    /// When what was done to the links of a group last ended before `now`, by the timeline or in its region.
+    pub fn healed(&self, group: usize, now: Instant) -> Instant {
+        let region = self.regions[group].as_ref().and_then(|outages| outages.over_at(now));
+        self.healed[group].max(region.unwrap_or(Instant::ZERO))
     }
 
     /// The server has lost all it knew: nothing is owed to anybody any more.

@@ -141,7 +141,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             let plan = &simulation.floor.plan.groups[group];
             let (profile, share) = (Arc::new(link(&simulation.floor.plan, group)), plan.share_outages);
             let end = Instant::ZERO + simulation.floor.plan.lasts;
-            let region = plan.region.as_ref().map(|(name, spells)| Outages::drawn(spells, seed, name, end));
+            let region = simulation.floor.regions[group].clone();
             let habit = plan.reads.map_or(Reading::Prompt, Reading::at_rate);
             let mut outages = region.clone();
             let first = simulation.devices.len() as u32;

@@ -121,7 +121,7 @@ impl Judge<'_> {
                 self.outcome.tally.groups.iter().for_each(|group| absent.merge(&group.absent));
                 // Whoever has just lost its connection has as much time as whoever lost it before.
                 let met = [longest, absent.longest()].into_iter().flatten().all(|span| span <= limit);
-                let none = || "none had lost its connection".to_owned();
+                let none = || "no connection was lost to the timeline or a region".to_owned();
                 let slowest = longest.map_or_else(none, |it| format!("the last took {}", words::span(it)));
                 let (connected, devices) = (words::count(connected.into()), words::count(devices.into()));
                 let others = absent.longest().map_or_else(String::new, |span| {

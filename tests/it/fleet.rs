@@ -83,6 +83,24 @@ fn who_is_back_has_recovered_and_what_comes_later_is_another_story() {
     }
 }
 
+#[test]
+fn outages_of_a_region_are_to_be_recovered_from() {
+    let outages = |within: u32| {
+        format!(
+            r#"Scenario(about: "a valley", lasts: "40m", calm: "1m", regions: {{ "valley": (every: "10m", lasts: "2m") }},
+            fleet: [(name: "meter", count: 3, region: "valley", keep_alive: "30s",
+                     reconnect: (first: "3s", max: "3s", jitter: None))],
+            expect: [ReconnectedWithin("{within}s")])"#
+        )
+    };
+    for (within, code) in [(90, 0), (1, 1)] {
+        let (output, _folder) = fleet(&outages(within), &[]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains("the last took"), "{text}");
+    }
+}
+
 /// Every meter has a display of its own, so no message crosses shards.
 const PAIRS: &str = r#"Scenario(about: "pairs", lasts: "1m", calm: "10s", links: { "far": Profile("lte-m") },
     fleet: [

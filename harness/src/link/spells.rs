@@ -97,6 +97,12 @@ impl Outages {
         &self.windows
     }
 
+    /// When the last outage ended that was over at `at`, if there was one.
+    pub fn over_at(&self, at: Instant) -> Option<Instant> {
+        let over = self.windows.partition_point(|window| window.1 <= at);
+        Some(self.windows[over.checked_sub(1)?].1)
+    }
+
     /// Whether `at` lies in an outage.
     pub fn cover(&self, at: Instant) -> bool {
         let next = self.windows.partition_point(|window| window.1 <= at);
@@ -139,6 +145,7 @@ mod tests {
     #[test]
     fn an_outage_holds_from_its_first_moment_up_to_its_end() {
         let outage = Outages::once(secs(1.0), secs(2.0));
+        assert_eq!([1.9, 2.0, 9.0].map(|at| outage.over_at(secs(at))), [None, Some(secs(2.0)), Some(secs(2.0))]);
         let cover = [0.999, 1.0, 1.999, 2.0].map(|at| outage.cover(secs(at)));
         assert_eq!(cover, [false, true, true, false]);
     }

@@ -325,6 +325,7 @@ impl Device {
         let group = usize::from(self.group);
         let plan = &floor.plan.groups[group];
         let version = plan.version;
+        let healed = floor.healed(group, now);
         let counts = &mut floor.tally.groups[group];
         counts.connected += 1;
         counts.resumed += u64::from(present);
@@ -335,7 +336,6 @@ impl Device {
         if let Some(lost_at) = self.lost_at.take() {
             counts.away.record(now - lost_at);
             // Who notices late what was done to it still recovers from that, and who lost a later connection does not.
-            let healed = floor.healed[group];
             let notices = plan.patience + Duration::from_secs(plan.keep_alive.into());
             if self.contact.had_one_at(healed) && lost_at <= healed + notices && now > healed {
                 counts.recovery.record(now - healed);

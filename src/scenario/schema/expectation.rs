@@ -33,7 +33,7 @@ pub enum Expectation {
     RetainedExact,
     /// The broker told the truth about sessions it had.
     SessionsTrue,
-    /// Whoever was cut off was connected again so long after it was healed.
+    /// Whoever lost its connection to the timeline or to its region was connected again so long after that ended.
     ReconnectedWithin(String),
     /// From the intended moment of publishing to the arrival.
     Latency {
