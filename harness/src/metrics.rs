@@ -50,13 +50,10 @@ impl Spans {
         (!self.0.is_empty()).then(|| Duration::from_micros(self.0.max()))
     }
 
-    /// The share of spans that did not exceed `limit`, from 0 to 1; 1 if there are none.
-    pub fn share_within(&self, limit: Duration) -> f64 {
-        if self.0.is_empty() {
-            return 1.0;
-        }
+    /// How many spans exceeded `limit`, by as much as two digits can tell.
+    pub fn beyond(&self, limit: Duration) -> u64 {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(LONGEST).min(LONGEST);
-        self.0.count_between(0, micros) as f64 / self.0.len() as f64
+        self.0.len() - self.0.count_between(0, micros)
     }
 
     /// Each span that was counted, in microseconds and rounded to two digits, and how often; ascending.
@@ -189,7 +186,7 @@ mod tests {
             let quantile = spans.quantile(share).expect("there are spans").as_secs_f64() * 1000.0;
             assert!((quantile / millis - 1.0).abs() < 0.01, "{share}: {quantile}");
         }
-        assert!((spans.share_within(Duration::from_millis(250)) - 0.25).abs() < 0.01);
+        assert_eq!([250, 1000].map(|milli| spans.beyond(Duration::from_millis(milli))), [750, 0]);
         assert_eq!((Spans::default().quantile(0.5), Spans::default().longest()), (None, None));
     }
 

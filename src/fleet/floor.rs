@@ -62,9 +62,8 @@ impl Floor {
         });
         let shortest_life = lives.min().map(|seconds| Duration::from_secs(seconds.into()));
         let end = Instant::ZERO + plan.lasts;
-        let region = |group: &Group| {
-            group.region.as_ref().map(|(name, spells)| Outages::drawn(spells, plan.seed, name, end))
-        };
+        let region =
+            |group: &Group| group.region.as_ref().map(|(name, spells)| Outages::drawn(spells, plan.seed, name, end));
         let regions = plan.groups.iter().map(region).collect();
         Ok(Self {
             shortest_life,

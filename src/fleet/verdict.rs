@@ -19,10 +19,21 @@ pub struct Judgement {
     pub about: Subject,
     /// What was expected, as a sentence.
     pub expected: String,
-    /// Whether it was met.
-    pub met: bool,
+    /// Whether it was met; `None` where nothing happened that could have broken it, so that nothing is shown.
+    pub met: Option<bool>,
     /// What was found.
     pub found: String,
+}
+
+impl Judgement {
+    /// What became of it, in a word.
+    pub const fn word(&self) -> &'static str {
+        match self.met {
+            Some(true) => "kept",
+            Some(false) => "broken",
+            None => "unproven",
+        }
+    }
 }
 
 /// What an expectation can be about.
@@ -53,7 +64,9 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn judge(&self, expectation: &Expectation) -> Judgement {
         let about = subject(expectation);
-        let judgement = |expected, met, found| Judgement { about, expected, met, found };
+        // Held against so many things; against none of them nothing is shown.
+        let judgement =
+            |expected, of: u64, met, found| Judgement { about, expected, met: (of > 0).then_some(met), found };
         match *expectation {
             Expectation::NoLoss(qos, group) => {
                 let account = self.messages(qos, group);
@@ -63,7 +76,7 @@ impl Judge<'_> {
                     0 => "none was owed".to_owned(),
                     _ => format!("{lost} of {owed} owed messages are missing"),
                 };
-                judgement(expected, account.lost == 0, found)
+                judgement(expected, account.owed, account.lost == 0, found)
             }
             Expectation::NoDuplicates(qos, group) => {
                 let account = self.messages(qos, group);
@@ -73,7 +86,7 @@ impl Judge<'_> {
                     0 => "no such message came".to_owned(),
                     _ => format!("of {arrived} messages {duplicated} came again"),
                 };
-                judgement(expected, account.duplicated == 0, found)
+                judgement(expected, account.arrived, account.duplicated == 0, found)
             }
             Expectation::InOrder => {
                 let account = self.messages(None, None);
@@ -82,7 +95,7 @@ impl Judge<'_> {
                     0 => "no message came".to_owned(),
                     _ => format!("{reordered} of {arrived} messages came behind a later one of their writer"),
                 };
-                judgement("messages keep their order".to_owned(), account.reordered == 0, found)
+                judgement("messages keep their order".to_owned(), account.arrived, account.reordered == 0, found)
             }
             Expectation::WillsExact => {
                 let account = self.sum(|entry| usize::from(entry.from) >= self.plan.groups.len());
@@ -91,23 +104,24 @@ impl Judge<'_> {
                 let due = words::some(account.lost, "more was due", "more were due");
                 let found = format!("{came}; {due}, and {} came that must not", words::count(wrong));
                 let expected = "each last will that is due comes, and no other".to_owned();
-                judgement(expected, account.lost == 0 && wrong == 0, found)
+                let wills = self.plan.groups.iter().filter(|group| group.will.is_some()).count() as u64;
+                judgement(expected, wills, account.lost == 0 && wrong == 0, found)
             }
             Expectation::RetainedExact => {
                 let expected = "late subscribers get the last message of each topic, and no other".to_owned();
                 let Some(Retention { right, missing, wrong, .. }) = self.outcome.retained else {
-                    return judgement(expected, false, "nobody asked the server for them".to_owned());
+                    return judgement(expected, 0, false, "nobody asked the server for them".to_owned());
                 };
                 let [topics, gone, other] = [right + missing + wrong, missing, wrong].map(words::count);
                 let found = format!("of {topics} topics {gone} have lost theirs, and {other} have another");
-                judgement(expected, missing + wrong == 0, found)
+                judgement(expected, right + missing + wrong, missing + wrong == 0, found)
             }
             Expectation::SessionsTrue => {
                 let untrue: u64 = self.outcome.tally.groups.iter().map(|group| group.untrue_sessions).sum();
-                let connected = self.outcome.tally.groups.iter().map(|group| group.connected).sum();
+                let connected: u64 = self.outcome.tally.groups.iter().map(|group| group.connected).sum();
                 let found =
                     format!("at {} of {} connects it was untrue", words::count(untrue), words::count(connected));
-                judgement("what the server says of sessions is true".to_owned(), untrue == 0, found)
+                judgement("what the server says of sessions is true".to_owned(), connected, untrue == 0, found)
             }
             Expectation::ReconnectedWithin(limit) => {
                 let mut recovery = Spans::default();
@@ -128,7 +142,7 @@ impl Judge<'_> {
                     format!(", and the longest absence of another is {}", words::span(span))
                 });
                 let found = format!("{slowest}; {connected} of {devices} are connected in the end{others}");
-                judgement(expected, met, found)
+                judgement(expected, self.plan.devices().into(), met, found)
             }
             Expectation::Latency { share, below, phase, group, qos } => {
                 let spans = self.latency(phase, group, qos);
@@ -137,13 +151,16 @@ impl Judge<'_> {
                 let (percent, of) = ((share * 1e4).round() / 1e2, self.of(qos, group));
                 let expected = format!("{percent} % of messages take less than {}{when}{of}", words::span(below));
                 let quantile = spans.quantile(share);
-                // Nothing that arrived is nothing that was fast.
                 let met = quantile.is_some_and(|quantile| quantile < below);
                 let none = || "no message arrived".to_owned();
                 let all = words::count(spans.count());
-                let found =
+                let mut found =
                     quantile.map_or_else(none, |it| format!("{percent} % of {all} took at most {}", words::span(it)));
-                judgement(expected, met, found)
+                if quantile.is_some() && !met {
+                    found +=
+                        &format!("; {} took longer than {}", words::count(spans.beyond(below)), words::span(below));
+                }
+                judgement(expected, spans.count(), met, found)
             }
             Expectation::Delivered(share, qos, group) => {
                 let account = self.messages(qos, group);
@@ -151,7 +168,7 @@ impl Judge<'_> {
                 // What was sent before its reader had subscribed counts on neither side.
                 let (arrived, sent) = (account.arrived.saturating_sub(account.prior), account.sent);
                 let found = format!("{} of {} arrived", words::count(arrived), words::count(sent));
-                judgement(expected, sent > 0 && arrived as f64 >= share * sent as f64, found)
+                judgement(expected, sent, arrived as f64 >= share * sent as f64, found)
             }
             Expectation::Answered(share, group) => {
                 let groups = self.outcome.tally.groups.iter().enumerate();
@@ -160,7 +177,7 @@ impl Judge<'_> {
                     chosen.fold((0, 0), |sum, (_, group)| (sum.0 + group.asked, sum.1 + group.answered));
                 let expected = format!("{} % of questions are answered in time{}", share * 100.0, self.of(None, group));
                 let found = format!("{} of {} were", words::count(answered), words::count(asked));
-                judgement(expected, asked > 0 && answered as f64 >= share * asked as f64, found)
+                judgement(expected, asked, answered as f64 >= share * asked as f64, found)
             }
         }
     }
@@ -234,16 +251,21 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Judges `expectation` of a run of one device in which `happened`.
-    fn check(expectation: &str, happened: impl Fn(&mut Outcome), met: bool) {
+    fn check(expectation: &str, happened: impl Fn(&mut Outcome), met: impl Into<Option<bool>>) {
         let text = format!(
-            "Scenario(about: \"a test\", lasts: \"1m\", fleet: [(name: \"x\", count: 1)], expect: [{expectation}])"
+            "Scenario(about: \"a test\", lasts: \"1m\", fleet: [(name: \"x\", count: 1, will: (topic: \"gone\"))], expect: [{expectation}])"
         );
-        let plan = scenario::check(&text, &[]).expect("a legal scenario");
+        check_in(&text, happened, met);
+    }
+
+    /// Judges what the scenario `text` of one device expects, where `happened`.
+    fn check_in(text: &str, happened: impl Fn(&mut Outcome), met: impl Into<Option<bool>>) {
+        let plan = scenario::check(text, &[]).expect("a legal scenario");
         let mut outcome =
             Outcome { balance: Balance::default(), tally: Tally::new(1, plan.lasts), retained: None, connected: 1 };
         happened(&mut outcome);
         let judgements = judge(&plan, &outcome);
-        assert_eq!(judgements.iter().map(|it| it.met).collect::<Vec<_>>(), [met], "{judgements:?}");
+        assert_eq!(judgements.iter().map(|it| it.met).collect::<Vec<_>>(), [met.into()], "{judgements:?}");
     }
 
     fn entry(from: u16, guarantee: Guarantee, account: Account) -> impl Fn(&mut Outcome) {
@@ -257,24 +279,27 @@ mod tests {
         let lost = Account { lost: 1, owed: 1, ..none };
         check("NoLoss(qos: 1)", entry(0, AtLeastOnce, Account { owed: 1, ..none }), true);
         check("NoLoss(qos: 1)", entry(0, AtLeastOnce, lost), false);
-        check("NoLoss(qos: 2)", entry(0, AtLeastOnce, lost), true);
-        check("NoLoss()", entry(1, AtLeastOnce, lost), true);
-        let repeated = Account { repeated: 1, ..none };
+        check("NoLoss(qos: 2)", entry(0, AtLeastOnce, lost), None);
+        check("NoLoss()", entry(1, AtLeastOnce, lost), None);
+        let repeated = Account { arrived: 1, repeated: 1, ..none };
         check("NoDuplicates()", entry(0, AtLeastOnce, repeated), true);
         let repeated = Account { duplicated: 1, ..repeated };
         check("NoDuplicates()", entry(0, ExactlyOnce, repeated), false);
         check("NoDuplicates()", entry(0, AtMostOnce, repeated), false);
-        check("NoDuplicates(qos: 2)", entry(0, AtMostOnce, repeated), true);
-        check("InOrder", entry(0, AtMostOnce, none), true);
-        check("InOrder", entry(0, AtMostOnce, Account { reordered: 1, ..none }), false);
+        check("NoDuplicates(qos: 2)", entry(0, AtMostOnce, repeated), None);
+        check("InOrder", entry(0, AtMostOnce, none), None);
+        check("InOrder", entry(0, AtMostOnce, Account { arrived: 1, ..none }), true);
+        check("InOrder", entry(0, AtMostOnce, Account { arrived: 1, reordered: 1, ..none }), false);
         check("WillsExact", entry(1, AtMostOnce, Account { arrived: 1, ..none }), true);
         check("WillsExact", entry(1, AtLeastOnce, lost), false);
         check("WillsExact", entry(1, AtMostOnce, Account { forbidden: 1, ..none }), false);
         check("WillsExact", entry(0, AtLeastOnce, lost), true);
+        let no_will = r#"Scenario(about: "a test", lasts: "1m", fleet: [(name: "x", count: 1)], expect: [WillsExact])"#;
+        check_in(no_will, |_| {}, None);
         check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 9, ..none }), true);
         check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 8, ..none }), false);
         check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 9, prior: 1, ..none }), false);
-        check("Delivered(share: 0.0)", |_| {}, false);
+        check("Delivered(share: 0.0)", |_| {}, None);
         let retained = |right, missing, wrong| {
             move |outcome: &mut Outcome| {
                 outcome.retained = Some(Retention { right, missing, wrong, examples: Vec::new() });
@@ -283,9 +308,17 @@ mod tests {
         check("RetainedExact", retained(1, 0, 0), true);
         check("RetainedExact", retained(1, 1, 0), false);
         check("RetainedExact", retained(1, 0, 1), false);
-        check("RetainedExact", |_| {}, false);
-        check("SessionsTrue", |_| {}, true);
-        check("SessionsTrue", |outcome| outcome.tally.groups[0].untrue_sessions = 1, false);
+        check("RetainedExact", retained(0, 0, 0), None);
+        check("RetainedExact", |_| {}, None);
+        let told = |untrue| {
+            move |outcome: &mut Outcome| {
+                outcome.tally.groups[0].connected = 1;
+                outcome.tally.groups[0].untrue_sessions = untrue;
+            }
+        };
+        check("SessionsTrue", told(0), true);
+        check("SessionsTrue", told(1), false);
+        check("SessionsTrue", |_| {}, None);
     }
 
     #[test]
@@ -303,7 +336,7 @@ mod tests {
         };
         check("Latency(p: 99, below: \"2s\")", took(Phase::Calm, SECOND), true);
         check("Latency(p: 99, below: \"2s\")", took(Phase::Calm, SECOND * 3), false);
-        check("Latency(p: 99, below: \"2s\", phase: Weather)", took(Phase::Calm, SECOND), false);
+        check("Latency(p: 99, below: \"2s\", phase: Weather)", took(Phase::Calm, SECOND), None);
         check("Latency(p: 99, below: \"2s\", qos: 1, group: \"x\")", took(Phase::Calm, SECOND), true);
         let asked = |answered| {
             move |outcome: &mut Outcome| {
@@ -313,6 +346,6 @@ mod tests {
         };
         check("Answered(share: 0.5)", asked(5), true);
         check("Answered(share: 0.5)", asked(4), false);
-        check("Answered(share: 0.0)", |_| {}, false);
+        check("Answered(share: 0.0)", |_| {}, None);
     }
 }

@@ -44,7 +44,7 @@ fn expectations_decide_the_exit_code_and_the_report_repeats() {
     let text = String::from_utf8_lossy(&broken.stdout);
     assert_eq!(broken.status.code(), Some(1), "{text}");
     assert!(
-        text.contains("BROKEN  50 % of messages") && text.contains("again: testament fleet a.ron --seed 1"),
+        text.contains("BROKEN    50 % of messages") && text.contains("again: testament fleet a.ron --seed 1"),
         "{text}"
     );
 }

@@ -193,7 +193,7 @@ pub(crate) const SHORT: &str = r#"Scenario(about: "a short one", lasts: "4s", ca
         (name: "meter", count: 20, starts: At("1s"), does: [Publish(topic: "m/{id}", qos: 1, every: "500ms")]),
     ],
     timeline: [],
-    expect: [NoLoss(qos: 1), NoDuplicates(qos: 2), SessionsTrue, Delivered(share: 0.9, qos: 1)])"#;
+    expect: [NoLoss(qos: 1), InOrder, SessionsTrue, Delivered(share: 0.9, qos: 1)])"#;
 
 #[test]
 fn several_processes_play_one_fleet_and_their_books_join() {

@@ -25,6 +25,7 @@ struct Page<'a> {
     target: String,
     kept: usize,
     broken: usize,
+    unproven: usize,
     happened: Vec<Happened<'a>>,
     over_time: Vec<String>,
     distribution: Option<String>,
@@ -107,7 +108,8 @@ pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
 
 fn page(report: &Report) -> Page<'_> {
     let broken = report.broken();
-    let kept = report.expectations.len() - broken;
+    let unproven = report.unproven();
+    let kept = report.expectations.len() - broken - unproven;
     let devices = some(report.devices.into(), "device", "devices");
     let groups = some(report.groups.len() as u64, "group", "groups");
     let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
@@ -122,6 +124,7 @@ fn page(report: &Report) -> Page<'_> {
         target: report.run.as_ref().map_or(String::new(), |run| visible(&run.target)),
         kept,
         broken,
+        unproven,
         happened: happened(report),
         over_time: report.over_time().iter().map(plot::Plot::figure).collect(),
         distribution: report.distribution().as_ref().map(plot::Plot::figure),

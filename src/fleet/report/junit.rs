@@ -51,16 +51,17 @@ const fn name(subject: Subject) -> &'static str {
 
 fn case(judgement: &Judgement, wall: f64, first: bool, repeat: &str) -> Case {
     let Judgement { about, expected, met, found } = judgement;
+    let kind = judgement.word();
     let wrong = || Account {
         message: found.clone(),
-        kind: "broken".to_owned(),
+        kind: kind.to_owned(),
         text: format!("expected: {expected}\nfound: {found}\nrepeat: {repeat}\n"),
     };
     Case {
         name: expected.clone(),
         class: format!("fleet.{}", name(*about)),
         seconds: if first { wall } else { 0.0 },
-        ending: if *met { Ending::Passed } else { Ending::Failed(wrong()) },
+        ending: if *met == Some(true) { Ending::Passed } else { Ending::Failed(wrong()) },
     }
 }
 

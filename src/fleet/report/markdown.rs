@@ -14,12 +14,16 @@ use crate::scenario::schema::Phase;
 /// # Errors
 /// Those of `out`.
 pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-    let verdict = report.verdict();
     writeln!(out, "# {}\n", escaped(&report.about))?;
     let devices = some(report.devices.into(), "device", "devices");
     let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
     let version = env!("CARGO_PKG_VERSION");
-    writeln!(out, "**{verdict}**: {devices}, {weather} of weather, then {calm} of calm; seed {}", report.seed)?;
+    writeln!(
+        out,
+        "**{}**: {devices}, {weather} of weather, then {calm} of calm; seed {}",
+        report.verdict(),
+        report.seed
+    )?;
     writeln!(out, "(testament {version})\n")?;
     promises(out, report)?;
     findings(out, report)?;
@@ -41,7 +45,8 @@ fn promises(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
     }
     writeln!(out, "| promised | | found |\n|---|---|---|")?;
     for judgement in &report.expectations {
-        let word = if judgement.met { "kept" } else { "**BROKEN**" };
+        let word =
+            if judgement.met == Some(true) { "kept" } else { &format!("**{}**", judgement.word().to_uppercase()) };
         writeln!(out, "| {} | {word} | {} |", escaped(&judgement.expected), escaped(&judgement.found))?;
     }
     writeln!(out)

@@ -230,12 +230,15 @@ pub struct Point {
 impl Report {
     /// What became of the promises, in a few words.
     fn verdict(&self) -> String {
-        let (all, broken) = (self.expectations.len() as u64, self.broken() as u64);
-        let promises = words::some(all, "promise", "promises");
-        match (all, broken) {
-            (0, _) => self.unjudged().0.to_lowercase(),
-            (_, 0) => format!("{promises} kept"),
-            _ => format!("{} of {promises} broken", words::count(broken)),
+        let numbers = [self.expectations.len(), self.broken(), self.unproven()].map(|number| number as u64);
+        let [broken, unproven] = [numbers[1], numbers[2]].map(words::count);
+        let promises = words::some(numbers[0], "promise", "promises");
+        match numbers {
+            [0, ..] => self.unjudged().0.to_lowercase(),
+            [_, 0, 0] => format!("{promises} kept"),
+            [_, 0, _] => format!("{unproven} of {promises} unproven"),
+            [_, _, 0] => format!("{broken} of {promises} broken"),
+            _ => format!("{broken} of {promises} broken, {unproven} unproven"),
         }
     }
 
@@ -291,9 +294,9 @@ impl Report {
         }
     }
 
-    /// Whether all that was expected was met.
+    /// Whether all that was expected was put to the test and met.
     pub fn is_met(&self) -> bool {
-        self.broken() == 0
+        self.expectations.iter().all(|judgement| judgement.met == Some(true))
     }
 
     /// The report for people, without colour.
@@ -306,7 +309,12 @@ impl Report {
 
     /// How many expectations were not met.
     pub fn broken(&self) -> usize {
-        self.expectations.iter().filter(|judgement| !judgement.met).count()
+        self.expectations.iter().filter(|judgement| judgement.met == Some(false)).count()
+    }
+
+    /// How many expectations nothing put to the test.
+    fn unproven(&self) -> usize {
+        self.expectations.iter().filter(|judgement| judgement.met.is_none()).count()
     }
 
     /// How often something was broken, whether or not a finding tells of it.

@@ -176,11 +176,15 @@ impl Terminal<'_> {
         }
         self.title("What was promised, and what was kept", "")?;
         for judgement in &self.report.expectations {
-            let (ink, word) = if judgement.met { (Ink::Green, "kept    ") } else { (Ink::Red, "BROKEN  ") };
-            write!(self.out, "  {}", painted(self.colour, ink, word))?;
+            let (ink, word) = match judgement.met {
+                Some(true) => (Ink::Green, judgement.word().to_owned()),
+                Some(false) => (Ink::Red, judgement.word().to_uppercase()),
+                None => (Ink::Yellow, judgement.word().to_uppercase()),
+            };
+            write!(self.out, "  {}", painted(self.colour, ink, &format!("{word:<10}")))?;
             // The label takes no room on its first line, for it is there already.
             let mut text = Vec::new();
-            prose(&mut text, "          ", &format!("{}: {}", judgement.expected, judgement.found))?;
+            prose(&mut text, "            ", &format!("{}: {}", judgement.expected, judgement.found))?;
             self.out.write_all(text.trim_ascii_start())?;
         }
         Ok(())
@@ -277,9 +281,9 @@ impl Terminal<'_> {
 
     fn end(&mut self) -> io::Result<()> {
         let report = self.report;
-        let ink = match (report.expectations.is_empty(), report.broken()) {
+        let ink = match (report.expectations.is_empty(), report.is_met()) {
             (true, _) => Ink::Grey,
-            (false, 0) => Ink::Green,
+            (false, true) => Ink::Green,
             _ => Ink::Red,
         };
         let verdict = painted(self.colour, ink, &report.verdict());
@@ -349,10 +353,10 @@ mod tests {
           faults                 1=======           2
 
         What was promised, and what was kept
-          BROKEN  nothing that was confirmed is missing (QoS 1): 4 of 57 owed messages are missing
-          kept    each last will that is due comes, and no other: 3 wills came; 0 more were due, and 0 came that must
-                  not
-          kept    50 % of messages take less than 1 s in the weather: 50 % of 19 took at most 301 ms
+          BROKEN    nothing that was confirmed is missing (QoS 1): 4 of 57 owed messages are missing
+          kept      each last will that is due comes, and no other: 3 wills came; 0 more were due, and 0 came that must
+                    not
+          kept      50 % of messages take less than 1 s in the weather: 50 % of 19 took at most 301 ms
 
         4 messages  confirmed to the writer, and never came; listed by when each was sent
             2.2 min  messages 4 to 5 on at/train-1/<b> by train-1, for room-0
