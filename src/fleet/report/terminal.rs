@@ -354,8 +354,8 @@ mod tests {
 
         What was promised, and what was kept
           BROKEN    nothing that was confirmed is missing (QoS 1): 4 of 57 owed messages are missing
-          kept      each last will that is due comes, and no other: 3 wills came; 0 more were due, and 0 came that must
-                    not
+          kept      each last will that is due comes, and no other: 3 wills came; 0 more were due, and 0 came that
+                    must not
           kept      50 % of messages take less than 1 s in the weather: 50 % of 19 took at most 301 ms
 
         4 messages  confirmed to the writer, and never came; listed by when each was sent
