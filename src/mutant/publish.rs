@@ -22,6 +22,13 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
 
 fn messages() -> impl Iterator<Item = Mutant> {
     [
+        Mutant::seam("acknowledges-qos-2-by-puback", &["mqtt5:3.3.4-1", "mqtt311:3.3.4-1"], || {
+            said(|packet| {
+                if let Packet::PubRec(ack) = *packet {
+                    *packet = Packet::PubAck(ack);
+                }
+            })
+        }),
         Mutant::seam("acknowledges-qos-0", &["mqtt5:3.3.4-1", "mqtt311:3.3.4-1"], || {
             inbound(|passing, packet, fate| {
                 fate.on(passing.frame);
@@ -293,6 +300,12 @@ fn topics() -> impl Iterator<Item = Mutant> {
         }),
         Mutant::seam("composes-characters", &["mqtt5:4.7.3-4", "mqtt311:4.7.3-4"], || {
             heard_names(|_, name| name.replace("e\u{301}", "\u{e9}"))
+        }),
+        Mutant::seam("takes-asterisks-for-wildcards", &["mqtt5:4.7.3-4", "mqtt311:4.7.3-4"], || {
+            heard_names(|of, name| if of == PacketType::Publish { name.into() } else { name.replace('*', "+") })
+        }),
+        Mutant::seam("takes-dots-for-slashes", &["mqtt5:4.7.3-4", "mqtt311:4.7.3-4"], || {
+            heard_names(|of, name| if of == PacketType::Publish { name.into() } else { name.replace('.', "/") })
         }),
         Mutant::seam("merges-slashes", &["mqtt5:ext-199", "mqtt311:ext-097"], || {
             heard_names(|_, name| name.replace("//", "/"))

@@ -189,6 +189,24 @@ fn heard_client(change: fn(&str) -> String) -> Box<dyn Seam> {
 
 fn taking_over() -> impl Iterator<Item = Mutant> {
     [
+        Mutant::seam("keeps-what-waited-from-a-last-visit", &["mqtt5:3.1.2-5", "mqtt5:4.5.0-1"], || {
+            // From the connections that resume a session and end it.
+            remembering::<BTreeSet<ConnId>>(
+                |last, passing, packet, fate| {
+                    if let Packet::Connect(connect) = packet
+                        && !connect.clean_start
+                        && connect.version.has_properties()
+                        && connect.properties.session_expiry_interval().unwrap_or_default() == 0
+                    {
+                        last.insert(passing.conn);
+                    }
+                    fate.on(passing.frame);
+                },
+                |last, passing, packet, fate| {
+                    go_on_unless(matches!(packet, Packet::Publish(_)) && last.contains(&passing.conn), passing, fate);
+                },
+            )
+        }),
         Mutant::seam(
             "discards-the-session-on-takeover",
             &["mqtt5:ext-089", "mqtt311:3.1.4-2", "mqtt311:4.4.0-1"],

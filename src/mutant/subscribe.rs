@@ -154,6 +154,23 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("forgets-deliveries-where-a-subscription-sinks", &["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
+            // By filters without wildcards, which are the topics.
+            remembering::<BTreeSet<String>>(
+                |sunk, passing, packet, fate| {
+                    if let Packet::Subscribe(subscribe) = packet {
+                        let lowest = subscribe.subscriptions.iter().filter(|each| each.options.qos == QoS::AtMostOnce);
+                        sunk.extend(lowest.map(|each| each.filter.to_owned()));
+                    }
+                    fate.on(passing.frame);
+                },
+                |sunk, passing, packet, fate| {
+                    let lost =
+                        matches!(packet, Packet::Publish(Publish { dup: true, topic, .. }) if sunk.contains(topic));
+                    go_on_unless(lost, passing, fate);
+                },
+            )
+        }),
         Mutant::seam("misses-a-message-while-it-replaces", &["mqtt5:3.8.4-4", "mqtt311:3.8.4-3"], || {
             // One message is missed for each SUBSCRIBE on a connection behind the first.
             remembering::<BTreeMap<ConnId, (u32, u32)>>(

@@ -25,6 +25,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:2.3.1-6",
             "mqtt31:diff-030",
         ]),
+    Case::new("qos2/is-not-answered-as-another-level", is_not_answered_as_another_level)
+        .claim("a PUBLISH at QoS 2 is answered by PUBREC, or ends the connection where the server does not carry QoS 2")
+        .covers(&["mqtt5:3.3.4-1", "mqtt311:3.3.4-1"]),
     Case::new("qos2/repeat-before-pubrel", repeat_before_pubrel)
         .claim("a PUBLISH repeated on resumption, before PUBREL, is acknowledged again and delivered once")
         .covers(&["mqtt5:4.3.3-10", "mqtt5:ext-188", "mqtt311:4.3.3-2", "mqtt311:ext-086", "mqtt311:ext-028"]),
@@ -85,6 +88,24 @@ fn handshake_completes(t: &Testbed) -> Outcome {
         writer.expect(accepted(PubComp, id))?;
     }
     reader.hears(["1", "256", "65535"])
+}
+
+/// A server of 3.1.1 has no way to say that it does not carry QoS 2, so it is asked whatever it can do; its only refusal is the end
+/// of the connection. In 5.0 CONNACK tells, and a client keeps to it.
+fn is_not_answered_as_another_level(t: &Testbed) -> Outcome {
+    if t.version().has_properties() {
+        t.needs(Capability::QoS2)?;
+    }
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "open").exactly_once(7))?;
+    if writer.refused_by(accepted(PubRec, 7), &[])?.is_some() {
+        writer.send(pubrel(7))?;
+        writer.expect(accepted(PubComp, 7))?;
+        reader.hears(["open"])?;
+    }
+    Ok(())
 }
 
 /// The repeat comes on a resumed session: on a live connection 5.0 forbids it, and then the tester would be the

@@ -105,6 +105,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("session/longest-expiry-lasts", longest_expiry_lasts)
         .claim("a session expiry interval of 4,294,967,295 is taken for a session that never ends")
         .covers(&["mqtt5:ext-074"]),
+    Case::new("session/waiting-messages-come-on-the-last-visit", waiting_messages_come_on_the_last_visit)
+        .claim("what waited for a client comes, although the connection that resumes its session also ends it")
+        .covers(&["mqtt5:3.1.2-5", "mqtt5:4.5.0-1", "mqtt5:ext-186"]),
     Case::new("session/last-expiry-counts", last_expiry_counts)
         .claim("the session expiry interval in force is that of the last connection, where absent is 0")
         .covers(&["mqtt5:ext-076", "mqtt5:ext-073"]),
@@ -444,6 +447,14 @@ fn longest_expiry_lasts(t: &Testbed) -> Outcome {
     let reader = lasts(t, "reader", u32::MAX, true)?;
     t.join("writer")?.publish(publish("door", "open"))?;
     reader.hears(["open"])
+}
+
+fn waiting_messages_come_on_the_last_visit(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    reader.vanish()?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    lasts(t, "reader", 0, true)?.hears(["open"])
 }
 
 fn last_expiry_counts(t: &Testbed) -> Outcome {

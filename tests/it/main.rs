@@ -39,6 +39,7 @@ mod manners;
 mod mortal;
 mod mutants;
 mod net;
+mod other_suites;
 #[cfg(feature = "net")]
 mod regression;
 #[cfg(feature = "net")]
