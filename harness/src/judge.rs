@@ -123,6 +123,13 @@ mod tests {
         }
     }
 
+    impl<'a> Judge<'a> {
+        /// One that has no words for what passed.
+        pub(crate) fn silent(level: &'a (dyn Fn(&str) -> Level + Sync), strict: bool) -> Self {
+            Self { level, dissect: &|_| Box::new(Silent), strict }
+        }
+    }
+
     /// `must`, `should` and `may` are the clauses of these tests.
     fn level(clause: &str) -> Level {
         match clause {
@@ -141,8 +148,7 @@ mod tests {
         fn check(strict: bool, cited: &[&'static str], remarks: &[Option<&'static str>], expect: (&str, &str, &str)) {
             let remarks = remarks.iter().map(|clause| deviation(*clause)).collect();
             let played = Played { outcome: Ok(()), remarks, died: None, trace: Trace::default() };
-            let judge = Judge { level: &level, dissect: &|_| Box::new(Silent), strict };
-            let verdict = judge.verdict("5.0", cited, &played);
+            let verdict = Judge::silent(&level, strict).verdict("5.0", cited, &played);
             let evidence = verdict.evidence().unwrap();
             assert_eq!((verdict.as_str(), &*evidence.clauses.join("+"), &*evidence.expected), expect);
         }
@@ -162,8 +168,7 @@ mod tests {
             let remarks = remarks.iter().map(|clause| deviation(Some(clause))).collect();
             let played = Played { outcome, remarks, died: None, trace: Trace::default() };
             let words = |strict| {
-                let verdict =
-                    Judge { level: &level, dissect: &|_| Box::new(Silent), strict }.verdict("5.0", cited, &played);
+                let verdict = Judge::silent(&level, strict).verdict("5.0", cited, &played);
                 let clauses = verdict.evidence().map_or(String::new(), |evidence| evidence.clauses.join("+"));
                 format!("{} {clauses}", verdict.as_str())
             };

@@ -146,24 +146,19 @@ mod tests {
     use crate::case::{Deviation, Isolation, Outcome, Played, Stop};
     use crate::catalogue::Level;
     use crate::guard::guarded;
-    use crate::node::ConnId;
     use crate::run::Summary;
-    use crate::trace::{Dissect, Trace};
-
-    struct Silent;
-
-    impl Dissect for Silent {
-        fn words(&mut self, _: ConnId, _: bool, _: &[u8]) -> String {
-            String::new()
-        }
-    }
-
-    fn judge() -> Judge<'static> {
-        Judge { level: &|_| Level::Must, dissect: &|_| Box::new(Silent), strict: false }
-    }
+    use crate::trace::Trace;
 
     fn runner(jobs: usize, target: Option<&dyn Target>) -> Runner<'_> {
-        Runner { jobs, watched: jobs, heavy: 2, fail_fast: false, judge: judge(), target, clock: &|| Duration::ZERO }
+        Runner {
+            jobs,
+            watched: jobs,
+            heavy: 2,
+            fail_fast: false,
+            judge: Judge::silent(&|_| Level::Must, false),
+            target,
+            clock: &|| Duration::ZERO,
+        }
     }
 
     fn run<'a>(id: &'static str, play: impl Fn() -> Outcome + Send + Sync + 'a) -> Run<'a> {
@@ -442,8 +437,8 @@ mod tests {
             trace: Trace::default(),
         });
         for level in [Level::Must, Level::Should, Level::May] {
-            let judge = Judge { level: &move |_| level, ..judge() };
-            let report = Runner { judge, ..runner(2, None) }.play(&runs, &mut |_| {});
+            let judge = |_: &str| level;
+            let report = Runner { judge: Judge::silent(&judge, false), ..runner(2, None) }.play(&runs, &mut |_| {});
             assert_eq!(verdicts(&report), "a/lives pass, b/kills fail, c/lives pass");
             assert_eq!(report.results[1].verdict.why(), Some("it panicked"));
         }
