@@ -117,10 +117,15 @@ pub fn reference(seed: u64) -> Broker {
 /// # Errors
 /// As [`play`].
 pub fn play_against<S: Node>(plan: Plan, shard: Shard, start: Start<'_, S>) -> Result<Played, String> {
+    make(floor(plan, shard)?, shard, start)?.play()
+}
+
+/// What the devices of a plan, or of a shard of it, will stand on.
+///
+/// # Errors
+/// As [`play`].
+pub fn floor(plan: Plan, shard: Shard) -> Result<Floor, String> {
     let seed = plan.seed;
-    let end = Instant::ZERO + plan.lasts + plan.calm;
-    let options: Vec<_> = plan.groups.iter().map(options).collect();
-    let names: Vec<_> = plan.groups.iter().map(|group| group.name.clone()).collect();
     let floor = Floor::new(plan, seed)?;
     if shard.of() > 1
         && let Some(crossing) = crossing(&floor.plan, &floor.roster, &floor.ledger, shard.of())
@@ -129,16 +134,45 @@ pub fn play_against<S: Node>(plan: Plan, shard: Shard, start: Start<'_, S>) -> R
             "in virtual time each shard has a broker of its own, and here {crossing}; play it in one process, or against a live target"
         ));
     }
-    let mut simulation = Simulation::new(floor, shard, &options, start)
+    Ok(floor)
+}
+
+/// A fleet that has not begun. All that its devices hold from the first moment to the last has its place in memory.
+pub struct Made<'a, S> {
+    simulation: Simulation<'a, S>,
+    shard: Shard,
+}
+
+/// Makes the devices of `shard`, which will be played against the server that `start` starts.
+///
+/// # Errors
+/// As [`play`].
+pub fn make<S: Node>(floor: Floor, shard: Shard, start: Start<'_, S>) -> Result<Made<'_, S>, String> {
+    let groups = &floor.plan.groups;
+    let options: Vec<_> = groups.iter().map(options).collect();
+    let names: Vec<_> = groups.iter().map(|group| group.name.clone()).collect();
+    let simulation = Simulation::new(floor, shard, &options, start)
         .map_err(|(group, why)| format!("group `{}`: {why}", names[group]))?;
-    simulation.play_until(end);
-    let connected = simulation.connected();
-    let visitor = visitor(&simulation.floor, shard).map_err(|why| why.to_string())?;
-    let kept = visitor.map(|visitor| simulation.retained(visitor));
-    let floor = simulation.into_floor();
-    let retained = kept.map(|kept| retained(&floor, shard, kept, end));
-    let Floor { plan, roster, ledger, tally, .. } = floor;
-    Ok(Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, retained, connected } })
+    Ok(Made { simulation, shard })
+}
+
+impl<S: Node> Made<'_, S> {
+    /// Plays it to its end.
+    ///
+    /// # Errors
+    /// As [`play`].
+    pub fn play(self) -> Result<Played, String> {
+        let Self { mut simulation, shard } = self;
+        let end = Instant::ZERO + simulation.floor.plan.lasts + simulation.floor.plan.calm;
+        simulation.play_until(end);
+        let connected = simulation.connected();
+        let visitor = visitor(&simulation.floor, shard).map_err(|why| why.to_string())?;
+        let kept = visitor.map(|visitor| simulation.retained(visitor));
+        let floor = simulation.into_floor();
+        let retained = kept.map(|kept| retained(&floor, shard, kept, end));
+        let Floor { plan, roster, ledger, tally, .. } = floor;
+        Ok(Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, retained, connected } })
+    }
 }
 
 /// Who comes in the end and asks for what is retained; nobody where nothing is expected of it, and nothing written to be so.

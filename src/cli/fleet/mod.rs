@@ -26,7 +26,7 @@ use super::tls::Tls;
 use super::{OK, TROUBLE};
 use crate::fleet::measured::Measured;
 use crate::fleet::part::Part;
-use crate::fleet::run::play;
+use crate::fleet::run::{Made, floor, make, reference};
 use crate::fleet::shard::Shard;
 use crate::links;
 use crate::scenario::plan::Plan;
@@ -126,7 +126,15 @@ impl Fleet {
         let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
         let outputs = self.outputs.open()?;
         let (began, clock) = (timestamp(), Instant::now());
-        let played = match play(plan, self.shard.unwrap_or(Shard::WHOLE)) {
+        let shard = self.shard.unwrap_or(Shard::WHOLE);
+        // What devices hold from the first moment to the last lies in huge pages, if there are any, where it is at hand soonest.
+        // What comes and goes would leave them half empty.
+        take_huge_pages(false);
+        let floor = floor(plan, shard);
+        take_huge_pages(true);
+        let made = floor.and_then(|floor| make(floor, shard, Box::new(move || reference(seed))));
+        take_huge_pages(false);
+        let played = match made.and_then(Made::play) {
             Ok(played) => played,
             Err(why) => bail!("{}: {why}", self.scenario.display()),
         };
@@ -249,6 +257,16 @@ fn descriptors() -> u64 {
 fn host() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{} on {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// Whether memory is taken in huge pages from now on, where the system has them and can be told so.
+fn take_huge_pages(take: bool) {
+    #[cfg(target_os = "linux")]
+    if let Err(why) = nix::sys::prctl::set_thp_disable(!take) {
+        tracing::debug!("huge pages are used as before: {why}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = take;
 }
 
 /// A number of bytes of memory that the system knows of this process, where it says it.
