@@ -32,13 +32,6 @@ pub trait Node {
     /// When the node wants [`Input::Wake`] at the latest: the earliest of all its timers, absolute. A `Wake` that
     /// comes early does nothing.
     fn deadline(&self) -> Option<Instant>;
-
-    /// Something is going to happen on `conn` within some milliseconds: reads a little of all that is kept for it, so that
-    /// it is at hand then. Changes nothing, and the number means nothing. A driver of a million connections asks for many
-    /// at once, because memory that is far away answers many questions in the time of one.
-    fn warm(&self, conn: ConnId) -> u64 {
-        u64::from(conn.0)
-    }
 }
 
 impl<N: Node + ?Sized> Node for Box<N> {
@@ -52,10 +45,6 @@ impl<N: Node + ?Sized> Node for Box<N> {
 
     fn deadline(&self) -> Option<Instant> {
         (**self).deadline()
-    }
-
-    fn warm(&self, conn: ConnId) -> u64 {
-        (**self).warm(conn)
     }
 }
 

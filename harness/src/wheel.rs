@@ -34,8 +34,6 @@ pub struct Wheel<T> {
     slots: Vec<Vec<Due<T>>>,
     /// Of each wheel, which slots hold something.
     occupied: [u64; WHEELS],
-    /// Whether something came down to the finest wheel that [`Wheel::came_near`] has not told of.
-    near: bool,
     len: usize,
 }
 
@@ -86,7 +84,6 @@ impl<T> Default for Wheel<T> {
             order: 0,
             slots: (0..WHEELS << DIGIT).map(|_| Vec::new()).collect(),
             occupied: [0; WHEELS],
-            near: false,
             len: 0,
         }
     }
@@ -131,14 +128,6 @@ impl<T> Wheel<T> {
         now.or_else(|| self.slot().map(|(_, _, tick)| Instant::from_nanos(tick << TICK)))
     }
 
-    /// What came within some 70 ms of being due since this was asked last, in no order, but for what was put in when it was
-    /// so near already: for a driver that gets ready what it will need.
-    pub fn came_near(&mut self) -> impl Iterator<Item = &T> {
-        let slots = if std::mem::take(&mut self.near) { 1 << DIGIT } else { 0 };
-        let run = if slots > 0 { &self.run[..] } else { &[] };
-        run.iter().chain(self.slots[..slots].iter().flatten()).map(|due| &due.what)
-    }
-
     /// How many things are in it.
     pub const fn len(&self) -> usize {
         self.len
@@ -179,7 +168,6 @@ impl<T> Wheel<T> {
             // The two exchange their memory, so that the finest wheel, which every thing passes, allocates nothing.
             std::mem::swap(&mut self.run, &mut self.slots[place]);
         } else {
-            self.near = true;
             for due in std::mem::take(&mut self.slots[place]) {
                 if due.at.as_nanos() >> TICK == tick {
                     self.run.push(due);
@@ -258,20 +246,6 @@ mod tests {
             }
             assert_eq!(wheel.pop_until(at), Some((at, ())), "{nanos}");
         }
-    }
-
-    #[test]
-    fn what_comes_near_is_told_once_and_before_it_is_due() {
-        let tick = |tick: u64| Instant::from_nanos(tick << TICK);
-        let mut wheel = Wheel::default();
-        for due in [3, 70, 71, 130] {
-            wheel.push(tick(due), due);
-        }
-        let near = |wheel: &mut Wheel<u64>| wheel.came_near().copied().collect::<Vec<_>>();
-        assert_eq!((wheel.pop_until(tick(200)).map(|due| due.1), near(&mut wheel)), (Some(3), vec![]));
-        assert_eq!((wheel.pop_until(tick(200)).map(|due| due.1), near(&mut wheel)), (Some(70), vec![71]));
-        assert_eq!((wheel.pop_until(tick(200)).map(|due| due.1), near(&mut wheel)), (Some(71), vec![]));
-        assert_eq!((wheel.pop_until(tick(200)).map(|due| due.1), near(&mut wheel)), (Some(130), vec![]));
     }
 
     #[test]

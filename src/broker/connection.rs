@@ -119,20 +119,6 @@ impl Connection {
         true
     }
 
-    /// Its session, once CONNACK was sent.
-    pub(super) const fn session(&self) -> Option<SessionId> {
-        match self.stage {
-            Stage::Live(session) => Some(session),
-            _ => None,
-        }
-    }
-
-    /// Reads a little of each line of memory that it takes. The number means nothing.
-    pub(super) fn warm(&self) -> u64 {
-        let moments = self.heard.as_nanos() ^ self.alarm.unwrap_or(Instant::ZERO).as_nanos();
-        moments ^ self.room as u64 ^ u64::from(self.maximum_packet) ^ u64::from(self.paused) ^ self.held.len() as u64
-    }
-
     /// How long the peer may be silent: one and a half times the keep alive.
     pub(super) fn patience(&self) -> Option<Duration> {
         (self.keep_alive != 0).then(|| Duration::from_millis(u64::from(self.keep_alive) * 1500))

@@ -44,7 +44,7 @@ use passwords::Passwords;
 use policy::Policy;
 use retained::Retained;
 use route::Scratch;
-use session::{ClientSession, Sessions};
+use session::Sessions;
 use subscriptions::Subscriptions;
 use sys::Counters;
 use timers::{Owner, Timers};
@@ -149,13 +149,6 @@ impl Node for Broker {
 
     fn deadline(&self) -> Option<Instant> {
         self.timers.next()
-    }
-
-    fn warm(&self, conn: ConnId) -> u64 {
-        self.connections.get(conn).map_or(0, |connection| {
-            let session = connection.session().and_then(|id| self.sessions.get(id));
-            connection.warm() ^ session.map_or(0, ClientSession::warm)
-        })
     }
 }
 

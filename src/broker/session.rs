@@ -52,12 +52,6 @@ impl ClientSession {
         queue.is_empty()
     }
 
-    /// Reads a little of each line of memory that it takes. The number means nothing.
-    pub(super) fn warm(&self) -> u64 {
-        let waiting = self.waiting_bytes as usize + self.flow.outbound.len() + self.flow.waiting.len();
-        waiting as u64 ^ u64::from(self.expiry) ^ self.alarm.unwrap_or(Instant::ZERO).as_nanos()
-    }
-
     /// Lets a copy wait; tells whether there was room for it.
     pub(super) fn wait(&mut self, pending: Pending, limits: &Limits) -> bool {
         let (queue, most) = if pending.qos == QoS::AtMostOnce {

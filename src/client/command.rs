@@ -112,14 +112,14 @@ impl Client {
     /// [`Misuse::NotConnected`], and [`Misuse::NoAuthentication`].
     pub fn reauthenticate(&mut self, now: Instant) -> Result<(), Misuse> {
         self.up(now)?;
-        let (State::Live(live), Some(authenticator)) = (&mut self.state, &mut self.authenticator) else {
+        let (State::Live(live), Some(authenticator)) = (&mut self.state, self.papers.authenticator()) else {
             return Err(Misuse::NoAuthentication);
         };
         if live.reauthenticating {
             return Err(Misuse::NoAuthentication);
         }
         let data = authenticator.begin();
-        let properties = auth_properties(authenticator.as_ref(), data.as_deref());
+        let properties = auth_properties(authenticator, data.as_deref());
         let auth = Auth { reason: ReasonCode::ReAuthenticate, properties: properties.view() };
         live.put(&mut self.wire, now, &Packet::Auth(auth))?;
         live.reauthenticating = true;

@@ -64,7 +64,6 @@ pub struct Client {
     options: Arc<Options>,
     client_id: Box<str>,
     papers: Rare<Papers>,
-    authenticator: Option<Box<dyn Authenticator>>,
     session: session::Session<Outgoing>,
     /// Until when we hold the state of a session; `None` if there is none.
     held: Option<Instant>,
@@ -81,19 +80,28 @@ pub struct Client {
     now: Instant,
 }
 
-/// What few clients have to say of themselves, as [`Identity`] has it.
-#[derive(Debug, Default)]
+/// What few clients have to say of themselves: what [`Identity`] has of it, and how they prove it.
+#[derive(Default)]
 struct Papers {
     username: Option<Box<str>>,
     password: Option<Box<[u8]>>,
     will: Option<Box<options::Will>>,
+    authenticator: Option<Box<dyn Authenticator>>,
 }
 
 impl Empty for Papers {
-    const EMPTY: &'static Self = &Self { username: None, password: None, will: None };
+    const EMPTY: &'static Self = &Self { username: None, password: None, will: None, authenticator: None };
 
     fn is_empty(&self) -> bool {
-        self.username.is_none() && self.password.is_none() && self.will.is_none()
+        self.username.is_none() && self.password.is_none() && self.will.is_none() && self.authenticator.is_none()
+    }
+}
+
+impl Rare<Papers> {
+    /// To be asked, where there is one.
+    fn authenticator(&mut self) -> Option<&mut dyn Authenticator> {
+        self.authenticator.as_ref()?;
+        Some(self.authenticator.as_mut()?.as_mut())
     }
 }
 
@@ -120,13 +128,12 @@ impl Client {
         options::check(&options, &identity)?;
         let Identity { client_id, username, password, will } = identity;
         let mut papers = Rare::new();
-        *papers = Papers { username, password, will };
+        *papers = Papers { username, password, will, authenticator: None };
         papers.settle();
         let mut client = Self {
             options,
             client_id,
             papers,
-            authenticator: None,
             session: session::Session::default(),
             held: None,
             met: false,
@@ -150,7 +157,7 @@ impl Client {
         if !self.options.version.has_properties() {
             return Err(violation::Misuse::NotInThisVersion.into());
         }
-        self.authenticator = Some(authenticator);
+        self.papers.authenticator = Some(authenticator);
         Ok(self)
     }
 
@@ -199,13 +206,6 @@ impl Client {
             State::Live(live) => Some(live.answered),
             _ => None,
         }
-    }
-
-    /// Reads a little of all that is kept of it, so that it is at hand when something happens. The number means nothing.
-    pub fn warm(&self) -> u64 {
-        let id = self.client_id.as_bytes().first().copied().unwrap_or(0);
-        let deadline = self.deadline().unwrap_or(Instant::ZERO);
-        deadline.as_nanos() ^ self.now.as_nanos() ^ u64::from(id) ^ self.outstanding() as u64 ^ u64::from(self.tickets)
     }
 
     /// How many commands are not finished: messages unsent or with an open handshake, requests without an answer.
@@ -279,7 +279,7 @@ impl Client {
             Version::V31 | Version::V311 => self.options.clean_start && self.held.is_none(),
         };
         self.wire.begin(conn);
-        let data = self.authenticator.as_mut().and_then(|authenticator| authenticator.begin());
+        let data = self.papers.authenticator().and_then(|authenticator| authenticator.begin());
         match self.write_connect(clean, data.as_deref(), Wire::put) {
             Ok(size) => {
                 let room = u32::try_from(room.saturating_sub(size)).unwrap_or(u32::MAX);
@@ -301,8 +301,8 @@ impl Client {
         data: Option<&[u8]>,
         how: impl FnOnce(&mut Wire, &Packet<'_>, Version, u32) -> Result<T, Misuse>,
     ) -> Result<T, Misuse> {
-        let Papers { username, password, will } = &*self.papers;
-        let method = self.authenticator.as_ref().map(|authenticator| authenticator.method());
+        let Papers { username, password, will, authenticator } = &*self.papers;
+        let method = authenticator.as_ref().map(|authenticator| authenticator.method());
         let properties = self.options.connect_properties(method, data);
         let connect = Connect {
             version: self.options.version,
@@ -526,7 +526,7 @@ mod tests {
 
     /// A fleet of a million runs in one process, so what each client holds when nothing happens stays small.
     #[test]
-    fn a_client_with_its_session_and_connection_fits_320_bytes() {
-        assert!(size_of::<Client>() <= 320, "{} bytes", size_of::<Client>());
+    fn a_client_with_its_session_and_connection_fits_272_bytes() {
+        assert!(size_of::<Client>() <= 272, "{} bytes", size_of::<Client>());
     }
 }

@@ -104,9 +104,9 @@ impl Client {
             return Err(Why::Refused(packet));
         }
         let said = connack.properties;
-        match (&mut self.authenticator, said.authentication_method()) {
+        match (self.papers.authenticator(), said.authentication_method()) {
             (None, None) => {}
-            (Some(ours), Some(method)) if method == ours.method() => finish(ours.as_mut(), said.authentication_data())?,
+            (Some(ours), Some(method)) if method == ours.method() => finish(ours, said.authentication_data())?,
             _ => return Err(Rule::AuthenticationMethodChanged.into()),
         }
         // 3.1 has no flag for it; there a server is trusted to have kept what it was asked to keep.
@@ -137,7 +137,7 @@ impl Client {
     }
 
     fn handle_auth(&mut self, live: &mut Live, auth: &Auth<'_>) -> Result<(), Why> {
-        let Some(authenticator) = self.authenticator.as_deref_mut() else {
+        let Some(authenticator) = self.papers.authenticator() else {
             return Err(Rule::AuthWithoutMethod.into());
         };
         if auth.properties.authentication_method() != Some(authenticator.method()) {
@@ -179,7 +179,7 @@ impl Client {
             }
         };
         live.working = false;
-        let worked = self.authenticator.as_mut().map(|authenticator| authenticator.worked(result)).transpose();
+        let worked = self.papers.authenticator().map(|authenticator| authenticator.worked(result)).transpose();
         let sent =
             worked.map_err(unauthenticated).and_then(|data| self.send_auth(&mut live, &data.unwrap_or_default()));
         self.state = State::Live(live);
@@ -190,7 +190,9 @@ impl Client {
 
     /// Answers a challenge.
     fn send_auth(&mut self, live: &mut Live, data: &[u8]) -> Result<(), Why> {
-        let Some(authenticator) = self.authenticator.as_deref() else { return Err(Rule::AuthWithoutMethod.into()) };
+        let Some(authenticator) = self.papers.authenticator.as_deref() else {
+            return Err(Rule::AuthWithoutMethod.into());
+        };
         let properties = auth_properties(authenticator, Some(data));
         let auth = Auth { reason: ReasonCode::ContinueAuthentication, properties: properties.view() };
         live.put(&mut self.wire, self.now, &Packet::Auth(auth)).map_err(unauthenticated)

@@ -6,16 +6,64 @@ use harness::fault::Fault;
 use harness::link::{Arrival, End, Link, Reading, Stream};
 use harness::node::{Close, ConnId, Shared, Ticket};
 use harness::time::Instant;
-use smallvec::SmallVec;
+
+use crate::rare::Rare;
 
 /// A link and its connections.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) link: Link,
-    /// By the device's number of the connection. A place is free once both ends are done with it.
-    pub(super) strands: SmallVec<[Option<Strand>; 1]>,
+    strands: Strands,
     /// How each end reads while it has not stopped; at once if absent.
     reading: Option<Box<[Reading; 2]>>,
+}
+
+/// The connections of a line, by the device's number of each. A place is free once both ends are done with it. Most lines
+/// have one strand, which lies in them.
+#[derive(Debug, Default)]
+struct Strands {
+    first: Option<Strand>,
+    more: Rare<Vec<Option<Strand>>>,
+}
+
+impl Strands {
+    fn places(&mut self) -> impl Iterator<Item = &mut Option<Strand>> {
+        // Looking must not make the list that is not there.
+        let more = if self.more.is_empty() { &mut [][..] } else { self.more.as_mut_slice() };
+        std::iter::once(&mut self.first).chain(more)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Strand> {
+        self.first.iter().chain(self.more.iter().flatten())
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Strand> {
+        self.places().flatten()
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut Strand> {
+        self.places().nth(place)?.as_mut()
+    }
+
+    /// Puts one into the first place that is free.
+    fn put(&mut self, strand: Strand) {
+        if self.places().all(|place| place.is_some()) {
+            self.more.push(None);
+        }
+        if let Some(free) = self.places().find(|place| place.is_none()) {
+            *free = Some(strand);
+        }
+    }
+
+    /// Gives back the memory of places that are free, behind the last that is not.
+    fn settle(&mut self) {
+        if !self.more.is_empty() {
+            let used = self.more.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            self.more.truncate(used);
+            self.more.shrink_to_fit();
+            self.more.settle();
+        }
+    }
 }
 
 /// One connection.
@@ -68,13 +116,13 @@ impl Queue {
 
 impl Line {
     pub(super) fn new(link: Link) -> Self {
-        Self { link, strands: SmallVec::new(), reading: None }
+        Self { link, strands: Strands::default(), reading: None }
     }
 
     /// Begins a connection for the device. One that it asked for before, and that has not come about, it has given up.
     pub(super) fn open(&mut self, now: Instant, ticket: Ticket) {
         let Self { link, strands, .. } = self;
-        for strand in strands.iter_mut().flatten().filter(|strand| strand.ticket.is_some()) {
+        for strand in strands.iter_mut().filter(|strand| strand.ticket.is_some()) {
             strand.stream.abort(now, link, End::Device);
             (strand.ticket, strand.device) = (None, false);
         }
@@ -95,40 +143,25 @@ impl Line {
             server: None,
             device: true,
         };
-        let free = self.strands.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.strands.push(None);
-            self.strands.len() - 1
-        });
-        self.strands[free] = Some(strand);
+        self.strands.put(strand);
     }
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.strands.iter().flatten().filter_map(|strand| strand.stream.deadline()).min()
-    }
-
-    /// Reads a little of all of it, so that it is at hand when something happens. The number means nothing.
-    pub(super) fn warm(&self) -> u64 {
-        let strands = self.strands.iter().flatten().map(|strand| strand.stream.warm() ^ u64::from(strand.room[0]));
-        strands.fold(self.link.warm(), |sum, strand| sum ^ strand)
-    }
-
-    /// The server's numbers of the connections.
-    pub(super) fn servers(&self) -> impl Iterator<Item = ConnId> {
-        self.strands.iter().flatten().filter_map(|strand| strand.server)
+        self.strands.iter().filter_map(|strand| strand.stream.deadline()).min()
     }
 
     /// The next thing that reached an end of any connection, and of which.
     pub(super) fn poll(&mut self, now: Instant) -> Option<(usize, Arrival)> {
         let Self { link, strands, .. } = self;
-        let mut due = strands.iter_mut().enumerate().filter_map(|(place, strand)| Some((place, strand.as_mut()?)));
+        let mut due = strands.places().enumerate().filter_map(|(place, strand)| Some((place, strand.as_mut()?)));
         due.find_map(|(place, strand)| strand.stream.poll(now, link).map(|arrival| (place, arrival)))
     }
 
     /// One end says something.
     pub(super) fn send(&mut self, now: Instant, place: usize, end: End, head: &[u8], tail: Option<&Shared>) {
         let Self { link, strands, .. } = self;
-        let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
+        let Some(strand) = strands.get_mut(place) else { return };
         let tail = tail.map_or(&[][..], Shared::as_slice);
         let length = head.len() + tail.len();
         if length > 0 {
@@ -141,7 +174,7 @@ impl Line {
     /// One end closes.
     pub(super) fn close(&mut self, now: Instant, place: usize, end: End, how: Close) {
         let Self { link, strands, .. } = self;
-        let Some(strand) = strands.get_mut(place).and_then(Option::as_mut) else { return };
+        let Some(strand) = strands.get_mut(place) else { return };
         match how {
             Close::Gracefully | Close::Bluntly | Close::HalfWay => strand.stream.finish(now, link, end),
             Close::Abruptly => strand.stream.abort(now, link, end),
@@ -152,7 +185,7 @@ impl Line {
     /// One end wants nothing of a connection for now, or wants it again.
     pub(super) fn pause(&mut self, now: Instant, place: usize, end: End, paused: bool) {
         let reading = if paused { Reading::Stopped } else { self.reading(end) };
-        if let Some(strand) = self.strands.get_mut(place).and_then(Option::as_mut) {
+        if let Some(strand) = self.strands.get_mut(place) {
             strand.paused[end as usize] = paused;
             strand.stream.read(now, &mut self.link, end, reading);
         }
@@ -168,7 +201,7 @@ impl Line {
             self.reading.get_or_insert_default()[end as usize] = reading;
         }
         let Self { link, strands, .. } = self;
-        for strand in strands.iter_mut().flatten().filter(|strand| !strand.paused[end as usize]) {
+        for strand in strands.iter_mut().filter(|strand| !strand.paused[end as usize]) {
             strand.stream.read(now, link, end, reading);
         }
     }
@@ -188,7 +221,7 @@ impl Line {
         }
         let Self { link, strands, .. } = self;
         fault.apply(now, link, None);
-        strands.iter_mut().flatten().for_each(|strand| fault.apply(now, link, Some(&mut strand.stream)));
+        strands.iter_mut().for_each(|strand| fault.apply(now, link, Some(&mut strand.stream)));
     }
 
     /// Whatever was done ends; the device reads as it always does.
@@ -200,12 +233,17 @@ impl Line {
 
     /// The connection at a place.
     pub(super) fn strand(&mut self, place: usize) -> Option<&mut Strand> {
-        self.strands.get_mut(place).and_then(Option::as_mut)
+        self.strands.get_mut(place)
+    }
+
+    /// How many places for connections there are, free or not.
+    pub(super) fn places(&self) -> usize {
+        1 + self.strands.more.len()
     }
 
     /// Lets go of the connections of which nobody will hear any more, and of the memory for bytes that all arrived.
     pub(super) fn tidy(&mut self) {
-        for place in &mut self.strands {
+        for place in self.strands.places() {
             let Some(strand) = place else { continue };
             if strand.bytes.as_ref().is_some_and(|bytes| bytes.iter().all(Queue::is_empty)) {
                 strand.bytes = None;
@@ -214,12 +252,7 @@ impl Line {
                 *place = None;
             }
         }
-        // Most lines have one strand, which lies in them.
-        if self.strands.spilled() {
-            let last = self.strands.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-            self.strands.truncate(last);
-            self.strands.shrink_to_fit();
-        }
+        self.strands.settle();
     }
 }
 

@@ -248,7 +248,6 @@ impl<'a, S: Node> Simulation<'a, S> {
     pub fn play_until(&mut self, moment: Instant) {
         while let Some((at, due)) = self.wheel.pop_until(moment) {
             self.now = at;
-            self.warm(due);
             self.floor.ledger.at(at);
             self.events += 1;
             match due {
@@ -276,27 +275,6 @@ impl<'a, S: Node> Simulation<'a, S> {
             }
         }
         self.now = self.now.max(moment);
-    }
-
-    /// Has at hand what is `due` now and what will be soon. Most of a large fleet lies in memory that is far away, and the
-    /// processor fetches many devices at a time only if nothing that is done with one waits for another.
-    fn warm(&mut self, due: Due) {
-        let Self { wheel, devices, lines, server, floor, .. } = self;
-        let mut near = wheel.came_near().peekable();
-        if near.peek().is_none() {
-            return;
-        }
-        let mut sum = 0;
-        for due in near.chain([&due]) {
-            let Due::Device(device) = *due else { continue };
-            let line = &lines[device as usize];
-            sum ^= devices[device as usize].warm(floor) ^ line.warm();
-            if let Some(server) = server {
-                sum = line.servers().fold(sum, |sum, conn| sum ^ server.warm(conn));
-            }
-        }
-        // Without a use for what was read nothing would be.
-        std::hint::black_box(sum);
     }
 
     /// Puts a device into the wheel for its next moment, unless it stands there already.
@@ -512,7 +490,7 @@ impl<'a, S: Node> Simulation<'a, S> {
 
     /// Tells both ends of the connections of a device of room that they have again.
     fn look_for_room(&mut self, device: u32) {
-        for place in 0..self.lines[device as usize].strands.len() {
+        for place in 0..self.lines[device as usize].places() {
             let Some(strand) = self.lines[device as usize].strand(place) else { continue };
             if let Some(conn) = strand.server
                 && strand.has_room_again(End::Server)

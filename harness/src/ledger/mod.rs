@@ -251,15 +251,6 @@ impl Ledger {
         }
     }
 
-    /// The next message of `stream` is near: reads a little of what is booked of it, so that it is at hand. The number means
-    /// nothing.
-    pub fn warm(&self, stream: u32) -> u64 {
-        let writing = &self.streams[stream as usize];
-        let paths = writing.paths.clone().take(4).map(|path| &self.paths[path as usize]);
-        let paths = paths.map(|path| u64::from(path.reader) + u64::from(path.arrived.last().unwrap_or(0)));
-        u64::from(writing.next) + paths.sum::<u64>()
-    }
-
     /// The number of the next message of `stream`, which is about to be sent for the first time.
     pub fn number(&mut self, stream: u32) -> u32 {
         self.note(Booked::Number { stream });

@@ -149,12 +149,6 @@ impl Link {
         &self.profile
     }
 
-    /// Reads a little of all of it, so that it is at hand when a packet comes. The number means nothing.
-    pub fn warm(&self) -> u64 {
-        let State { lanes: [up, down], nat, root, .. } = &self.state;
-        up.busy.as_nanos() ^ down.busy.as_nanos() ^ u64::from(*nat) ^ root.clone().u64()
-    }
-
     /// How long a connection may be silent before the translator of addresses forgets it.
     pub fn nat_idle(&self) -> Option<Duration> {
         let (_, idle) = self.profile.nat.as_ref()?.idle.get(usize::from(self.state.nat))?;

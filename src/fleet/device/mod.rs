@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use super::floor::Floor;
 use super::pace::Schedule;
-use super::roster::{Own, Seat};
+use super::roster::Own;
 use crate::client::{Client, Event, Identity, Misuse, Options, Why};
 use crate::packet::{Packet, Properties, ReasonCode, Version};
 use crate::rare::Rare;
@@ -163,17 +163,6 @@ impl Device {
             first = first.min(rest.questions.due()).min(rest.leaves_at.unwrap_or(Instant::FAR));
         }
         (first < Instant::FAR).then_some(first)
-    }
-
-    /// Reads a little of all that is kept for it, so that it is at hand when something happens. The number means nothing.
-    pub(super) fn warm(&self, floor: &Floor) -> u64 {
-        let streams =
-            self.schedules.iter().map(|schedule| match floor.roster.duty(self.group(), schedule.duty as usize) {
-                Seat::Publish { stream } => floor.ledger.warm(stream + self.number),
-                _ => 0,
-            });
-        let own = self.off_until.as_nanos() ^ u64::from(self.number);
-        streams.fold(own ^ self.client.warm(), |sum, stream| sum ^ stream)
     }
 
     /// Takes in what happened.

@@ -299,7 +299,7 @@ impl Machine {
         self.busy.ends = Default::default();
         let [device, server] = [0, 1].map(|end| {
             let ticks = self.ticks[end];
-            Rest::of(&self.ends[end], ticks.micros(self.done)).map(|rest| (rest, ticks))
+            Rest::of(&self.ends[end], &self.ends[1 - end], ticks.micros(self.done)).map(|rest| (rest, ticks))
         });
         let (mut ends, before) = ([device?, server?], cfg!(debug_assertions).then(|| self.ends.clone()));
         for (end, half) in ends.iter_mut().zip(&mut self.ends) {

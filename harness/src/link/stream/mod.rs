@@ -186,14 +186,6 @@ impl Stream {
         }
     }
 
-    /// Reads a little of all of it, so that it is at hand when something happens to it. The number means nothing.
-    pub fn warm(&self) -> u64 {
-        match &self.0 {
-            Form::Quiet(quiet) => quiet.warm(),
-            Form::Moving(machine) => machine.deadline().as_nanos(),
-        }
-    }
-
     /// The next arrival up to `now`, if there is one.
     pub fn poll(&mut self, now: Instant, link: &mut Link) -> Option<Arrival> {
         let Form::Moving(machine) = &mut self.0 else { return None };

@@ -24,26 +24,16 @@ pub(super) struct Quiet {
     pub(super) stack: Stack,
 }
 
-impl Quiet {
-    /// Reads a little of each line of memory that it takes.
-    pub(super) fn warm(&self) -> u64 {
-        let ends = self.ends.iter().map(|(rest, ticks)| rest.least_at ^ u64::from(rest.flags) ^ ticks.phase);
-        ends.fold(0, |sum, end| sum ^ end) ^ self.done.as_nanos()
-    }
-}
-
 /// One end at rest: all it wrote is acknowledged, all it received is read and acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Rest {
     pub(super) window: Option<Box<Measured>>,
     /// The least round-trip time may have been measured any time ago.
     least_at: u64,
-    /// How much was sent, and how much received.
+    /// How much was sent. The peer received as much.
     sent: u32,
-    received: u32,
-    /// How far the peer's window reaches beyond what was sent, and our own beyond what was received.
+    /// How far the peer's window reaches beyond that, by what it offered last.
     edge: u32,
-    offered: u32,
     srtt: u32,
     deviation: u32,
     largest: u32,
@@ -94,19 +84,23 @@ impl Quiet {
     pub(super) fn halves(&mut self) -> [Half; 2] {
         let (stack, done) = (self.stack, self.done);
         let [device, server] = &mut self.ends;
-        [(End::Device, device), (End::Server, server)]
-            .map(|(end, (rest, ticks))| rest.half(stack.at(end), ticks.micros(done)))
+        let [by_server, by_device] = [&*server, &*device].map(|(rest, _)| (rest.sent, rest.edge));
+        [(End::Device, device, by_server), (End::Server, server, by_device)]
+            .map(|(end, (rest, ticks), peer)| rest.half(stack.at(end), ticks.micros(done), peer))
     }
 }
 
 impl Rest {
     /// What is left of `half` at `now`, in microseconds of its host; its window is left behind. `None` where something is
-    /// not at rest.
-    pub(super) fn of(half: &Half, now: u64) -> Option<Self> {
+    /// not at rest, or `peer` has not heard all of it, or the other way round.
+    pub(super) fn of(half: &Half, peer: &Half, now: u64) -> Option<Self> {
         let Half { stage, sender, receiver, slow, .. } = half;
         let (sent, received) = (sender.una, receiver.next);
-        let settled =
-            sender.nxt == sent && sender.written == sent && receiver.told == received && receiver.read == received;
+        let settled = sender.nxt == sent
+            && sender.written == sent
+            && receiver.told == received
+            && receiver.read == received
+            && (received, receiver.offered) == (peer.sender.una, peer.sender.edge);
         let ended = receiver.end.is_none_or(|end| end == received);
         if !settled || !ended || slow.is_some() {
             return None;
@@ -126,9 +120,7 @@ impl Rest {
             window: None,
             least_at,
             sent: sent.try_into().ok()?,
-            received: received.try_into().ok()?,
             edge: beyond(sender.edge, sent)?,
-            offered: beyond(receiver.offered, received)?,
             srtt,
             deviation,
             largest,
@@ -156,9 +148,10 @@ impl Rest {
         STAGES[(self.flags >> 6) as usize]
     }
 
-    /// As it was before it rested at `now`; its window is taken along.
-    fn half(&mut self, stack: Stack, now: u64) -> Half {
-        let (sent, received, flags) = (u64::from(self.sent), u64::from(self.received), self.flags);
+    /// As it was before it rested at `now`; its window is taken along. `heard` is what the peer sent, and what was offered
+    /// to it beyond that.
+    fn half(&mut self, stack: Stack, now: u64, (heard, offered): (u32, u32)) -> Half {
+        let (sent, received, flags) = (u64::from(self.sent), u64::from(heard), self.flags);
         let is = |flag| flags & flag != 0;
         Half {
             stack,
@@ -199,7 +192,7 @@ impl Rest {
                 talks_back: is(TALKS_BACK),
                 mss: u32::from(self.mss),
                 echo: u64::from(self.echo),
-                offered: received + u64::from(self.offered),
+                offered: received + u64::from(offered),
                 end: is(HEARD_END).then_some(received),
             },
             slow: None,

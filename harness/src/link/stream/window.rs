@@ -30,7 +30,10 @@ pub(super) struct Measured {
     stamp: u64,
     /// Acknowledged segments towards the next step.
     counted: u32,
-    cubic: Cubic,
+    /// The window before the last loss.
+    last_max: u32,
+    /// Where it is on the curve of CUBIC, once it climbs: few senders of small messages ever do.
+    climb: Option<Box<Climb>>,
 }
 
 /// What of the window is in use.
@@ -47,9 +50,7 @@ pub(super) struct Used {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Cubic {
-    /// The window before the last loss.
-    last_max: u32,
+struct Climb {
     /// When this climb began; 0 for not yet.
     epoch: u64,
     /// Where the curve has its middle: the window there, and how long after `epoch`.
@@ -72,9 +73,9 @@ impl Window {
     fn measured(&mut self) -> &mut Measured {
         let size = self.first;
         self.state.get_or_insert_with(|| {
-            let (threshold, cubic) = (UNKNOWN, Cubic::default());
-            let (most_out, round, limited, used, stamp, counted) = (0, 0, false, 0, 0, 0);
-            Box::new(Measured { size, threshold, most_out, round, limited, used, stamp, counted, cubic })
+            let (most_out, round, limited, used, stamp, counted, last_max) = Default::default();
+            let (threshold, climb) = (UNKNOWN, None);
+            Box::new(Measured { size, threshold, most_out, round, limited, used, stamp, counted, last_max, climb })
         })
     }
 
@@ -101,9 +102,10 @@ impl Window {
             return;
         }
         let keep = |of: u32, units: u64| (u64::from(of) * units / (2 * UNIT)) as u32;
-        let cubic = &mut state.cubic;
-        cubic.epoch = 0;
-        cubic.last_max = if state.size < cubic.last_max { keep(state.size, UNIT + KEEP) } else { state.size };
+        if let Some(climb) = &mut state.climb {
+            climb.epoch = 0;
+        }
+        state.last_max = if state.size < state.last_max { keep(state.size, UNIT + KEEP) } else { state.size };
         state.threshold = keep(state.size, 2 * KEEP).max(2);
     }
 
@@ -118,8 +120,7 @@ impl Window {
     /// A time-out: the climb is forgotten.
     pub(super) fn forget(&mut self) {
         let state = self.measured();
-        state.cubic = Cubic::default();
-        state.counted = 0;
+        (state.climb, state.last_max, state.counted) = (None, 0, 0);
     }
 
     /// Sets the window by hand of the recovery.
@@ -138,11 +139,11 @@ impl Window {
 
     /// Nothing was out when something is sent: the climb pauses as long as the silence was.
     pub(super) fn resume(&mut self, now: u64, last_sent: u64) {
-        if let Some(cubic) = self.state.as_mut().map(|state| &mut state.cubic)
-            && cubic.epoch != 0
+        if let Some(climb) = self.state.as_mut().and_then(|state| state.climb.as_mut())
+            && climb.epoch != 0
             && now > last_sent
         {
-            cubic.epoch = (cubic.epoch + (now - last_sent)).min(now);
+            climb.epoch = (climb.epoch + (now - last_sent)).min(now);
         }
     }
 
@@ -213,7 +214,12 @@ impl Measured {
                 self.size = size;
             }
             if acked > 0 {
-                let step = if habits.modern { self.cubic.step(now, self.size, acked, least_rtt) } else { self.size };
+                let Self { size, last_max, climb, .. } = self;
+                let step = if habits.modern {
+                    climb.get_or_insert_default().step(now, *size, *last_max, acked, least_rtt)
+                } else {
+                    *size
+                };
                 self.count(step, acked);
             }
         }
@@ -234,9 +240,9 @@ impl Measured {
     }
 }
 
-impl Cubic {
-    /// Acknowledgements that make one segment more, by the curve.
-    fn step(&mut self, now: u64, size: u32, acked: u32, least_rtt: u64) -> u32 {
+impl Climb {
+    /// Acknowledgements that make one segment more, by the curve back to `last_max` and beyond.
+    fn step(&mut self, now: u64, size: u32, last_max: u32, acked: u32, least_rtt: u64) -> u32 {
         self.acked += acked;
         if self.last_size == size && now - self.last_at <= 31_250 {
             return self.step;
@@ -246,7 +252,7 @@ impl Cubic {
             self.epoch = now.max(1);
             self.acked = acked;
             self.reno = size;
-            self.origin = size.max(self.last_max);
+            self.origin = size.max(last_max);
             // W(t) = 0.4 (t - middle)^3 + origin, t in seconds: middle^3 = lacking / 0.4.
             self.middle = cube_root(u128::from(self.origin - size) * 5 / 2 * 1_000_000_000_000_000_000);
         }
@@ -255,7 +261,7 @@ impl Cubic {
         let climb = (away * away * away * 2 / 5 / 1_000_000_000_000_000_000).min(1 << 20) as u32;
         let target = if t < self.middle { self.origin.saturating_sub(climb) } else { self.origin + climb };
         self.step = if target > size { size / (target - size) } else { 100 * size };
-        if self.last_max == 0 {
+        if last_max == 0 {
             self.step = self.step.min(20);
         }
         // No slower than a sender of the old school with the same mean window.
