@@ -181,7 +181,6 @@ impl Broker {
         session.conn = Some(conn);
         session.expiry = effective_expiry(connect, behaviour.session_expiry_maximum);
         session.will = connect.will.as_ref().map(|will| Box::new(Will::new(will)));
-        session.will_due = None;
         session.ends = None;
         self.timers.set(Owner::Session(id), &mut session.alarm, None);
         let send_limit = asked.receive_maximum().unwrap_or(u16::MAX).min(behaviour.send_maximum);

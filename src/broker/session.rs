@@ -33,12 +33,10 @@ pub(super) struct ClientSession {
     /// How many bytes wait, at any QoS.
     waiting_bytes: u32,
     pub(super) subscriptions: Rare<Vec<Place>>,
-    /// What is to be published if the connection ends badly; with `will_due`, what is about to be.
+    /// What is to be published if the connection ends badly; where it has ended, what is about to be.
     pub(super) will: Option<Box<Will>>,
     /// How long it outlives its connection, in seconds; [`FOR_EVER`] is for ever.
     pub(super) expiry: u32,
-    /// When the will is due. Only without a connection.
-    pub(super) will_due: Option<Instant>,
     /// When it ends. Only without a connection.
     pub(super) ends: Option<Instant>,
     pub(super) alarm: Option<Instant>,
@@ -123,7 +121,6 @@ impl Sessions {
             subscriptions: Rare::new(),
             will: None,
             expiry: 0,
-            will_due: None,
             ends: None,
             alarm: None,
         };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use harness::time::Instant;
+
 use super::Broker;
 use super::message::Draft;
 use super::session::{FOR_EVER, SessionId};
@@ -17,6 +19,8 @@ pub(super) struct Will {
     properties: PropertyBuf,
     qos: QoS,
     retain: bool,
+    /// When it is to be published. Only without a connection.
+    due: Option<Instant>,
 }
 
 impl Will {
@@ -24,7 +28,7 @@ impl Will {
         let mut properties = PropertyBuf::new();
         properties.extend(will.properties);
         let (topic, payload) = (will.topic.into(), will.payload.into());
-        Self { topic, payload, properties, qos: will.qos, retain: will.retain }
+        Self { topic, payload, properties, qos: will.qos, retain: will.retain, due: None }
     }
 
     fn delay(&self) -> Duration {
@@ -45,7 +49,9 @@ impl Broker {
             while session.next_waiting(true).is_some() {}
         }
         session.ends = (session.expiry != FOR_EVER).then(|| self.now + Duration::from_secs(session.expiry.into()));
-        session.will_due = session.will.as_ref().map(|will| self.now + will.delay());
+        if let Some(will) = &mut session.will {
+            will.due = Some(self.now + will.delay());
+        }
         self.handle_session_due(id);
     }
 
@@ -55,14 +61,9 @@ impl Broker {
         if session.ends.is_some_and(|ends| ends <= self.now) {
             return self.end_session(id);
         }
-        let will = match session.will_due {
-            Some(due) if due <= self.now => {
-                session.will_due = None;
-                session.will.take()
-            }
-            _ => None,
-        };
-        let next = session.will_due.into_iter().chain(session.ends).min();
+        let will = session.will.take_if(|will| will.due.is_some_and(|due| due <= self.now));
+        let due = session.will.as_ref().and_then(|will| will.due);
+        let next = due.into_iter().chain(session.ends).min();
         self.timers.set(Owner::Session(id), &mut session.alarm, next);
         if let Some(will) = will {
             self.publish_will(&will, Some(id));
