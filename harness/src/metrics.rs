@@ -1,6 +1,7 @@
 //! How long things took, and what happened when. All of it merges: what two processes measured apart reads as if one had
 //! measured it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,57 +15,102 @@ use crate::time::Instant;
 pub trait Merge {
     /// Adds `other`.
     fn merge(&mut self, other: &Self);
+
+    /// Gives back the memory that only adding needs, until something is added again.
+    fn rest(&mut self) {}
 }
 
-/// How long many things took: from a microsecond to an hour, with two significant digits. 13 KiB.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spans(Histogram<u32>);
+/// How long many things took: from a microsecond to an hour, with two significant digits. 13 KiB while it counts, and at rest
+/// eight bytes for each span that differs from the others.
+#[derive(Clone, Debug)]
+pub struct Spans {
+    counting: Option<Box<Histogram<u32>>>,
+    /// At rest all there is, in microseconds, ascending, and how often.
+    resting: Box<[(u32, u32)]>,
+}
 
 /// The longest span that is told from longer ones, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
 
+fn histogram(of: &[(u32, u32)]) -> Box<Histogram<u32>> {
+    let mut histogram = Box::new(Histogram::new_with_bounds(1, LONGEST, 2).expect("legal bounds"));
+    for &(micros, count) in of {
+        histogram.saturating_record_n(micros.into(), count);
+    }
+    histogram
+}
+
 impl Default for Spans {
     fn default() -> Self {
-        Self(Histogram::new_with_bounds(1, LONGEST, 2).expect("legal bounds"))
+        Self { counting: Some(histogram(&[])), resting: Box::default() }
     }
 }
 
 impl Spans {
+    fn counting(&mut self) -> &mut Histogram<u32> {
+        let Self { counting, resting } = self;
+        counting.get_or_insert_with(|| histogram(&std::mem::take(resting)))
+    }
+
+    fn counted(&self) -> Cow<'_, Histogram<u32>> {
+        match &self.counting {
+            Some(counting) => Cow::Borrowed(counting),
+            None => Cow::Owned(*histogram(&self.resting)),
+        }
+    }
+
     /// Counts one span. Beyond an hour it counts as an hour.
     pub fn record(&mut self, span: Duration) {
-        self.0.saturating_record(u64::try_from(span.as_micros()).unwrap_or(LONGEST));
+        self.counting().saturating_record(u64::try_from(span.as_micros()).unwrap_or(LONGEST));
     }
 
     /// How many spans were counted.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.counted().len()
     }
 
     /// The least span that this share of all spans, from 0 to 1, does not exceed; `None` if there are none.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
-        (!self.0.is_empty()).then(|| Duration::from_micros(self.0.value_at_quantile(share)))
+        let counted = self.counted();
+        (!counted.is_empty()).then(|| Duration::from_micros(counted.value_at_quantile(share)))
     }
 
     /// The longest span; `None` if there is none.
     pub fn longest(&self) -> Option<Duration> {
-        (!self.0.is_empty()).then(|| Duration::from_micros(self.0.max()))
+        let counted = self.counted();
+        (!counted.is_empty()).then(|| Duration::from_micros(counted.max()))
     }
 
     /// How many spans exceeded `limit`, by as much as two digits can tell.
     pub fn beyond(&self, limit: Duration) -> u64 {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(LONGEST).min(LONGEST);
-        self.0.len() - self.0.count_between(0, micros)
+        let counted = self.counted();
+        counted.len() - counted.count_between(0, micros)
     }
 
     /// Each span that was counted, in microseconds and rounded to two digits, and how often; ascending.
     pub fn recorded(&self) -> impl Iterator<Item = (u64, u32)> {
-        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
+        let counting = self.counting.iter().flat_map(|counting| counting.iter_recorded());
+        let counting = counting.map(|step| (step.value_iterated_to(), step.count_at_value()));
+        counting.chain(self.resting.iter().map(|&(micros, count)| (micros.into(), count)))
+    }
+}
+
+impl PartialEq for Spans {
+    fn eq(&self, other: &Self) -> bool {
+        self.recorded().eq(other.recorded())
     }
 }
 
 impl Merge for Spans {
     fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("the bounds of all are the same");
+        self.counting().add(&*other.counted()).expect("the bounds of all are the same");
+    }
+
+    fn rest(&mut self) {
+        let pair = |(micros, count)| (u32::try_from(micros).unwrap_or(u32::MAX), count);
+        self.resting = self.recorded().map(pair).collect();
+        self.counting = None;
     }
 }
 
@@ -82,7 +128,7 @@ impl<'de> Deserialize<'de> for Spans {
             if micros > LONGEST * 2 {
                 return Err(D::Error::custom(format!("a span of {micros} microseconds is longer than an hour")));
             }
-            spans.0.saturating_record_n(micros, count);
+            spans.counting().saturating_record_n(micros, count);
         }
         Ok(spans)
     }
@@ -117,7 +163,11 @@ impl<T: Merge + Default> Series<T> {
         while now.as_nanos() / self.width >= u64::from(Self::MOST) {
             self.widen();
         }
-        self.intervals.entry((now.as_nanos() / self.width) as u32).or_default()
+        let number = (now.as_nanos() / self.width) as u32;
+        if let Some(mut last) = self.intervals.last_entry().filter(|last| *last.key() < number) {
+            last.get_mut().rest();
+        }
+        self.intervals.entry(number).or_default()
     }
 
     /// The width of an interval.
@@ -136,6 +186,7 @@ impl<T: Merge + Default> Series<T> {
         for (number, interval) in std::mem::take(&mut self.intervals) {
             self.intervals.entry(number / 2).or_default().merge(&interval);
         }
+        self.intervals.values_mut().for_each(Merge::rest);
     }
 }
 
@@ -208,6 +259,21 @@ mod tests {
         let read: Spans = serde_json::from_str(&text).expect("the spans again");
         assert!(read.recorded().eq(together.recorded()), "{text}");
         assert!(serde_json::from_str::<Spans>("[[9000000000, 1]]").is_err());
+    }
+
+    #[test]
+    fn what_rests_says_the_same_and_counts_on() {
+        let spans = || spans((1..=1000).map(|span| span * span * 1000));
+        let (counting, mut resting) = (spans(), spans());
+        resting.rest();
+        assert_eq!(resting, counting);
+        let says = |spans: &Spans| (spans.count(), spans.longest(), [0.0, 0.3, 1.0].map(|share| spans.quantile(share)));
+        assert_eq!(says(&resting), says(&counting));
+        let beyond = |spans: &Spans| spans.beyond(Duration::from_secs(77));
+        assert!(beyond(&resting) == beyond(&counting) && beyond(&resting) > 0);
+        resting.record(Duration::from_secs(5));
+        assert_eq!((resting.count(), counting.count()), (1001, 1000));
+        assert_ne!(resting, counting);
     }
 
     #[test]

@@ -186,4 +186,10 @@ impl Merge for Interval {
             self.latency.get_or_insert_default().merge(other);
         }
     }
+
+    fn rest(&mut self) {
+        if let Some(latency) = &mut self.latency {
+            latency.rest();
+        }
+    }
 }
