@@ -107,7 +107,6 @@ impl Reading {
 pub struct Stream(Form);
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all connections of a fleet are quiet nearly all the time")]
 enum Form {
     Quiet(Quiet),
     Moving(Box<Machine>),
