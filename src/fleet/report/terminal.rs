@@ -1,4 +1,4 @@
-//! The report for people: what was promised and kept first, then what happened, then the numbers behind it.
+//! The report for people: what happened, what was promised and kept, then the numbers behind it.
 
 use std::io;
 
