@@ -266,9 +266,12 @@ fn finds(t: &Testbed, payload: &str) -> Outcome {
     })
 }
 
+/// A will with a payload is taken, so that a refusal is about its being empty.
 fn payload_may_be_empty(t: &Testbed) -> Outcome {
     let watcher = watch(t)?;
-    mortal(t, t.connect("mortal"), will("grave", ""))?.vanish()?;
+    mortal(t, t.connect("mortal"), will("grave", "alive"))?.leave()?;
+    let (wordless, _) = t.welcomed("mortal", &t.connect("mortal").will(will("grave", "")), None)?;
+    wordless.vanish()?;
     watcher.hears([""])?;
     if t.supports().retain && t.supports().carries(AtLeastOnce) {
         let keeper = t.join("keeper")?;
