@@ -15,6 +15,7 @@ use harness::time::Instant;
 
 use super::conform::span;
 use super::text::{print, read, wrap};
+use crate::fleet::words;
 use crate::links;
 
 /// Options of `testament link`.
@@ -239,6 +240,10 @@ fn show(name: &str, profile: &Profile, seen: &Seen, size: u64, every: Duration) 
     wrap(&mut out, 0, &words);
     out.push('\n');
     out.push_str(&plot(seen));
+    if let Some(words) = profile.nat.as_ref().and_then(|nat| words::forgets(nat, Duration::MAX)) {
+        out.push('\n');
+        wrap(&mut out, 0, &words);
+    }
     if !profile.sources.is_empty() {
         out.push_str("\nsources\n");
         for (field, source) in &profile.sources {

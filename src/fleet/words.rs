@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use harness::link::Nat;
+
 /// A span in two or three digits.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();
@@ -23,6 +25,16 @@ pub fn seconds(seconds: Option<f64>) -> String {
     // What is beyond the range of a span was never measured.
     let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     known.map_or("-".to_owned(), span)
+}
+
+/// What translators of addresses forget that says nothing for `longest` at most: `the network forgets connections that are
+/// silent, 10 % after 3 min, 20 % after 5 min`; `None` if they forget none so soon.
+pub fn forgets(nat: &Nat, longest: Duration) -> Option<String> {
+    let sum: f64 = nat.idle.iter().map(|(weight, _)| weight.max(0.0)).sum();
+    let soon = nat.idle.iter().filter(|(weight, idle)| *weight > 0.0 && idle.0 <= longest);
+    let each: Vec<_> =
+        soon.map(|(weight, idle)| format!("{:.0} % after {}", weight / sum * 100.0, span(idle.0))).collect();
+    (!each.is_empty()).then(|| format!("the network forgets connections that are silent, {}", each.join(", ")))
 }
 
 /// A number with its thousands apart.

@@ -56,7 +56,12 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
         at: if let Starts::At(at) = group.starts { at.as_secs_f64() } else { 0.0 },
         until: None,
         event: Event::Start,
-        what: [started(group)].into_iter().chain(untold(plan, group)).collect::<Vec<_>>().join("; "),
+        what: [started(group)]
+            .into_iter()
+            .chain(untold(plan, group))
+            .chain(forgotten(group))
+            .collect::<Vec<_>>()
+            .join("; "),
         then: None,
     };
     let mut moments: Vec<_> = plan.groups.iter().map(start).collect();
@@ -162,6 +167,12 @@ fn untold(plan: &Plan, group: &Group) -> Option<String> {
     Some(format!("{whom} lose contact now and then by their link, which is not numbered"))
 }
 
+/// What the network forgets of a group before its keep alive speaks.
+fn forgotten(group: &Group) -> Option<String> {
+    let silent = if group.keep_alive == 0 { Duration::MAX } else { Duration::from_secs(group.keep_alive.into()) };
+    words::forgets(group.link.nat.as_ref()?, silent)
+}
+
 /// When something of the timeline ends; `None` where it takes no time, or has no end.
 fn until(plan: &Plan, place: usize) -> Option<Duration> {
     let moment = &plan.timeline[place];
@@ -252,7 +263,7 @@ fn happening(plan: &Plan, what: &Happening) -> String {
 
 #[cfg(test)]
 mod tests {
-    use harness::link::{Profile, Span, Spell, Spells};
+    use harness::link::{Nat, Profile, Span, Spell, Spells};
 
     use super::*;
 
@@ -282,6 +293,26 @@ mod tests {
         let told: Vec<_> = often.iter().map(|moment| moment.what.contains("not numbered")).collect();
         assert_eq!(told, [true, false, true, true, false]);
         assert!(often[3].what.contains("2 at a time lose contact"), "{}", often[3].what);
+    }
+
+    #[test]
+    fn what_the_network_forgets_before_the_keep_alive_is_told() {
+        let told = |keep_alive: &str| {
+            let text = r#"Scenario(about: "a test", lasts: "2h",
+                links: { "nb": Profile("nb") },
+                fleet: [(name: "a", count: 4, link: "nb", keep_alive: "ALIVE")])"#;
+            let idle = vec![(1.0, Span::ms(180_000)), (3.0, Span::ms(900_000))];
+            let nb = Profile { nat: Some(Nat { idle, reset: false }), ..Profile::default() };
+            let plan =
+                crate::scenario::check(&text.replace("ALIVE", keep_alive), &[("nb", nb)]).expect("a legal scenario");
+            forgotten(&plan.groups[0])
+        };
+        let soon = "the network forgets connections that are silent, 25 % after 3 min";
+        let [all, some] = [format!("{soon}, 75 % after 15 min"), soon.to_owned()];
+        let expect = [("0s", Some(all)), ("14m", Some(some.clone())), ("3m", Some(some)), ("2m", None)];
+        for (keep_alive, expect) in expect {
+            assert_eq!(told(keep_alive), expect, "{keep_alive}");
+        }
     }
 
     #[test]
