@@ -32,7 +32,7 @@ fn a_good_scenario_becomes_a_plan() {
     assert_eq!(lifts.starts, Starts::Ramp(Duration::from_secs(30)));
     assert!(matches!(&lifts.does[0], Duty::Publish(publish) if publish.pace == Pace::Steady(Duration::from_secs(10))));
     assert_eq!(plan.timeline.iter().map(|moment| moment.at.as_secs()).collect::<Vec<_>>(), [300, 390]);
-    assert_eq!(plan.expect.len(), 8);
+    assert_eq!(plan.expect.len(), 9);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn numbers_have_ranges() {
     mended("share: 1.0", "share: 1.1", &["1.1 is no share"]);
     mended("size: 180", "size: 15", &["the tag by which the ledger knows a message takes 16"]);
     mended("size: 180", "size: 16", &[]);
-    mended("p: 99", "p: 0", &["0 is no percentile"]);
+    mended("p: 85", "p: 0", &["0 is no percentile"]);
     mended("qos: 2)", "qos: 3)", &["there is no QoS 3"]);
     mended("max: \"30s\"", "max: \"500ms\"", &["shorter than the first"]);
 }
@@ -215,8 +215,8 @@ fn nonsense_of_every_kind_is_told() {
     mended("share: 1.0", "share: NaN", &["NaN is no share"]);
     mended("share: 1.0", "share: inf", &["inf is no share"]);
     mended("share: 1.0", "share: -0.1", &["-0.1 is no share"]);
-    mended("p: 99", "p: NaN", &["NaN is no percentile"]);
-    mended("p: 99", "p: 100.1", &["100.1 is no percentile"]);
+    mended("p: 85", "p: NaN", &["NaN is no percentile"]);
+    mended("p: 85", "p: 100.1", &["100.1 is no percentile"]);
     mended("Ramp(\"30s\")", "Arrivals(NaN)", &["NaN arrivals"]);
     mended("Ramp(\"30s\")", "Arrivals(0.0)", &["0 arrivals"]);
     mended("Ramp(\"30s\")", "Ramp(\"16m\")", &["too long"]);
