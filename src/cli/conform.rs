@@ -79,7 +79,7 @@ pub(super) struct Conform {
     /// How long to wait for an answer, such as 500ms or 10s [default: by the measured round trip and login, at least 3s]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     timeout: Option<Duration>,
-    /// Judge the reference broker over loopback sockets instead of in virtual time
+    /// Judge the reference broker over loopback sockets instead of in virtual time; any other target is judged so anyway
     #[arg(long)]
     live: bool,
     #[command(flatten)]
@@ -180,12 +180,6 @@ impl Conform {
         let mut venue = match target {
             Target::Reference if !self.live => Venue::in_virtual_time(seed(|| 1)),
             Target::Reference => Venue::on_loopback(seed(venue::fresh_seed))?,
-            other if self.live => {
-                drop(other);
-                anyhow::bail!(
-                    "--live is about the reference broker, and any other target is live anyway; leave it out"
-                );
-            }
             Target::Managed(file) => Venue::with_process(*file, seed(venue::fresh_seed))?,
             Target::Address(url) => {
                 let tls = url.is_secure().then(|| self.tls.client()).transpose()?;

@@ -83,7 +83,7 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     check(&["conform", "Cargo.toml"], 2, &["Cargo.toml:1:"]);
     check(&["conform", "http://localhost"], 2, &["unknown scheme", "write mqtt://"]);
     check(&["conform", "mqtt://127.0.0.1:1"], 2, &["cannot judge mqtt://127.0.0.1:1", "check that it runs"]);
-    check(&["conform", "mqtt://127.0.0.1:1", "--live"], 2, &["--live", "leave it out"]);
+    check(&["conform", "mqtt://127.0.0.1:1", "--live"], 2, &["cannot judge mqtt://127.0.0.1:1", "check that it runs"]);
     check(&["conform", "--json", "nowhere/report.json"], 2, &["cannot write nowhere/report.json"]);
     check(&["conform", "--password-file", "x"], 2, &["--username"]);
     check(&["conform", "--capabilities", "nowhere"], 2, &["cannot read the capabilities nowhere"]);

@@ -23,7 +23,7 @@ fn what_a_target_cannot_do_is_refused_before_the_run() {
     let nobody = "mqtt://127.0.0.1:1";
     check(&restarts, &["--target", nobody], "is not ours to restart");
     check(SHORT, &["--target", "nonsense"], "there is no target `nonsense`");
-    check(SHORT, &["--target", nobody, "--live"], "cannot be used with");
+    check(SHORT, &["--target", nobody, "--live"], "mqtt://127.0.0.1:1");
     check(SHORT, &["--live", "--shard", "0/2", "--json", "x.json"], "give all of them the same --begin");
     check(SHORT, &["--shard", "0/2"], "with --json FILE");
     check(SHORT, &["--shard", "0/2", "--json", "nowhere/x.json"], "cannot write nowhere/x.json");

@@ -54,8 +54,8 @@ pub(super) struct Fleet {
     /// `testament list brokers` names, or the path of a broker file, which is started for the run
     #[arg(long, value_name = "TARGET", default_value = VIRTUAL)]
     target: String,
-    /// Play in real time against the bundled broker on loopback
-    #[arg(long, conflicts_with = "target")]
+    /// Play in real time and on sockets, also where the target is the bundled broker; any other target is played so anyway
+    #[arg(long)]
     live: bool,
     /// Only say what is wrong with the scenario
     #[arg(long)]
@@ -113,7 +113,7 @@ impl Fleet {
             bail!("a shard writes what it came to with --json FILE; give it one");
         }
         match self.target.as_str() {
-            _ if self.live => self.play_live(text, plan, Target::Reference),
+            VIRTUAL | Target::REFERENCE if self.live => self.play_live(text, plan, Target::Reference),
             VIRTUAL | Target::REFERENCE if self.begin.is_some() || self.workers.is_some() => {
                 bail!("--begin and --workers are for live runs; add --live or --target, or leave them out")
             }
@@ -224,7 +224,7 @@ impl Fleet {
     /// How to play it again.
     fn again(&self, seed: u64) -> String {
         let target = match self.target.as_str() {
-            _ if self.live => " --live".to_owned(),
+            VIRTUAL | Target::REFERENCE if self.live => " --live".to_owned(),
             VIRTUAL => String::new(),
             target => format!(" --target {}", quoted(target)),
         };
