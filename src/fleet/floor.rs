@@ -8,10 +8,12 @@ use harness::ledger::Ledger;
 use harness::link::Outages;
 use harness::time::Instant;
 
+use super::late::Limits;
 use super::roster::Roster;
 use super::shelf::Shelf;
 use super::tag::Tag;
 use super::tally::Tally;
+use crate::packet::QoS;
 use crate::scenario::plan::{Duty, Group, Plan};
 use crate::scenario::schema::Phase;
 
@@ -34,12 +36,16 @@ pub struct Floor {
     pub(super) shares: BTreeMap<u32, u32>,
     /// What was counted.
     pub tally: Tally,
+    /// How long messages may take.
+    limits: Limits,
     /// Tells the messages of this run from others.
     pub run: u16,
     /// Weather or calm.
     pub phase: Phase,
     /// When what the timeline did to the links of each group last ended.
     pub healed: Vec<Instant>,
+    /// Whether the network has forgotten the connection of the device that is told something now.
+    pub(super) forgotten: bool,
     /// The outages of the region of each group.
     pub regions: Vec<Option<Arc<Outages>>>,
     /// Where payloads are made.
@@ -72,10 +78,12 @@ impl Floor {
             shelf: Shelf::default(),
             forgot_at: Instant::ZERO,
             shares: BTreeMap::new(),
+            limits: Limits::of(&plan),
             tally: Tally::new(groups, plan.lasts + plan.calm),
             run: Tag::run(number),
             phase: Phase::Weather,
             healed: vec![Instant::ZERO; groups],
+            forgotten: false,
             regions,
             scratch: Vec::new(),
             topic: String::new(),
@@ -87,6 +95,12 @@ impl Floor {
     pub fn healed(&self, group: usize, now: Instant) -> Instant {
         let region = self.regions[group].as_ref().and_then(|outages| outages.over_at(now));
         self.healed[group].max(region.unwrap_or(Instant::ZERO))
+    }
+
+    /// A message arrived for the first time, `took` after it was meant to be sent by `group`.
+    pub(super) fn arrived(&mut self, now: Instant, group: usize, qos: QoS, took: Duration) {
+        self.tally.arrived(now, group, qos, self.phase, took);
+        self.limits.hold(&mut self.tally.late, now, group, qos, self.phase, took);
     }
 
     /// The server has lost all it knew: nothing is owed to anybody any more.

@@ -236,6 +236,11 @@ impl Line {
         self.strands.get_mut(place)
     }
 
+    /// Whether the network has forgotten the connection that the device uses.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.strands.iter().any(|strand| strand.device && strand.is_forgotten())
+    }
+
     /// How many places for connections there are, free or not.
     pub(super) fn places(&self) -> usize {
         1 + self.strands.more.len()
@@ -257,6 +262,11 @@ impl Line {
 }
 
 impl Strand {
+    /// Whether the network has forgotten the connection.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.stream.is_forgotten()
+    }
+
     /// Takes the bytes that `end` is given now.
     pub(super) fn take(&mut self, end: End, count: u64) -> &[u8] {
         self.bytes.as_mut().map_or(&[], |bytes| bytes[end.peer() as usize].take(count))

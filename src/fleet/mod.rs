@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod floor;
+pub mod late;
 mod line;
 pub mod measured;
 pub mod pace;
@@ -18,4 +19,5 @@ pub mod tag;
 pub mod tally;
 pub mod verdict;
 pub mod visitor;
+pub mod weather;
 pub mod words;

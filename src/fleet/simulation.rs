@@ -21,6 +21,7 @@ use super::floor::Floor;
 use super::line::Line;
 use super::shard::Shard;
 use super::visitor::{Kept, Visitor, visit};
+use super::weather::Lots;
 use crate::client::{Misuse, Options};
 use crate::scenario::plan::{Group, Happening, Moment, Plan};
 
@@ -56,8 +57,8 @@ pub struct Simulation<'a, S = Box<dyn Node>> {
     free: Vec<u32>,
     /// What the server is to be told at this moment.
     inbox: VecDeque<Told>,
-    /// What was done to devices and ends by itself.
-    draws: Draws,
+    /// To whom it falls that something of the timeline happens to them.
+    lots: Lots,
 }
 
 /// What is due.
@@ -134,7 +135,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             seats: Vec::new(),
             free: Vec::new(),
             inbox: VecDeque::new(),
-            draws: Draws::stream(seed, "timeline"),
+            lots: Lots::new(seed),
             floor,
         };
         for (group, options) in options.iter().enumerate() {
@@ -298,6 +299,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             }
         }
         if self.devices[place].deadline().is_some_and(|at| at <= self.now) {
+            self.floor.forgotten = self.lines[place].is_forgotten();
             self.devices[place].handle(self.now, Input::Wake, &mut self.floor);
             self.carry_out(device);
         }

@@ -7,6 +7,7 @@ use harness::metrics::{Merge, Series, Spans};
 use harness::time::Instant;
 use serde::{Deserialize, Serialize};
 
+use super::late::Late;
 use crate::packet::QoS;
 use crate::scenario::schema::Phase;
 
@@ -17,6 +18,9 @@ pub struct Tally {
     pub groups: Vec<GroupTally>,
     /// Over time, all groups together.
     pub series: Series<Interval>,
+    /// What took longer than is expected, by the place of the expectation.
+    #[serde(default)]
+    pub late: BTreeMap<u16, Late>,
 }
 
 impl Tally {
@@ -26,7 +30,11 @@ impl Tally {
         // Whole seconds read better; a short run gets finer ones.
         let width = lasts.as_secs_f64() / f64::from(most);
         let width = if width > 1.0 { width.ceil() } else { (width * 1000.0).ceil().max(1.0) / 1000.0 };
-        Self { groups: vec![GroupTally::default(); groups], series: Series::new(Duration::from_secs_f64(width)) }
+        Self {
+            groups: vec![GroupTally::default(); groups],
+            series: Series::new(Duration::from_secs_f64(width)),
+            late: BTreeMap::new(),
+        }
     }
 
     /// A message arrived for the first time, `took` after it was meant to be sent by `group`.
@@ -50,6 +58,9 @@ impl Merge for Tally {
             group.merge(other);
         }
         self.series.merge(&other.series);
+        for (place, late) in &other.late {
+            self.late.entry(*place).or_default().merge(late);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was expected, and what was found.
 
+use std::cmp::Reverse;
+
 use harness::ledger::{Account, Balance, Entry};
 use harness::metrics::{Merge, Spans};
 use serde::Serialize;
@@ -53,7 +55,11 @@ pub enum Subject {
 
 /// Judges each expectation of `plan` by what became of it.
 pub fn judge(plan: &Plan, outcome: &Outcome) -> Vec<Judgement> {
-    plan.expect.iter().map(|expectation| Judge { plan, outcome }.judge(expectation)).collect()
+    plan.expect
+        .iter()
+        .enumerate()
+        .map(|(place, expectation)| Judge { plan, outcome }.judge(place, expectation))
+        .collect()
 }
 
 struct Judge<'a> {
@@ -62,7 +68,8 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn judge(&self, expectation: &Expectation) -> Judgement {
+    /// `place` is that of `expectation` in the plan.
+    fn judge(&self, place: usize, expectation: &Expectation) -> Judgement {
         let about = subject(expectation);
         // Held against so many things; against none of them nothing is shown.
         let judgement =
@@ -159,6 +166,7 @@ impl Judge<'_> {
                 if quantile.is_some() && !met {
                     found +=
                         &format!("; {} took longer than {}", words::count(spans.beyond(below)), words::span(below));
+                    found += &self.late(place).unwrap_or_default();
                 }
                 judgement(expected, spans.count(), met, found)
             }
@@ -180,6 +188,26 @@ impl Judge<'_> {
                 judgement(expected, asked, answered as f64 >= share * asked as f64, found)
             }
         }
+    }
+
+    /// Whose the messages are that took too long, and what was done while they were on their way.
+    fn late(&self, place: usize) -> Option<String> {
+        const NAMED: usize = 3;
+        let late = self.outcome.tally.late.get(&(place as u16))?;
+        let (worst, most) = late.groups.iter().max_by_key(|(group, count)| (**count, Reverse(**group)))?;
+        let name = &self.plan.groups[usize::from(*worst)].name;
+        let whose = match late.groups.len() {
+            1 => format!("all written by {name}"),
+            _ => format!("{} of them written by {name}", words::count(*most)),
+        };
+        let mut faults: Vec<_> = late.faults.iter().collect();
+        faults.sort_by_key(|(fault, count)| (Reverse(**count), **fault));
+        let named = faults.iter().take(NAMED).map(|(fault, count)| match fault {
+            0 => format!("no fault: {}", words::count(**count)),
+            _ => format!("fault {fault}: {}", words::count(**count)),
+        });
+        let more = if faults.len() > NAMED { ", others fewer" } else { "" };
+        Some(format!(", {whose}; on their way during {}{more}", named.collect::<Vec<_>>().join(", ")))
     }
 
     /// ` (QoS 1, lift)`, or nothing where all are meant.
@@ -245,6 +273,7 @@ mod tests {
     use harness::ledger::Guarantee;
 
     use super::*;
+    use crate::fleet::late::Late;
     use crate::fleet::tally::Tally;
     use crate::scenario;
 
@@ -319,6 +348,29 @@ mod tests {
         check("SessionsTrue", told(0), true);
         check("SessionsTrue", told(1), false);
         check("SessionsTrue", |_| {}, None);
+    }
+
+    #[test]
+    fn a_broken_limit_tells_whose_messages_were_late_and_what_was_done_meanwhile() {
+        let text = r#"Scenario(about: "a test", lasts: "1m", fleet: [(name: "x", count: 1), (name: "y", count: 1)],
+            expect: [InOrder, Latency(p: 99, below: "2s")])"#;
+        let found = |groups: &[(u16, u64)], faults: &[(u32, u64)]| {
+            let plan = scenario::check(text, &[]).expect("a legal scenario");
+            let mut tally = Tally::new(2, plan.lasts);
+            tally.arrived(harness::time::Instant::ZERO, 0, QoS::AtLeastOnce, Phase::Weather, SECOND * 3);
+            let (groups, faults) = (groups.iter().copied().collect(), faults.iter().copied().collect());
+            tally.late.insert(1, Late { groups, faults });
+            let outcome = Outcome { balance: Balance::default(), tally, retained: None, connected: 2 };
+            judge(&plan, &outcome)[1].found.clone()
+        };
+        let all = "99 % of 1 took at most 3 s; 1 took longer than 2 s";
+        assert_eq!(found(&[(1, 1)], &[(0, 1)]), format!("{all}, all written by y; on their way during no fault: 1"));
+        assert_eq!(
+            found(&[(0, 5), (1, 5000)], &[(0, 7), (1, 1), (2, 4990), (3, 8)]),
+            format!(
+                "{all}, 5,000 of them written by y; on their way during fault 2: 4,990, fault 3: 8, no fault: 7, others fewer"
+            )
+        );
     }
 
     #[test]

@@ -201,3 +201,25 @@ fn who_comes_late_misses_the_questions_before_and_no_later_one() {
     assert_eq!(asked, 30);
     assert_eq!(answered, 25);
 }
+
+#[test]
+fn what_the_network_forgot_is_told_from_what_else_is_silent() {
+    let troubles = |link: &str, cut: &str| {
+        let report = play_text(&format!(
+            r#"Scenario(about: "a test", lasts: "20m", links: {{ "l": Link(delay: (mean: "20ms"){link}) }},
+                fleet: [(name: "d", count: 3, link: "l", keep_alive: "4m")], timeline: [{cut}])"#
+        ));
+        report.groups[0]
+            .troubles
+            .iter()
+            .filter(|grief| grief.trouble.lost > 0)
+            .map(|it| it.why.clone())
+            .collect::<Vec<_>>()
+    };
+    let cut = r#"At("6m", Cut(group: "d", lasts: "5m"))"#;
+    assert!(troubles(", nat: \"5m\"", "").is_empty());
+    assert_eq!(troubles("", cut), ["no PINGRESP in time"]);
+    assert_eq!(troubles(", nat: \"3m\"", ""), ["no PINGRESP in time: the network had forgotten the connection"]);
+    let resets = troubles(", nat: \"3m\", nat_resets: true", "");
+    assert_eq!(resets, ["connection reset: the network had forgotten the connection"]);
+}

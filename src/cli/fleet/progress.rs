@@ -1,11 +1,12 @@
 //! How a live run stands, in one line on a terminal.
 
 use std::io::{self, IsTerminal};
+use std::ops::Range;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::fleet::report::in_force;
+use crate::fleet::weather::lasting;
 use crate::fleet::words;
 use crate::net::fleet::Standing;
 use crate::scenario::plan::Plan;
@@ -13,7 +14,9 @@ use crate::scenario::plan::Plan;
 /// The line; nothing where nobody watches.
 pub(super) struct Progress {
     bar: ProgressBar,
-    plan: Plan,
+    devices: u32,
+    /// What is done to them, from when to when.
+    weather: Vec<(Range<Duration>, String)>,
     last: Standing,
 }
 
@@ -22,12 +25,12 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:16} {wide_msg}").expect("the template is a constant");
         let seconds = (plan.lasts + plan.calm).as_secs();
         let bar = if io::stderr().is_terminal() { ProgressBar::new(seconds) } else { ProgressBar::hidden() };
-        Self { bar: bar.with_style(style), plan: plan.clone(), last: Standing::default() }
+        Self { bar: bar.with_style(style), devices: plan.devices(), weather: lasting(plan), last: Standing::default() }
     }
 
     pub(super) fn show(&mut self, now: Standing) {
         self.bar.set_position(now.at as u64);
-        self.bar.set_message(line(&self.plan, &self.last, &now));
+        self.bar.set_message(line(self.devices, &self.weather, &self.last, &now));
         self.last = now;
     }
 }
@@ -38,12 +41,12 @@ impl Drop for Progress {
     }
 }
 
-fn line(plan: &Plan, last: &Standing, now: &Standing) -> String {
+fn line(devices: u32, weather: &[(Range<Duration>, String)], last: &Standing, now: &Standing) -> String {
     let rate = (now.published - last.published.min(now.published)) as f64 / (now.at - last.at).max(0.1);
     let p99 = words::seconds(now.p99);
-    let devices = plan.devices();
-    let faults = in_force(plan, Duration::from_secs_f64(now.at));
-    let faults = if faults.is_empty() { String::new() } else { format!("; {}", faults.join("; ")) };
+    let at = Duration::from_secs_f64(now.at);
+    let in_force = weather.iter().filter(|(span, _)| span.contains(&at));
+    let faults: String = in_force.map(|(_, what)| format!("; {what}")).collect();
     format!(
         "{}: {} of {devices} connected, {rate:.0} published/s, {} in flight, p99 {p99}{faults}",
         words::seconds(Some(now.at)),
@@ -66,6 +69,6 @@ mod tests {
         let now = Standing { at: 55.0, connected: 3, published: 40, in_flight: 2, p99: Some(0.25) };
         let last = Standing { at: 54.0, published: 30, ..Standing::default() };
         let expect = format!("55 s: 3 of 8 connected, 10 published/s, 2 in flight, p99 250 ms; {b}; {a}");
-        assert_eq!(line(&plan, &last, &now), expect);
+        assert_eq!(line(plan.devices(), &lasting(&plan), &last, &now), expect);
     }
 }

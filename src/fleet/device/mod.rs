@@ -389,8 +389,9 @@ impl Device {
         self.connected = false;
         self.lost_at = Some(now);
         if *why != Why::Asked {
+            let cause = if floor.forgotten { ": the network had forgotten the connection" } else { "" };
             counts.lost += 1;
-            counts.trouble(why.kind()).lost += 1;
+            counts.trouble(why.kind() + cause).lost += 1;
         }
         floor.tally.series.at(now).connected -= 1;
         let plan = &floor.plan.groups[group];

@@ -125,7 +125,8 @@ impl Device {
         if let Origin::Duty(from, duty) = origin
             && let Duty::Publish(publish) = &floor.plan.groups[from].does[duty]
         {
-            floor.tally.arrived(now, from, publish.qos, floor.phase, took);
+            let qos = publish.qos;
+            floor.arrived(now, from, qos, took);
             if !message.retain && floor.shortest_life.is_some_and(|life| took >= life) {
                 self.is_behind(now, floor);
             }

@@ -7,7 +7,9 @@ use askama::Template;
 use harness::report::plot;
 use harness::report::terminal::visible;
 
-use super::{Broken, Event, Grief, Group, Latency, Messages, Moment, OWED, PHASES, Report, said};
+use super::{
+    AWAY, BEFORE, Broken, DEVICES, Event, Grief, Group, Latency, Messages, Moment, OWED, PHASES, Report, WILLS, said,
+};
 use crate::fleet::measured::Run;
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
@@ -30,9 +32,13 @@ struct Page<'a> {
     over_time: Vec<String>,
     distribution: Option<String>,
     latency: Vec<Took<'a>>,
-    /// What the two phases are, and what is owed.
+    /// What the two phases are, what the books mean, and what the table of devices.
     phases: &'static str,
-    owed: &'static str,
+    sum: &'static str,
+    books: String,
+    about_wills: &'static str,
+    about_devices: &'static str,
+    heads: Vec<&'static str>,
     /// Whether any message came that was sent before its reader had subscribed, and the name of their column.
     prior: bool,
     before: &'static str,
@@ -110,17 +116,14 @@ fn page(report: &Report) -> Page<'_> {
     let broken = report.broken();
     let unproven = report.unproven();
     let kept = report.expectations.len() - broken - unproven;
-    let devices = some(report.devices.into(), "device", "devices");
-    let groups = some(report.groups.len() as u64, "group", "groups");
-    let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
-    let prior = report.messages.iter().any(|messages| messages.account.prior > 0);
+    let prior = report.has_prior();
     let (wills, messages): (Vec<_>, Vec<_>) = report.messages.iter().map(booked).partition(|row| row.of.wills);
     Page {
         report,
         version: env!("CARGO_PKG_VERSION"),
         verdict: report.verdict(),
         about: visible(&report.about),
-        setting: format!("{devices} in {groups} · {weather} of weather, then {calm} of calm · seed {}", report.seed),
+        setting: report.setting(),
         target: report.run.as_ref().map_or(String::new(), |run| visible(&run.target)),
         kept,
         broken,
@@ -130,12 +133,16 @@ fn page(report: &Report) -> Page<'_> {
         distribution: report.distribution().as_ref().map(plot::Plot::figure),
         latency: report.groups.iter().flat_map(|group| group.latency.iter().map(|it| took(group, it))).collect(),
         phases: PHASES,
-        owed: OWED,
+        sum: report.sum(),
+        books: if prior { format!("{OWED} {BEFORE}") } else { OWED.to_owned() },
+        about_wills: WILLS,
+        about_devices: AWAY,
+        heads: ["group"].into_iter().chain(DEVICES).collect(),
         prior,
         before: if prior { "before" } else { "" },
         messages,
         wills,
-        groups: report.groups.iter().map(row).collect(),
+        groups: report.groups.iter().map(|group| Row { group, cells: group.cells() }).collect(),
         troubles: report.groups.iter().flat_map(|group| group.troubles.iter().map(|it| troubled(group, it))).collect(),
         findings: findings(report),
         repeat: report.run.as_ref().map_or(String::new(), |run| visible(&run.repeat)),
@@ -180,14 +187,6 @@ fn booked(messages: &Messages) -> Booked<'_> {
         reordered: count(account.reordered),
         forbidden: count(account.forbidden),
     }
-}
-
-fn row(group: &Group) -> Row<'_> {
-    let Group { devices, connected, resumed, untrue_sessions, lost, failed, .. } = group;
-    let [devices, connected, resumed, untrue, lost, failed] =
-        [(*devices).into(), *connected, *resumed, *untrue_sessions, *lost, *failed].map(count);
-    let [away, longest, back] = [group.away.p50, group.away.max, group.recovery.max].map(seconds);
-    Row { group, cells: [devices, connected, resumed, untrue, lost, failed, away, longest, back] }
 }
 
 fn troubled<'a>(group: &'a Group, grief: &Grief) -> Troubled<'a> {

@@ -4,7 +4,8 @@ use std::io;
 
 use harness::report::markdown::{escaped, tagged};
 
-use super::{Broken, Grief, Latency, OWED, PHASES, Report, said};
+use super::course::Row;
+use super::{AWAY, Broken, DEVICES, Event, Grief, Latency, PHASES, Report, said};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{self, count, seconds, some};
 use crate::scenario::schema::Phase;
@@ -15,21 +16,15 @@ use crate::scenario::schema::Phase;
 /// Those of `out`.
 pub fn write(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
     writeln!(out, "# {}\n", escaped(&report.about))?;
-    let devices = some(report.devices.into(), "device", "devices");
-    let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
     let version = env!("CARGO_PKG_VERSION");
-    writeln!(
-        out,
-        "**{}**: {devices}, {weather} of weather, then {calm} of calm; seed {}",
-        report.verdict(),
-        report.seed
-    )?;
-    writeln!(out, "(testament {version})\n")?;
+    writeln!(out, "**{}**: {}\n(testament {version})\n", report.verdict(), report.setting())?;
     promises(out, report)?;
     findings(out, report)?;
     timeline(out, report)?;
+    course(out, report)?;
     messages(out, report)?;
     latency(out, report)?;
+    devices(out, report)?;
     troubles(out, report)?;
     let Some(run) = &report.run else { return Ok(()) };
     for sentence in [run.words(report.devices)].into_iter().chain(run.fared(report.devices)) {
@@ -67,28 +62,54 @@ fn findings(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
 }
 
 fn timeline(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-    writeln!(out, "| at | what happened |\n|--:|---|")?;
+    writeln!(out, "| at | | what happened |\n|--:|--:|---|")?;
+    let mut faults = 0;
     for moment in &report.timeline {
         let then = moment.then.as_ref().map_or(String::new(), |then| format!("; {then}"));
-        writeln!(out, "| {} | {}{} |", moment.when(), escaped(&moment.what), escaped(&then))?;
+        let fault = moment.event == Event::Fault;
+        faults += u32::from(fault);
+        let number = if fault { faults.to_string() } else { String::new() };
+        writeln!(out, "| {} | {number} | {}{} |", moment.when(), escaped(&moment.what), escaped(&then))?;
     }
     writeln!(out, "\n{PHASES}\n")
 }
 
+/// What happened over time, in letters of one width.
+fn course(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+    writeln!(out, "```text")?;
+    for Row { name, blocks, peak } in report.course() {
+        writeln!(out, "{name:<10} {blocks}  {peak}")?;
+    }
+    if let Some(faults) = report.shaded() {
+        writeln!(out, "{:<10} {faults}", "faults")?;
+    }
+    writeln!(out, "```\n\n{}\n", report.course_note())
+}
+
 fn messages(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-    let heads = "sent | before | arrived | missing | not owed | again | in disorder";
-    writeln!(out, "| messages | QoS | {heads} |\n|---|{}", "--:|".repeat(8))?;
+    let prior = report.has_prior();
+    let before = if prior { "before | " } else { "" };
+    let heads = format!("sent | {before}arrived | missing | not owed | again | in disorder");
+    writeln!(out, "| messages | QoS | {heads} |\n|---|{}", "--:|".repeat(if prior { 8 } else { 7 }))?;
     for messages in &report.messages {
         let account = &messages.account;
         let numbers = messages.sum().into_iter().chain([account.repeated, account.reordered]).map(count);
-        let numbers: Vec<_> = numbers.collect();
+        let mut numbers: Vec<_> = numbers.collect();
+        if !prior {
+            numbers.remove(1);
+        }
         let (way, qos) = (escaped(&messages.way()), messages.guarantee as u8);
         writeln!(out, "| {way} | {qos} | {} |", numbers.join(" | "))?;
     }
-    writeln!(
-        out,
-        "\nEach message counts once for each reader, and sent + before = arrived + missing + not owed. {OWED}\n"
-    )
+    writeln!(out, "\nEach message counts once for each reader, and {}. {}\n", report.sum(), report.books())
+}
+
+fn devices(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
+    writeln!(out, "| group | {} |\n|---|{}", DEVICES.join(" | "), "--:|".repeat(DEVICES.len()))?;
+    for group in &report.groups {
+        writeln!(out, "| {} | {} |", escaped(&group.name), group.cells().join(" | "))?;
+    }
+    writeln!(out, "\n{AWAY}\n")
 }
 
 fn latency(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
@@ -130,7 +151,7 @@ mod tests {
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
         # a &lt;tunnel&gt; &amp; what comes after
 
-        **1 of 3 promises broken**: 4 devices, 10 min of weather, then 2 min of calm; seed 7
+        **1 of 3 promises broken**: 4 devices in 2 groups; 10 min of weather, then 2 min of calm; seed 7
         (testament 0.1.0)
 
         | promised | | found |
@@ -145,22 +166,33 @@ mod tests {
         - 2.2 min: message 9 on at/train-1/&lt;b&gt; by train-1, for room-0
         - and 1 more
 
-        | at | what happened |
-        |--:|---|
-        | 0 | train: 3 devices come up over 30 s |
-        | 0 | room: 1 device comes up at once |
-        | 2 min | silence both ways for all 3 of train, for 60 s; connected devices fall from 3 to 1; as many again by 3.2 min |
-        | 5 min | the broker is started again and keeps all; no fewer devices are connected than the 3 before |
-        | 10 min | the calm begins: all links are healed, and nothing new is said |
+        | at | | what happened |
+        |--:|--:|---|
+        | 0 |  | train: 3 devices come up over 30 s |
+        | 0 |  | room: 1 device comes up at once |
+        | 2 min | 1 | silence both ways for all 3 of train, for 60 s; connected devices fall from 3 to 1; as many again by 3.2 min |
+        | 5 min | 2 | the broker is started again and keeps all; no fewer devices are connected than the 3 before |
+        | 10 min |  | the calm begins: all links are healed, and nothing new is said |
 
         Weather: all that the scenario has in store happens. Calm: all is healed, and what is owed must come.
+
+        ```text
+        connected  ▅████████████▃▃▃▃▃▃█████████████████████████████████████████████████████████  3
+        attempts                  █                                                              1.3 /s
+        arrived       █  █  █  █  █   █  █  █  █  █  █   █  █  █  █  █  █   █  █  █              0.3 /s
+        waiting                   █████                                                          12
+        p99           ▁  ▁  ▁  ▁  ▁   ▁  ▁  ▁  ▁  ▁  ▁   ▁  ▁  ▁  ▁  ▁  ▁   ▁  ▁  █              3.3 min
+        faults                 1=======           2
+        ```
+
+        One column is 9.5 s, and each row ends in its peak. Attempts: to connect. Waiting: messages not sent yet, or not confirmed. p99: 99 of 100 messages that arrived then took no longer.
 
         | messages | QoS | sent | before | arrived | missing | not owed | again | in disorder |
         |---|--:|--:|--:|--:|--:|--:|--:|--:|
         | train to room | 1 | 57 | 0 | 53 | 4 | 0 | 1 | 0 |
         | last wills of train to room | 0 | 5 | 1 | 3 | 0 | 3 | 0 | 0 |
 
-        Each message counts once for each reader, and sent + before = arrived + missing + not owed. A message is owed when the broker has confirmed it to its writer while the reader was subscribed; what is owed and never came is missing. At QoS 1 a message may come again.
+        Each message counts once for each reader, and sent + before = arrived + missing + not owed. A message is owed when the broker has confirmed it to its writer while the reader was subscribed; what is owed and never came is missing. At QoS 1 a message may come again. Before: of what arrived, what was sent before its reader had subscribed, such as what is retained. Each connection writes a last will of its own. It is due when the connection is lost, and not owed while that stands; nor may it come when its writer takes leave, or is back within the delay of the will.
 
         | how long messages took | QoS | messages | p50 | p90 | p99 | max |
         |---|--:|--:|--:|--:|--:|--:|
@@ -168,6 +200,13 @@ mod tests {
         | train in the calm | 1 | 1 | 3.3 min | 3.3 min | 3.3 min | 3.3 min |
 
         From the moment each was meant to be sent to its first arrival.
+
+        | group | devices | connected | session kept | session untrue | lost | failed | away p50 | away max | back max |
+        |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+        | train | 3 | 5 | 2 | 0 | 2 | 4 | 60 s | 60 s | - |
+        | room | 1 | 0 | 0 | 0 | 0 | 0 | - | - | - |
+
+        Session kept: connects that found the session of before. Away: from the loss of a connection to the next one. Back: from the end of what was done to a device until it was connected again.
 
         | troubles | | lost | failed | refused |
         |---|---|--:|--:|--:|

@@ -2,6 +2,7 @@
 //! (docs/scenarios.md). All but `run`, which says how the run itself went, repeats byte for byte with the scenario and
 //! the seed.
 
+mod course;
 pub mod html;
 pub mod junit;
 pub mod markdown;
@@ -15,7 +16,7 @@ use harness::ledger::{Account, Balance, Breach, Finding, Guarantee};
 use harness::metrics::Spans;
 use serde::Serialize;
 
-pub use timeline::{Event, Moment, in_force};
+pub use timeline::{Event, Moment};
 
 use super::measured::Run;
 use super::roster::{Origin, Own, Roster};
@@ -35,6 +36,18 @@ const PHASES: &str =
 /// What the columns of the ledger mean.
 const OWED: &str = "A message is owed when the broker has confirmed it to its writer while the reader was subscribed; what is \
     owed and never came is missing. At QoS 1 a message may come again.";
+/// What its column `before` means.
+const BEFORE: &str =
+    "Before: of what arrived, what was sent before its reader had subscribed, such as what is retained.";
+/// What its rows of wills mean.
+const WILLS: &str = "Each connection writes a last will of its own. It is due when the connection is lost, and not owed while \
+    that stands; nor may it come when its writer takes leave, or is back within the delay of the will.";
+/// What the table of devices shows of each group.
+const DEVICES: [&str; 9] =
+    ["devices", "connected", "session kept", "session untrue", "lost", "failed", "away p50", "away max", "back max"];
+/// What its columns mean.
+const AWAY: &str = "Session kept: connects that found the session of before. Away: from the loss of a connection to the next \
+    one. Back: from the end of what was done to a device until it was connected again.";
 
 /// The report of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -227,7 +240,49 @@ pub struct Point {
     pub latency: Option<Quantiles>,
 }
 
+impl Group {
+    /// What the table of devices shows of it, in the order of [`DEVICES`].
+    fn cells(&self) -> [String; 9] {
+        let Self { devices, connected, resumed, untrue_sessions, lost, failed, away, recovery, .. } = self;
+        let [devices, connected, resumed, untrue, lost, failed] =
+            [u64::from(*devices), *connected, *resumed, *untrue_sessions, *lost, *failed].map(words::count);
+        let [median, longest, back] = [away.p50, away.max, recovery.max].map(words::seconds);
+        [devices, connected, resumed, untrue, lost, failed, median, longest, back]
+    }
+}
+
 impl Report {
+    /// Whether any message came that was sent before its reader had subscribed.
+    fn has_prior(&self) -> bool {
+        self.messages.iter().any(|messages| messages.account.prior > 0)
+    }
+
+    /// What adds up in each row of the ledger.
+    fn sum(&self) -> &'static str {
+        if self.has_prior() {
+            "sent + before = arrived + missing + not owed"
+        } else {
+            "sent = arrived + missing + not owed"
+        }
+    }
+
+    /// What the ledger means, as far as it shows.
+    fn books(&self) -> String {
+        let wills = self.messages.iter().any(|messages| messages.wills);
+        let shown = [(true, OWED), (self.has_prior(), BEFORE), (wills, WILLS)];
+        shown.into_iter().filter_map(|(shows, what)| shows.then_some(what)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What was played: how many devices, for how long, by which seed. A run that was interrupted has no calm.
+    fn setting(&self) -> String {
+        let devices = words::some(self.devices.into(), "device", "devices");
+        let groups = words::some(self.groups.len() as u64, "group", "groups");
+        let weather = words::seconds(Some(self.lasts));
+        let calm =
+            if self.calm > 0.0 { format!(", then {} of calm", words::seconds(Some(self.calm))) } else { String::new() };
+        format!("{devices} in {groups}; {weather} of weather{calm}; seed {}", self.seed)
+    }
+
     /// What became of the promises, in a few words.
     fn verdict(&self) -> String {
         let numbers = [self.expectations.len(), self.broken(), self.unproven()].map(|number| number as u64);

@@ -4,41 +4,14 @@ use std::io;
 
 use harness::report::terminal::{Ink, painted, prose, visible};
 
-use super::{Event, Grief, PHASES, Point, Report, said};
+use super::course::Row;
+use super::{AWAY, DEVICES, Event, Grief, PHASES, Report, said};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
 
-/// How many columns show the course of a run.
-const COLUMNS: usize = 76;
 /// So many lines tell of breaches of one kind.
 const NAMED: usize = 5;
-
-/// A row that shows something over time.
-struct Course {
-    name: &'static str,
-    of: fn(&Point) -> f64,
-    peak: Peak,
-}
-
-/// What a row shows, and how its peak reads.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Peak {
-    /// A number that stays until something changes it.
-    Level,
-    /// How many in an interval.
-    Rate,
-    /// Seconds.
-    Span,
-}
-
-const COURSES: [Course; 5] = [
-    Course { name: "connected", of: |point| point.connected as f64, peak: Peak::Level },
-    Course { name: "attempts", of: |point| (point.accepted + point.failed) as f64, peak: Peak::Rate },
-    Course { name: "arrived", of: |point| point.arrived as f64, peak: Peak::Rate },
-    Course { name: "waiting", of: |point| point.waiting as f64, peak: Peak::Level },
-    Course { name: "p99", of: |point| point.latency.and_then(|it| it.p99).unwrap_or(0.0), peak: Peak::Span },
-];
 
 /// Writes `report` in lines of at most 110 columns, with `colour` or without.
 ///
@@ -58,11 +31,7 @@ impl Terminal<'_> {
     fn write(&mut self) -> io::Result<()> {
         let report = self.report;
         prose(self.out, "", &report.about)?;
-        let groups = some(report.groups.len() as u64, "group", "groups");
-        let (weather, calm) = (seconds(Some(report.lasts)), seconds(Some(report.calm)));
-        let devices = some(report.devices.into(), "device", "devices");
-        let head = format!("{devices} in {groups}; {weather} of weather, then {calm} of calm; seed {}", report.seed);
-        prose(self.out, "", &head)?;
+        prose(self.out, "", &report.setting())?;
         writeln!(self.out, "{}", painted(self.colour, Ink::Grey, PHASES))?;
         self.timeline()?;
         self.course()?;
@@ -79,6 +48,16 @@ impl Terminal<'_> {
         let title = if self.colour { format!("\x1b[1m{title}\x1b[0m") } else { title.to_owned() };
         let note = if note.is_empty() { String::new() } else { format!("  {}", painted(self.colour, Ink::Grey, note)) };
         writeln!(self.out, "\n{title}{note}")
+    }
+
+    /// What a table means, beneath it.
+    fn note(&mut self, note: &str) -> io::Result<()> {
+        let mut text = Vec::new();
+        prose(&mut text, "  ", note)?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            writeln!(self.out, "{}", painted(self.colour, Ink::Grey, line))?;
+        }
+        Ok(())
     }
 
     fn timeline(&mut self) -> io::Result<()> {
@@ -103,69 +82,14 @@ impl Terminal<'_> {
     /// What happened over time, as rows of blocks.
     fn course(&mut self) -> io::Result<()> {
         let report = self.report;
-        let column = (report.lasts + report.calm) / COLUMNS as f64;
-        let note = "each row ends in its peak; waiting: not sent yet, or not confirmed";
-        self.title("Its course", &format!("one column is {}; {note}", seconds(Some(column))))?;
-        let width = report.series.width;
-        for Course { name, of, peak } in COURSES {
-            let most = report.series.points.iter().map(of).fold(0.0, f64::max);
-            let blocks = self.blocks(|point| of(point) / most.max(f64::MIN_POSITIVE), peak == Peak::Level);
-            let peak = match peak {
-                Peak::Level => count(most.round() as u64),
-                Peak::Rate => format!("{} /s", rounded(most / width)),
-                Peak::Span => seconds(Some(most)),
-            };
+        self.title("Over time", "")?;
+        for Row { name, blocks, peak } in report.course() {
             writeln!(self.out, "  {name:<10} {blocks}  {peak}")?;
         }
-        let faults = self.faults();
-        if !faults.trim().is_empty() {
-            writeln!(self.out, "  {:<10} {}", "faults", painted(self.colour, Ink::Yellow, faults.trim_end()))?;
+        if let Some(faults) = report.shaded() {
+            writeln!(self.out, "  {:<10} {}", "faults", painted(self.colour, Ink::Yellow, &faults))?;
         }
-        Ok(())
-    }
-
-    /// A row of blocks, whose heights are shares from 0 to 1: of each column the highest. What `holds` stays where it is
-    /// until something changes it.
-    fn blocks(&self, height: impl Fn(&Point) -> f64, holds: bool) -> String {
-        const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let report = self.report;
-        let column = (report.lasts + report.calm) / COLUMNS as f64;
-        let mut held = 0.0;
-        let share = |place: usize| {
-            let (from, to) = (column * place as f64, column * (place + 1) as f64);
-            let inside = report.series.points.iter().filter(|point| (from..to).contains(&point.at));
-            let heights: Vec<_> = inside.map(&height).collect();
-            let highest = heights.iter().copied().fold(if heights.is_empty() && holds { held } else { 0.0 }, f64::max);
-            held = heights.last().copied().unwrap_or(held);
-            highest
-        };
-        let block = |share: f64| {
-            let eighths = (share.clamp(0.0, 1.0) * 8.0).round() as usize;
-            // Little is not nothing.
-            BLOCKS[if share > 0.0 { eighths.max(1) } else { 0 }]
-        };
-        (0..COLUMNS).map(share).map(block).collect()
-    }
-
-    /// Where there were faults, by their numbers.
-    fn faults(&self) -> String {
-        let report = self.report;
-        let column = (report.lasts + report.calm) / COLUMNS as f64;
-        let mut row = vec![' '; COLUMNS];
-        for (number, moment) in report.faults() {
-            let place = |at: f64| ((at / column) as usize).min(COLUMNS - 1);
-            let (from, to) = (place(moment.at), place(moment.until.unwrap_or(moment.at)));
-            row[from..=to].iter_mut().filter(|cell| **cell == ' ').for_each(|cell| *cell = '=');
-            // Apart from the number of another fault that began just before.
-            let is_taken = |cell: &char| !matches!(cell, ' ' | '=');
-            let taken = row[from..].iter().take_while(|cell| is_taken(cell)).count();
-            let touches = taken > 0 || from.checked_sub(1).is_some_and(|before| is_taken(&row[before]));
-            let number = if touches { format!(",{number}") } else { number.to_string() };
-            for (cell, digit) in row[from + taken..].iter_mut().zip(number.chars()) {
-                *cell = digit;
-            }
-        }
-        row.into_iter().collect()
+        self.note(&report.course_note())
     }
 
     fn promises(&mut self) -> io::Result<()> {
@@ -214,10 +138,8 @@ impl Terminal<'_> {
 
     fn messages(&mut self) -> io::Result<()> {
         let report = self.report;
-        let prior = report.messages.iter().any(|messages| messages.account.prior > 0);
-        let sum =
-            if prior { "sent + before = arrived + missing + not owed" } else { "sent = arrived + missing + not owed" };
-        self.title("Messages", &format!("once for each reader; {sum}"))?;
+        let prior = report.has_prior();
+        self.title("Messages", &format!("once for each reader; {}", report.sum()))?;
         let names: Vec<_> = report.messages.iter().map(super::Messages::way).collect();
         let mut rows = vec![row("", ["QoS", "sent", "before", "arrived", "missing", "not owed", "again", "disorder"])];
         for (messages, name) in report.messages.iter().zip(&names) {
@@ -231,7 +153,8 @@ impl Terminal<'_> {
         if !prior {
             rows.iter_mut().for_each(|row| _ = row.remove(3));
         }
-        table(self.out, &rows)
+        table(self.out, &rows)?;
+        self.note(&report.books())
     }
 
     fn latency(&mut self) -> io::Result<()> {
@@ -252,15 +175,15 @@ impl Terminal<'_> {
 
     fn devices(&mut self) -> io::Result<()> {
         self.title("Devices", "their connections, and how long they were without one")?;
-        let heads = ["devices", "connected", "session kept", "lost", "failed", "away p50", "away max", "back max"];
-        let mut rows = vec![row("", heads)];
-        for group in &self.report.groups {
-            let numbers = [group.devices.into(), group.connected, group.resumed, group.lost, group.failed].map(count);
-            let spans = [group.away.p50, group.away.max, group.recovery.max].map(seconds);
-            let cells: Vec<_> = [group.name.clone()].into_iter().chain(numbers).chain(spans).collect();
-            rows.push(cells);
+        let mut rows = vec![row("", DEVICES)];
+        rows.extend(
+            self.report.groups.iter().map(|group| row(&group.name, group.cells().each_ref().map(String::as_str))),
+        );
+        if self.report.groups.iter().all(|group| group.untrue_sessions == 0) {
+            rows.iter_mut().for_each(|row| _ = row.remove(4));
         }
-        table(self.out, &rows)
+        table(self.out, &rows)?;
+        self.note(AWAY)
     }
 
     fn troubles(&mut self) -> io::Result<()> {
@@ -294,10 +217,6 @@ impl Terminal<'_> {
         }
         writeln!(self.out, "play it again: {}", run.repeat)
     }
-}
-
-fn rounded(rate: f64) -> String {
-    if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
 }
 
 fn row<const N: usize>(name: &str, cells: [&str; N]) -> Vec<String> {
@@ -344,13 +263,15 @@ mod tests {
                           no fewer devices are connected than the 3 before
              10 min      the calm begins: all links are healed, and nothing new is said
 
-        Its course  one column is 9.5 s; each row ends in its peak; waiting: not sent yet, or not confirmed
+        Over time
           connected  ▅████████████▃▃▃▃▃▃█████████████████████████████████████████████████████████  3
           attempts                  █                                                              1.3 /s
           arrived       █  █  █  █  █   █  █  █  █  █  █   █  █  █  █  █  █   █  █  █              0.3 /s
           waiting                   █████                                                          12
           p99           ▁  ▁  ▁  ▁  ▁   ▁  ▁  ▁  ▁  ▁  ▁   ▁  ▁  ▁  ▁  ▁  ▁   ▁  ▁  █              3.3 min
           faults                 1=======           2
+          One column is 9.5 s, and each row ends in its peak. Attempts: to connect. Waiting: messages not sent yet, or
+          not confirmed. p99: 99 of 100 messages that arrived then took no longer.
 
         What was promised, and what was kept
           BROKEN    nothing that was confirmed is missing (QoS 1): 4 of 57 owed messages are missing
@@ -367,6 +288,11 @@ mod tests {
                                        QoS  sent  before  arrived  missing  not owed  again  disorder
           train to room                  1    57       0       53        4         0      1         0
           last wills of train to room    0     5       1        3        0         3      0         0
+          A message is owed when the broker has confirmed it to its writer while the reader was subscribed; what is
+          owed and never came is missing. At QoS 1 a message may come again. Before: of what arrived, what was sent
+          before its reader had subscribed, such as what is retained. Each connection writes a last will of its own.
+          It is due when the connection is lost, and not owed while that stands; nor may it come when its writer takes
+          leave, or is back within the delay of the will.
 
         How long messages took  from the moment each was meant to be sent to its first arrival
                                 QoS  messages      p50      p90      p99      max
@@ -377,6 +303,8 @@ mod tests {
                  devices  connected  session kept  lost  failed  away p50  away max  back max
           train        3          5             2     2       4      60 s      60 s         -
           room         1          0             0     0       0         -         -         -
+          Session kept: connects that found the session of before. Away: from the loss of a connection to the next
+          one. Back: from the end of what was done to a device until it was connected again.
 
         Troubles  connections that were lost, attempts that failed, and what was refused
                                         lost  failed  refused

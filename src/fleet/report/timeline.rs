@@ -1,17 +1,13 @@
 //! What happened when: what the scenario had in store, and what it did to the connections.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use harness::fault::{Fault, Side};
-use harness::link::Outages;
-use harness::time::Instant;
 use serde::Serialize;
 
 use super::Series;
+use crate::fleet::weather::{TOLD, regions, stretches};
 use crate::fleet::words;
-use crate::scenario::plan::{Group, Happening, Plan, Starts};
-use crate::scenario::schema::Keeps;
+use crate::scenario::plan::{Group, Plan, Starts};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,10 +61,13 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
         then: None,
     };
     let mut moments: Vec<_> = plan.groups.iter().map(start).collect();
-    for Stretch { at, until, event, what } in stretches(plan) {
-        let (at, until) = (at.as_secs_f64(), until.map(|until| until.as_secs_f64()));
-        moments.push(Moment { at, until, event, what, then: None });
-    }
+    moments.extend(stretches(plan).iter().map(|stretch| Moment {
+        at: stretch.at.as_secs_f64(),
+        until: stretch.until.map(|until| until.as_secs_f64()),
+        event: if stretch.heals(plan) { Event::Heal } else { Event::Fault },
+        what: stretch.words(plan),
+        then: None,
+    }));
     // A run that was interrupted before has none.
     if !plan.calm.is_zero() {
         let what = "the calm begins: all links are healed, and nothing new is said".to_owned();
@@ -90,70 +89,6 @@ pub(super) fn of(plan: &Plan, series: &Series) -> Vec<Moment> {
     moments
 }
 
-/// What of the timeline is in force at the moment `now` of a run, in words.
-pub fn in_force(plan: &Plan, now: Duration) -> Vec<String> {
-    let lasts = |it: &Stretch| it.at <= now && now < plan.lasts && it.until.is_some_and(|until| now < until);
-    stretches(plan).into_iter().filter(lasts).map(|it| it.what).collect()
-}
-
-/// What happens from one moment to another, or at one moment.
-struct Stretch {
-    at: Duration,
-    until: Option<Duration>,
-    event: Event,
-    what: String,
-}
-
-/// What the timeline has in store, and then the outages of regions.
-fn stretches(plan: &Plan) -> Vec<Stretch> {
-    let planned = plan.timeline.iter().enumerate().map(|(place, moment)| Stretch {
-        at: moment.at,
-        until: until(plan, place),
-        event: if matches!(moment.what, Happening::Heal(_)) { Event::Heal } else { Event::Fault },
-        what: happening(plan, &moment.what),
-    });
-    let drawn = regions(plan).into_iter().filter(|region| region.outages.windows().len() <= TOLD).flat_map(|region| {
-        let stretch = |(from, to): &(Instant, Instant)| {
-            let (at, until) = (from.elapsed(), to.elapsed().min(plan.lasts));
-            let what =
-                format!("no contact {} for {}: {}", region.place(), words::span(until - at), region.groups.join(", "));
-            Stretch { at, until: Some(until), event: Event::Fault, what }
-        };
-        region.outages.windows().iter().map(stretch).collect::<Vec<_>>()
-    });
-    planned.chain(drawn).collect()
-}
-
-/// More outages of one region than this are not told one by one.
-const TOLD: usize = 12;
-
-/// Where groups lose contact together.
-struct Region<'a> {
-    name: &'a str,
-    groups: Vec<&'a str>,
-    outages: Arc<Outages>,
-}
-
-impl Region<'_> {
-    fn place(&self) -> String {
-        format!("in region {}", self.name)
-    }
-}
-
-fn regions(plan: &Plan) -> Vec<Region<'_>> {
-    let mut regions: Vec<Region<'_>> = Vec::new();
-    for group in &plan.groups {
-        let Some((name, spells)) = &group.region else { continue };
-        if let Some(known) = regions.iter_mut().find(|region| region.name == name) {
-            known.groups.push(&group.name);
-            continue;
-        }
-        let outages = Outages::drawn(spells, plan.seed, name, Instant::ZERO + plan.lasts);
-        regions.push(Region { name, groups: vec![&group.name], outages });
-    }
-    regions
-}
-
 /// What of the outages of a group is not told one by one.
 fn untold(plan: &Plan, group: &Group) -> Option<String> {
     if let Some((name, _)) = &group.region {
@@ -171,24 +106,6 @@ fn untold(plan: &Plan, group: &Group) -> Option<String> {
 fn forgotten(group: &Group) -> Option<String> {
     let silent = if group.keep_alive == 0 { Duration::MAX } else { Duration::from_secs(group.keep_alive.into()) };
     words::forgets(group.link.nat.as_ref()?, silent)
-}
-
-/// When something of the timeline ends; `None` where it takes no time, or has no end.
-fn until(plan: &Plan, place: usize) -> Option<Duration> {
-    let moment = &plan.timeline[place];
-    let lasting = |lasts: Duration| (!lasts.is_zero()).then_some(moment.at + lasts);
-    match moment.what {
-        Happening::Heal(_) => None,
-        Happening::Link { fault: Fault::Handover(gap), .. } => lasting(gap.0),
-        Happening::Link { fault: Fault::Reset | Fault::ResetAfter(..) | Fault::HalfOpen | Fault::Heal, .. } => None,
-        Happening::Link { lasts: Some(lasts), .. } => lasting(lasts),
-        Happening::Link { group, .. } => {
-            let later = plan.timeline[place..].iter().find(|later| later.what == Happening::Heal(group));
-            Some(later.map_or(plan.lasts, |later| later.at))
-        }
-        Happening::Leave { lasts, .. } => lasts.and_then(lasting),
-        Happening::Restart { lasts, .. } => lasting(lasts),
-    }
 }
 
 /// What became of the connections from `moment` to that of the `next` fault.
@@ -217,48 +134,6 @@ fn started(group: &Group) -> String {
         Starts::At(_) => "all at one moment".to_owned(),
     };
     format!("{}: {devices} up {how}", group.name)
-}
-
-/// What happens, in words.
-fn happening(plan: &Plan, what: &Happening) -> String {
-    let whom = |group: usize, share: f64| {
-        let Group { name, count, .. } = &plan.groups[group];
-        if share >= 1.0 { format!("all {count} of {name}") } else { format!("{} % of {name}", share * 100.0) }
-    };
-    let lasting =
-        |lasts: Option<Duration>| lasts.map_or(String::new(), |lasts| format!(", for {}", words::span(lasts)));
-    match *what {
-        Happening::Link { group, share, lasts, fault } => {
-            let whom = whom(group, share);
-            let what = match fault {
-                Fault::Cut => format!("silence both ways for {whom}"),
-                Fault::CutUp => format!("silence from {whom}"),
-                Fault::CutDown => format!("silence towards {whom}"),
-                Fault::Reset => format!("connections torn down: {whom}"),
-                Fault::ResetAfter(end, bytes) => {
-                    let way = if end == Side::Device { "to" } else { "from" };
-                    format!("connections torn down after {bytes} bytes {way} each: {whom}")
-                }
-                Fault::Handover(gap) => format!("a handover of {} for {whom}", words::span(gap.0)),
-                Fault::HalfOpen => format!("connections go dead, and neither end is told: {whom}"),
-                Fault::Dribble(_) => format!("one byte at a time for {whom}"),
-                Fault::SlowReader(_, rate) => format!("{whom} read {rate} bytes in a second"),
-                Fault::StopReading(_) => format!("{whom} read nothing"),
-                Fault::Heal => format!("{whom} healed"),
-                Fault::Vanish => format!("{whom} without power"),
-            };
-            format!("{what}{}", lasting(lasts))
-        }
-        Happening::Heal(group) => format!("{} is healed", plan.groups[group].name),
-        Happening::Leave { group, share, lasts } => {
-            format!("{} take their leave{}", whom(group, share), lasting(lasts))
-        }
-        Happening::Restart { keeps, lasts } => {
-            let memory = if keeps == Keeps::Nothing { "forgets all" } else { "keeps all" };
-            let away = if lasts.is_zero() { String::new() } else { format!(", away for {}", words::span(lasts)) };
-            format!("the broker is started again and {memory}{away}")
-        }
-    }
 }
 
 #[cfg(test)]
@@ -313,25 +188,5 @@ mod tests {
         for (keep_alive, expect) in expect {
             assert_eq!(told(keep_alive), expect, "{keep_alive}");
         }
-    }
-
-    #[test]
-    fn a_fault_is_in_force_until_it_ends_or_is_healed() {
-        let text = r#"Scenario(about: "a test", lasts: "2m", fleet: [(name: "a", count: 4), (name: "b", count: 4)], timeline: [
-            At("10s", Cut(group: "a", lasts: "20s")), At("40s", Cut(group: "b")), At("50s", Cut(group: "a")),
-            At("60s", Heal(group: "b")), At("70s", Reset(group: "b")),
-        ])"#;
-        let plan = crate::scenario::check(text, &[]).expect("a legal scenario");
-        let check = |second: u64, expect: &[&str]| {
-            assert_eq!(in_force(&plan, Duration::from_secs(second)), expect, "{second}");
-        };
-        let (a, b) = ("silence both ways for all 4 of a", "silence both ways for all 4 of b");
-        check(9, &[]);
-        check(10, &["silence both ways for all 4 of a, for 20 s"]);
-        check(30, &[]);
-        check(55, &[b, a]);
-        check(60, &[a]);
-        check(70, &[a]);
-        check(120, &[]);
     }
 }

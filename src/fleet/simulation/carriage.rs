@@ -39,7 +39,10 @@ impl<S: Node> Simulation<'_, S> {
                     Some(ticket) => {
                         device_core.handle(now, Input::Refused { ticket: *ticket, why: "no answer" }, floor);
                     }
-                    None => device_core.handle(now, Input::Closed { conn, how }, floor),
+                    None => {
+                        floor.forgotten = strand.is_forgotten();
+                        device_core.handle(now, Input::Closed { conn, how }, floor);
+                    }
                 }
                 if how == Closed::Finished {
                     self.lines[device as usize].close(now, place, End::Device, Close::Gracefully);

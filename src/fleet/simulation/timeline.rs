@@ -21,7 +21,7 @@ impl<S: Node> Simulation<'_, S> {
     fn is_chosen(&self, place: u32, device: u32, share: f64) -> bool {
         let device = &self.devices[device as usize];
         let number = self.floor.roster.devices(device.group()).start + device.number();
-        self.draws.branch(u64::from(place)).at(u64::from(number)) < share
+        self.lots.choose(place as usize, share, number)
     }
 
     /// Something of the timeline begins.

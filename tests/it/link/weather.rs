@@ -334,6 +334,7 @@ fn a_translator_forgets_silently_or_with_a_reset() {
         assert_eq!(bench.ends().len(), expect, "{reset} {after}: {:?}", bench.ends());
         let told = bench.arrived.iter().any(|seen| seen.what == Arrived::Closed(Closed::Reset));
         assert_eq!(told, reset);
+        assert_eq!(bench.stream.is_forgotten(), after > 300);
     }
 }
 

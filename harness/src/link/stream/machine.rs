@@ -11,7 +11,7 @@ use super::receiver::{Held, Receiver};
 use super::segment::{Body, Range, Segment};
 use super::sender::{Outstanding, Push, Sender, Side};
 use super::stack::{Stack, Ticks};
-use super::{Arrival, End, Reading};
+use super::{Arrival, End, Passage, Reading};
 use crate::link::path::{Fate, Link};
 use crate::node::Closed;
 use crate::rng::Draws;
@@ -83,8 +83,7 @@ pub(super) struct Machine {
     ticks: [Ticks; 2],
     /// When the last segment passed the translator of addresses.
     spoke: Instant,
-    /// Nothing passes any more, and neither end knows.
-    severed: bool,
+    passage: Passage,
     /// How far the stream was worked out.
     done: Instant,
     mss: u16,
@@ -109,7 +108,7 @@ impl Machine {
             busy: Box::default(),
             ticks,
             spoke: now,
-            severed: false,
+            passage: Passage::Open,
             done: now,
             mss,
             modern: stack.habits().modern,
@@ -197,7 +196,11 @@ impl Machine {
 
     /// From now on nothing passes, and neither end is told: half open.
     pub(super) const fn sever(&mut self) {
-        self.severed = true;
+        self.passage = Passage::Severed;
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.passage == Passage::Forgotten
     }
 
     /// A box in the middle resets the connection, both ways, now.
@@ -307,8 +310,8 @@ impl Machine {
         for (end, half) in ends.iter_mut().zip(&mut self.ends) {
             end.0.window = half.sender.window.state.take();
         }
-        let Self { spoke, done, mss, severed, .. } = *self;
-        let quiet = Quiet { ends, spoke, done, mss, severed, stack: self.ends[0].stack };
+        let Self { spoke, done, mss, passage, .. } = *self;
+        let quiet = Quiet { ends, spoke, done, mss, passage, stack: self.ends[0].stack };
         debug_assert!(
             before.is_none_or(|before| Self::wake(&mut quiet.clone()).ends == before),
             "a rest forgets nothing"
@@ -318,10 +321,10 @@ impl Machine {
 
     /// As it was before it was quiet.
     pub(super) fn wake(quiet: &mut Quiet) -> Self {
-        let Quiet { spoke, done, mss, severed, stack, .. } = *quiet;
+        let Quiet { spoke, done, mss, passage, stack, .. } = *quiet;
         let ticks = quiet.ends.each_ref().map(|(_, ticks)| *ticks);
         let (modern, ideal) = (stack.habits().modern, stack == Stack::Ideal);
-        Self { ends: quiet.halves(), busy: Box::default(), ticks, spoke, severed, done, mss, modern, ideal }
+        Self { ends: quiet.halves(), busy: Box::default(), ticks, spoke, passage, done, mss, modern, ideal }
     }
 
     /// Does the one thing that is due at `at`: what arrives comes before timers, as interrupts do.
@@ -394,13 +397,13 @@ impl Machine {
     }
 
     fn transmit(&mut self, now: Instant, link: &mut Link, end: End, segment: Segment) {
-        if self.severed {
+        if self.passage != Passage::Open {
             return;
         }
         if let Some(idle) = link.nat_idle()
             && now.since(self.spoke) >= idle
         {
-            self.severed = true;
+            self.passage = Passage::Forgotten;
             if link.profile().nat.as_ref().is_some_and(|nat| nat.reset) {
                 self.close(now, end, Closed::Reset);
             }

@@ -102,6 +102,16 @@ impl Reading {
     }
 }
 
+/// Whether anything passes between the ends. They are not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    Open,
+    /// Nothing passes any more.
+    Severed,
+    /// The same, for the translator of addresses has forgotten the connection.
+    Forgotten,
+}
+
 /// One connection of a device.
 #[derive(Debug)]
 pub struct Stream(Form);
@@ -142,8 +152,17 @@ impl Stream {
     /// From now on nothing passes, and neither end is told: half open.
     pub const fn sever(&mut self) {
         match &mut self.0 {
-            Form::Quiet(quiet) => quiet.severed = true,
+            Form::Quiet(quiet) => quiet.passage = Passage::Severed,
             Form::Moving(machine) => machine.sever(),
+        }
+    }
+
+    /// Whether the translator of addresses on the way has forgotten it, which shows when an end speaks after too long a
+    /// silence: nothing passes any more.
+    pub fn is_forgotten(&self) -> bool {
+        match &self.0 {
+            Form::Quiet(quiet) => quiet.passage == Passage::Forgotten,
+            Form::Moving(machine) => machine.is_forgotten(),
         }
     }
 

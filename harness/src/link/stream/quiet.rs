@@ -3,13 +3,13 @@
 //! It forgets nothing. Positions and moments are told from each other, where they lie near enough to fit into half the
 //! room, and a connection where something does not fit, or is out of the ordinary, stays as it is.
 
-use super::End;
 use super::estimate::Estimate;
 use super::machine::{Half, Stage};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::stack::{Stack, Ticks};
 use super::window::{Measured, Window};
+use super::{End, Passage};
 use crate::time::Instant;
 
 /// A connection at rest.
@@ -19,7 +19,7 @@ pub(super) struct Quiet {
     pub(super) spoke: Instant,
     pub(super) done: Instant,
     pub(super) mss: u16,
-    pub(super) severed: bool,
+    pub(super) passage: Passage,
     /// That of the device.
     pub(super) stack: Stack,
 }
