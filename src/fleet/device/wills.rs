@@ -11,7 +11,7 @@ use crate::fleet::floor::Floor;
 use crate::fleet::payload;
 use crate::fleet::roster::Own;
 use crate::fleet::tag::Tag;
-use crate::packet::{Property, PropertyBuf};
+use crate::packet::{Property, PropertyBuf, ReasonCode};
 
 /// Of one device.
 #[derive(Debug, Default)]
@@ -113,7 +113,9 @@ impl Device {
         // Of a session that ends, nothing is held back for longer.
         let delay = Duration::from_secs(plan.delay.min(floor.plan.groups[group].session_expiry).into());
         let (number, alive_at) = (will.number, self.contact.alive_at());
-        rest.wills.due = Some(DueWill { number, alive_at, missed_by, delay, tried: false });
+        // The server says that it heard from us elsewhere: from an attempt that we gave up before, or a twin.
+        let tried = why.reason() == Some(ReasonCode::SessionTakenOver);
+        rest.wills.due = Some(DueWill { number, alive_at, missed_by, delay, tried });
     }
 
     /// The server has read all that was said on `conn` to the end. Where that was a goodbye, it must not publish the will.
@@ -152,7 +154,8 @@ impl Device {
         let (Some(stream), Some(rest)) = (stream, &mut self.rest) else { return };
         let attempt = rest.wills.present.is_some();
         let due = rest.wills.due.take();
-        if let Some(due) = due.filter(|due| due.missed_by + due.delay <= now && (due.delay.is_zero() || !attempt)) {
+        let prevented = |due: &DueWill| !due.delay.is_zero() && (due.tried || attempt);
+        if let Some(due) = due.filter(|due| due.missed_by + due.delay <= now && !prevented(due)) {
             owe(&due, stream, now, floor);
         }
     }

@@ -120,8 +120,9 @@ impl<S: Node> Simulation<'_, S> {
     /// The server is stopped.
     fn take_away(&mut self, keeps: Keeps) {
         let now = self.now;
-        // The operating system ends its connections.
-        let seats: Vec<_> = self.seats.iter().flatten().copied().collect();
+        // The operating system ends its connections, in an order in which others that play elsewhere change nothing.
+        let mut seats: Vec<_> = self.seats.iter().flatten().copied().collect();
+        seats.sort_unstable();
         for (device, place) in seats {
             self.lines[device as usize].close(now, place as usize, End::Server, Close::Abruptly);
             if let Some(conn) =
