@@ -1,7 +1,7 @@
 //! The acknowledgements themselves: their forms (3.4 to 3.7 of 5.0), and those that belong to nothing. What they do for a
 //! message is in the chapters of QoS 1 and QoS 2.
 
-use harness::case::{Case, Outcome};
+use harness::case::{Case, Outcome, Stop};
 
 use super::expect::{Expected, accepted, answered, unsuback};
 use super::script::{pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
@@ -134,7 +134,7 @@ fn every_form_of_pubcomp(t: &Testbed) -> Outcome {
 }
 
 /// Whether the server closes or passes it over is left open. The second message, which nobody acknowledges, shows whether the
-/// server sends anything again.
+/// server sends anything again; it is read first, unless the server sends one at a time, so that it is in flight as well.
 fn of_the_wrong_kind(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS2)?;
     let reader = t.join_persistent("reader")?;
@@ -143,9 +143,13 @@ fn of_the_wrong_kind(t: &Testbed) -> Outcome {
     writer.publish(publish("door", "open").at(AtLeastOnce, 0))?;
     let first = as_step("the delivery", reader.delivery("a message to acknowledge wrongly"))?;
     writer.publish(publish("door", "shut").at(AtLeastOnce, 0))?;
+    let _ = reader.delivery_by("a message that nobody acknowledges", t.now() + t.timing().grace);
     reader.send(pubrec(first.id))?;
     let reader = reader.drop_and_resume()?;
-    let again = as_step("sending again", reader.delivery("a message again"))?;
+    let again = as_step("sending again", reader.delivery("a message again")).map_err(|stop| match stop {
+        Stop::Inconclusive(_) => Stop::Skip("needs a server that sends again what was not acknowledged".into()),
+        other => other,
+    })?;
     let same = again.id == first.id && again.text() == "open";
     t.judge(same, "the message again that was acknowledged wrongly", || again.words.clone())
 }

@@ -106,9 +106,10 @@ pub(super) fn is_full(reader: &Peer<'_>) -> Outcome {
 }
 
 /// The window has room again, for one message at least: of those that waited, or where the server has dropped them, which is
-/// another case's affair, of those that are sent now. What the reader has sent is processed first.
+/// another case's affair, of those that are sent now. What the reader has sent is processed first; what that
+/// is answered with is not the point here.
 fn has_room(reader: &Peer<'_>, writer: &Peer<'_>, qos: QoS) -> Result<Delivery, Stop> {
-    reader.ping()?;
+    reader.settle()?;
     writer.publish(publish("door", "fresh").at(qos, 0))?;
     reader.delivery("the next message, for the window has room again")
 }

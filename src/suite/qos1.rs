@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::case::{Case, Outcome, Stop};
+use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::accepted;
 use super::peer::{Delivery, Peer};
@@ -217,7 +217,7 @@ fn duplicates_stand_beside_their_original(t: &Testbed) -> Outcome {
 /// A publisher numbers its messages 1 to 65,535 and begins again, and so, at the latest by then, does a server; one that
 /// takes the lowest free number never comes that far. Two deliveries at QoS 2 stay without their PUBCOMP throughout, for no
 /// order is prescribed for that, so that their identifiers, between which another was free again, are in use all the time; a
-/// server that then sends nothing more gets it.
+/// server that then sends nothing more gets it. Which messages come, and in which order, is another case's affair, so long as any do.
 fn identifiers_come_round(t: &Testbed) -> Outcome {
     const AT_ONCE: u16 = 50;
     const LONGEST: Duration = Duration::from_secs(180);
@@ -246,25 +246,27 @@ fn identifiers_come_round(t: &Testbed) -> Outcome {
     let at_once = t.supports().receive_maximum.min(AT_ONCE);
     let deadline = t.now() + LONGEST;
     t.in_bulk(&reader, "65,535 messages and a few more, not kept", || {
-        let ids = (1..=u16::MAX).chain(1..=AT_ONCE).collect::<Vec<_>>();
-        for ids in ids.chunks(at_once.into()) {
+        let (mut ids, mut passed_on) = ((1..=u16::MAX).cycle(), 0);
+        while passed_on < u32::from(u16::MAX) + u32::from(AT_ONCE) {
             if t.now() > deadline {
                 return Err(Stop::Skip("needs a server that passes on 65,535 messages in three minutes".into()));
             }
-            let mut batch = Vec::new();
-            for id in ids {
-                batch.extend(publish("door", id.to_string()).at_least_once(*id).wire(t)?);
+            let batch: Vec<u16> = ids.by_ref().take(at_once.into()).collect();
+            let mut bytes = Vec::new();
+            for id in &batch {
+                bytes.extend(publish("door", id.to_string()).at_least_once(*id).wire(t)?);
             }
-            writer.send_raw(&batch)?;
-            for id in ids {
-                writer.expect(accepted(PubAck, *id))?;
-            }
-            for id in ids {
-                let came = reader.delivery(&format!("message {id}"))?;
-                let free = !held.contains(&came.id);
-                let expected = || format!("message {id}, with a packet identifier that is not in use");
-                t.judge(free && came.text() == id.to_string(), expected(), || came.words.clone())?;
+            writer.send_raw(&bytes)?;
+            writer.expect_all(batch.iter().map(|id| accepted(PubAck, *id)))?;
+            for nth in 0..batch.len() {
+                let came = match reader.delivery("deliveries that go on") {
+                    Err(Stop::Deviation(Deviation { clause: None, .. })) if nth > 0 => break,
+                    came => came?,
+                };
+                let expected = "a message with a packet identifier that is not in use";
+                t.judge(!held.contains(&came.id), expected, || came.words.clone())?;
                 reader.send(puback(came.id))?;
+                passed_on += 1;
             }
         }
         Ok(())

@@ -111,7 +111,7 @@ fn is_not_answered_as_another_level(t: &Testbed) -> Outcome {
 /// The repeat comes on a resumed session: on a live connection 5.0 forbids it, and then the tester would be the
 /// offender. "shut" is the fence: same topic, same QoS, same sender, so a second "open" would arrive first. The bell keeps
 /// a subscription in the session: not every server calls one present that has none. One that sends its PUBREC again by itself
-/// on the new connection answers the repeat with a second one.
+/// on the new connection answers the repeat with a second one, which PINGRESP shows to be out before PUBREL goes in.
 fn repeat_before_pubrel(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("door", ExactlyOnce)?;
@@ -125,6 +125,7 @@ fn repeat_before_pubrel(t: &Testbed) -> Outcome {
     let writer = writer.drop_and_resume()?;
     writer.send(open.again())?;
     writer.expect(accepted(PubRec, 7))?;
+    writer.settle()?;
     writer.send(pubrel(7))?;
     writer.awaits(accepted(PubComp, 7))?;
     writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
@@ -244,7 +245,8 @@ fn first_delivery_has_no_dup(t: &Testbed) -> Outcome {
     t.judge(!delivery.dup, "a first delivery with DUP 0", || delivery.words.clone())
 }
 
-/// The PINGRESP right behind PUBREC is the fence: a PUBREL would come before it.
+/// The PINGRESP right behind PUBREC is the fence: a PUBREL would come before it. The one on the resumed session shows that
+/// the server is done with what it sends again before the next message goes in.
 fn rejected_delivery_is_over(t: &Testbed) -> Outcome {
     let reader = t.join_persistent("reader")?;
     reader.subscribe("door", ExactlyOnce)?;
@@ -255,6 +257,7 @@ fn rejected_delivery_is_over(t: &Testbed) -> Outcome {
     reader.still_served()?;
 
     let reader = reader.drop_and_resume()?;
+    reader.settle()?;
     writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
     reader.hears(["shut"])
 }

@@ -197,11 +197,13 @@ fn started_qos2_delivery_is_finished(t: &Testbed) -> Outcome {
     reader.send(pubcomp(open.id))
 }
 
-/// The bell is the fence, by a subscription of the first connection.
+/// The bell is the fence, by a subscription of the first connection. PINGRESP shows that the session is back before it is
+/// changed.
 fn holds_in_the_session(t: &Testbed) -> Outcome {
     let reader = t.join_persistent("reader")?;
     reader.subscribe_with(subscribe(1).to("door", AtLeastOnce).to("bell", AtLeastOnce))?;
     let reader = reader.drop_and_resume()?;
+    reader.settle()?;
     reader.send(unsubscribe(2, ["door"]))?;
     reader.settle()?;
 

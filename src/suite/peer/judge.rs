@@ -244,7 +244,7 @@ impl Peer<'_> {
     }
 
     /// Waits for the end of the connection; where it does not come soon, and it is to be `fenced`, until a PINGREQ is
-    /// answered. `verdict` tells of a packet whether it may come before the end, with its reason code and whether that
+    /// answered, and another client has been answered since. `verdict` tells of a packet whether it may come before the end, with its reason code and whether that
     /// fits.
     fn ends(
         &self,
@@ -253,8 +253,8 @@ impl Peer<'_> {
         verdict: impl Fn(&Packet<'_>) -> Option<(ReasonCode, bool)>,
     ) -> Outcome {
         let timing = self.testbed.timing();
-        let soon = || Due::perhaps_by(self.testbed.now() + timing.grace);
-        let mut due = if fenced { soon() } else { Due::by(self.patience()) };
+        let soon = Due::perhaps_by(self.testbed.now() + timing.grace);
+        let mut due = if fenced { soon } else { Due::by(self.patience()) };
         let mut fence = None;
         let mut refused = false;
         loop {
@@ -271,7 +271,7 @@ impl Peer<'_> {
                     // The answer to the fence: the target went on as if nothing had happened.
                     None if matches!(packet, Packet::PingResp) && fence == Some(false) => {
                         fence = Some(true);
-                        due = soon();
+                        due = Due::by(self.testbed.now() + timing.grace);
                     }
                     None => return Err(deviates(expected, words(&packet, self.testbed.version()))),
                 }
