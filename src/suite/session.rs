@@ -261,15 +261,23 @@ fn waiting_messages_come_first(t: &Testbed) -> Outcome {
         for number in waiting {
             writer.publish(publish("door", number).at(AtLeastOnce, 0))?;
         }
-        let known = round % 2 == 0;
-        let reader = if known { t.resume("reader")? } else { t.dial_with("reader", t.connect_persistent("reader"))? };
         let ids = 1..=new.len() as u16;
-        for (id, number) in ids.clone().zip(new) {
-            writer.send(publish("door", number).at_least_once(id))?;
-        }
-        if !known {
-            as_step("resuming the session of reader", reader.expect(welcome(None)))?;
-        }
+        let all =
+            || ids.clone().zip(new).try_for_each(|(id, number)| writer.send(publish("door", number).at_least_once(id)));
+        let reader = if round % 2 == 0 {
+            let reader = t.resume("reader")?;
+            all()?;
+            reader
+        } else {
+            let reader = t.dial_with("reader", t.connect_persistent("reader"))?;
+            all()?;
+            if reader.is_put_off()? {
+                t.resume("reader")?
+            } else {
+                as_step("resuming the session of reader", reader.expect(welcome(None)))?;
+                reader
+            }
+        };
         reader.hears(&numbers)?;
         as_step("publishing", writer.expect_all(ids.map(|id| accepted(PubAck, id))))?;
         reader.vanish()?;
