@@ -67,7 +67,7 @@ pub struct Client {
     session: session::Session<Outgoing>,
     /// Until when we hold the state of a session; `None` if there is none.
     held: Option<Instant>,
-    /// Whether any server has ever accepted us: from then on, no session means that we lost it.
+    /// Whether any server has ever accepted us, or may have, as it did not answer: from then on, no session means that we lost it.
     met: bool,
     state: State,
     backoff: Backoff,
@@ -378,6 +378,8 @@ impl Client {
                 self.events.extend(dropped.map(|token| Event::Dropped(token, Dropped::ConnectionEnded)));
                 if live.is_up() {
                     self.keep_session(live.granted.session_expiry);
+                } else {
+                    self.met |= !matches!(why, Why::Refused(_) | Why::UnknownSession);
                 }
             }
             State::Opening(_) => self.wire.do_not_open(),

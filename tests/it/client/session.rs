@@ -118,6 +118,15 @@ fn a_session_nobody_here_knows_is_not_entered_in_5_0() {
     script.says(&["DISCONNECT 0x80", "close Gracefully"]);
     script.tells(&["the server resumed a session that is not known here; staying away"]);
 
+    // Where a CONNECT of ours was not answered it may be the session of that one, which we can only begin anew.
+    let again = Options { reconnect: Some(Reconnect { first: Duration::ZERO, ..Reconnect::default() }), ..resume(V5) };
+    let mut script = Script::new(again);
+    script.open();
+    script.says(&["CONNECT resume"]);
+    script.lose();
+    script.open();
+    script.says(&["CONNECT"]);
+
     let mut script = Script::new(resume(V311));
     script.open();
     script.accept(true, &PropertyBuf::new());
