@@ -214,6 +214,15 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     ranked.into_iter().take(3).map(|(_, each)| each).collect()
 }
 
+/// The candidate that a name is a slip of the pen for, if there is one.
+pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = 1 + name.chars().count() / 4;
+    closest(name, candidates)
+        .first()
+        .copied()
+        .filter(|near| distance(&name.to_lowercase(), &near.to_lowercase()) <= most)
+}
+
 /// How many characters must be put in, taken out or changed to make one text of the other (Levenshtein's distance).
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();

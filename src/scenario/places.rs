@@ -1,9 +1,10 @@
 //! Where each value of a RON text stands: what lets a problem that was found in a value be shown at its line and column.
 //!
-//! The deserializer has read the text before, so it is well-formed; a text that is not gives fewer places and no panic.
+//! A text that is not well-formed gives fewer places and no panic.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 /// A line and a column, both from 1. A column counts characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,21 +24,66 @@ impl fmt::Display for Place {
 /// The place of each value, by its path: `fleet[0].does[1].every`, `links.cell`, `timeline[2].1.share`. The values of a
 /// tuple are numbered, and the name of a struct or variant is no part of a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Places(BTreeMap<String, Place>);
+pub(super) struct Places {
+    values: BTreeMap<String, Value>,
+    all: bool,
+}
+
+/// A value, and the bytes that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    /// Where it begins.
+    pub(super) place: Place,
+    /// The value alone.
+    pub(super) bytes: Range<usize>,
+    /// The same with its key and the comma behind it.
+    whole: Range<usize>,
+    /// The bracket around it; none around the whole scenario.
+    inside: Option<char>,
+}
 
 impl Places {
     /// The places of all values in `text`.
     pub(super) fn of(text: &str) -> Self {
         let mut scanner = Scanner {
+            text,
             rest: text,
             place: Place { line: 1, column: 1 },
             path: String::new(),
             depth: 0,
+            gave_up: false,
             places: Self::default(),
         };
         scanner.attributes();
-        scanner.value();
+        let any = scanner.value(None, 0);
+        scanner.blank();
+        scanner.places.all = any && !scanner.gave_up && scanner.rest.is_empty();
         scanner.places
+    }
+
+    /// Whether these are all: the brackets of the text match.
+    pub(super) const fn are_all(&self) -> bool {
+        self.all
+    }
+
+    /// The smallest value around a byte, with its path. A value begins with its key.
+    pub(super) fn around(&self, byte: usize) -> Option<(&str, &Value)> {
+        let around = self.values.iter().filter(|(_, value)| value.whole.contains(&byte));
+        around.min_by_key(|(_, value)| value.whole.len()).map(|(path, value)| (path.as_str(), value))
+    }
+
+    /// The bytes of the smallest thing around the value at `path` that can be left out, as an element of a list or a map, or
+    /// a field at the top; or those of the value itself, if it is a `field` that nobody asked for.
+    pub(super) fn separable(&self, path: &str, field: bool) -> Option<Range<usize>> {
+        let mut path = path;
+        loop {
+            let value = self.values.get(path)?;
+            let top = value.inside.is_some() && !path.contains(['.', '[']);
+            if field || top || matches!(value.inside, Some('[' | '{')) {
+                return Some(value.whole.clone());
+            }
+            path = path.get(..path.rfind(['.', '['])?)?;
+        }
     }
 
     /// Where the value at `path` begins. Where it is not written, because it has its default, that is where the value
@@ -45,8 +91,8 @@ impl Places {
     pub(super) fn at(&self, path: &str) -> Place {
         let mut path = path;
         loop {
-            if let Some(place) = self.0.get(path) {
-                return *place;
+            if let Some(value) = self.values.get(path) {
+                return value.place;
             }
             match path.rfind(['.', '[']) {
                 Some(end) => path = &path[..end],
@@ -61,10 +107,13 @@ impl Places {
 const DEEPEST: u32 = 64;
 
 struct Scanner<'a> {
+    text: &'a str,
     rest: &'a str,
     place: Place,
     path: String,
     depth: u32,
+    /// There was something that we do not know.
+    gave_up: bool,
     places: Places,
 }
 
@@ -106,6 +155,16 @@ impl Scanner<'_> {
         self.skip(end.chars().count());
     }
 
+    /// How many bytes were read.
+    const fn read(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    fn give_up(&mut self) {
+        self.rest = "";
+        self.gave_up = true;
+    }
+
     /// Skips white space and comments; those in `/* */` may stand in each other.
     fn blank(&mut self) {
         loop {
@@ -144,10 +203,11 @@ impl Scanner<'_> {
         }
     }
 
-    /// Reads a value, and notes where it begins. Tells whether there was one.
-    fn value(&mut self) -> bool {
+    /// Reads a value `inside` a bracket, and the comma behind it, and notes where it stands. `key` is where its key begins.
+    /// Tells whether there was one.
+    fn value(&mut self, inside: Option<char>, key: usize) -> bool {
         self.blank();
-        let begin = self.place;
+        let (place, begin) = (self.place, self.read());
         let Some(first) = self.peek() else { return false };
         match first {
             '"' => self.string(),
@@ -165,7 +225,13 @@ impl Scanner<'_> {
                 }
             }
         }
-        self.places.0.insert(self.path.clone(), begin);
+        let (end, rest, behind) = (self.read(), self.rest, self.place);
+        self.blank();
+        if inside.is_none() || !self.take(',') {
+            (self.rest, self.place) = (rest, behind);
+        }
+        let value = Value { place, bytes: begin..end, whole: key..self.read(), inside };
+        self.places.values.insert(self.path.clone(), value);
         true
     }
 
@@ -224,28 +290,30 @@ impl Scanner<'_> {
             _ => '}',
         };
         if self.depth == DEEPEST {
-            self.rest = "";
-            return;
+            return self.give_up();
         }
         self.depth += 1;
         self.next();
         for number in 0.. {
             self.blank();
-            if self.rest.is_empty() || self.take(close) {
+            if self.take(close) {
                 break;
             }
-            let length = self.path.len();
+            if self.rest.is_empty() {
+                self.give_up();
+                break;
+            }
+            let (length, begin) = (self.path.len(), self.read());
             match (open, self.key(open)) {
                 ('[', _) => self.path.push_str(&format!("[{number}]")),
                 (_, Some(key)) => self.child(&key),
                 (_, None) => self.child(&number.to_string()),
             }
-            let any = self.value();
+            let any = self.value(Some(open), begin);
             self.path.truncate(length);
-            self.blank();
-            if !self.take(',') && !any {
+            if !any {
                 // Nothing that we know: leave it at that.
-                self.rest = "";
+                self.give_up();
             }
         }
         self.depth -= 1;
@@ -281,7 +349,7 @@ mod tests {
     /// Every path in `text` that stands somewhere, in order of the places.
     fn check(text: &str, expect: &[(&str, &str)]) {
         let places = Places::of(text);
-        let mut found: Vec<_> = places.0.iter().map(|(path, place)| (*place, path.as_str())).collect();
+        let mut found: Vec<_> = places.values.iter().map(|(path, value)| (value.place, path.as_str())).collect();
         found.sort_unstable();
         let found: Vec<_> = found.iter().map(|(place, path)| (*path, place.to_string())).collect();
         let found: Vec<_> = found.iter().map(|(path, place)| (*path, place.as_str())).collect();
@@ -320,6 +388,26 @@ mod tests {
         let places = Places::of("(a: (b: [1, 2]))");
         for (path, place) in [("a.b[1]", "1:13"), ("a.b[7].c", "1:9"), ("a.x", "1:5"), ("z", "1:1"), ("", "1:1")] {
             assert_eq!(places.at(path).to_string(), place, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_left_out_is_an_element_or_a_field_at_the_top() {
+        let text = "S(a: 1, b: [(c: 2, d: [3]), (e: 4)], f: { \"g\": H(i: 5) , }, )";
+        let places = Places::of(text);
+        assert!(places.are_all());
+        let check = |token: &str, expect: (&str, &str)| {
+            let (path, _) = places.around(text.find(token).expect("it is there")).expect("a value");
+            let part = |field| places.separable(path, field).and_then(|range| text.get(range)).unwrap_or_default();
+            assert_eq!((part(false), part(true)), expect, "{token}");
+        };
+        check("1", ("a: 1,", "a: 1,"));
+        check("c", ("(c: 2, d: [3]),", "c: 2,"));
+        check("3", ("3", "3"));
+        check("4", ("(e: 4)", "e: 4"));
+        check("5", ("\"g\": H(i: 5) ,", "i: 5"));
+        for cut in ["S(a: 1", "S(a: [1)", "S(a: 1))", "S(a: \"1)", ""] {
+            assert!(!Places::of(cut).are_all(), "{cut}");
         }
     }
 

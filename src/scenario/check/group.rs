@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, LONGEST, MOST_DEVICES, MOST_DUTIES};
+use super::{Check, LONGEST, MOST_DEVICES, MOST_DUTIES, among};
 use crate::packet::Version;
 use crate::scenario::plan::{Duty, Group, Jitter, Pace, Publish, Reconnect, Starts, Will};
 use crate::scenario::schema::{self, Field, Pattern, Payload, Scenario};
@@ -80,18 +80,22 @@ impl Check<'_> {
                     profile
                 }
                 None => {
-                    let names: Vec<_> = scenario.links.keys().map(String::as_str).collect();
-                    let known = if names.is_empty() { "`links` names none".to_owned() } else { names.join(", ") };
-                    self.say(&at("link"), format!("there is no link `{name}`; there are: {known}"));
+                    let known = match scenario.links.is_empty() {
+                        true => format!("write links: {{ \"{name}\": Profile(\"lte-m\") }} at the top"),
+                        false => among(name, scenario.links.keys().map(String::as_str)),
+                    };
+                    self.say(&at("link"), format!("there is no link `{name}`; {known}"));
                     harness::link::Profile::default()
                 }
             },
         };
         let region = group.region.as_ref().and_then(|name| {
             let Some(region) = scenario.regions.get(name) else {
-                let names: Vec<_> = scenario.regions.keys().map(String::as_str).collect();
-                let known = if names.is_empty() { "`regions` names none".to_owned() } else { names.join(", ") };
-                self.say(&at("region"), format!("there is no region `{name}`; there are: {known}"));
+                let known = match scenario.regions.is_empty() {
+                    true => format!("write regions: {{ \"{name}\": (every: \"30m\", lasts: \"90s\") }} at the top"),
+                    false => among(name, scenario.regions.keys().map(String::as_str)),
+                };
+                self.say(&at("region"), format!("there is no region `{name}`; {known}"));
                 return None;
             };
             if group.share_outages.is_some() {
@@ -288,8 +292,8 @@ impl Check<'_> {
             Some(name) => match PERSONALITIES.iter().find(|(known, _)| known == name) {
                 Some((_, habit)) => *habit,
                 None => {
-                    let names: Vec<_> = PERSONALITIES.iter().map(|(name, _)| *name).collect();
-                    self.say(&format!("{path}.like"), format!("`{name}` is not known; there are {}", names.join(", ")));
+                    let names = PERSONALITIES.iter().map(|(name, _)| *name);
+                    self.say(&format!("{path}.like"), format!("`{name}` is not known; {}", among(name, names)));
                     default
                 }
             },

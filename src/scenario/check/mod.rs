@@ -6,11 +6,12 @@ mod timeline;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use harness::catalogue::near;
 use harness::link::{Nat, Profile, Sleep, Span, Spell, Spells};
-use ron::extensions::Extensions;
 
 use super::places::{Place, Places};
 use super::plan::Plan;
+use super::reading::Reading;
 use super::schema::{self, Link, Scenario};
 use super::template::{Gap, Template};
 use crate::packet::QoS;
@@ -48,46 +49,40 @@ impl Display for Problem {
 /// Reads and checks a scenario. `profiles` knows the link profiles by name.
 ///
 /// # Errors
-/// All problems in the order of their places; or the one that keeps the text from being read at all.
+/// All problems in the order of their places. Where something could neither be read nor be mended, what the rest means is not
+/// judged.
 pub fn check(text: &str, profiles: &[(&str, Profile)]) -> Result<Plan, Vec<Problem>> {
     let start = Place { line: 1, column: 1 };
     if text.len() > LARGEST_FILE {
         let why = format!("the file has {} bytes; a scenario has {LARGEST_FILE} at most", text.len());
         return Err(vec![Problem { place: start, why }]);
     }
-    let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
-    let scenario: Scenario = options.from_str(text).map_err(|error| {
-        let at = error.span.start;
-        let place = Place { line: at.line as u32, column: at.col as u32 };
-        let remedy = remedy(&error.code).map_or_else(String::new, |remedy| format!(": {remedy}"));
-        vec![Problem { place, why: format!("{}{remedy}; docs/scenarios.md shows every field", error.code) }]
-    })?;
-    let mut check = Check { places: Places::of(text), profiles, problems: Vec::new() };
-    let plan = check.scenario(&scenario);
-    let mut problems = check.problems;
-    if problems.is_empty() {
-        return Ok(plan);
+    let reading = Reading::of(text);
+    let mut problems = reading.problems.clone();
+    if let Some(scenario) = &reading.scenario {
+        let mut check = Check { places: reading.places(), profiles, problems: Vec::new() };
+        let plan = check.scenario(scenario);
+        if problems.is_empty() && check.problems.is_empty() {
+            return Ok(plan);
+        }
+        for Problem { place, why } in check.problems {
+            let place = reading.written_at(place);
+            // What stands where something could not be read is known to be wrong.
+            if !reading.problems.iter().any(|problem| problem.place == place) {
+                problems.push(Problem { place, why });
+            }
+        }
     }
     problems.sort_by_key(|problem| problem.place);
     Err(problems)
 }
 
-/// What to write where the text cannot be read, beside what that says itself.
-fn remedy(code: &ron::Error) -> Option<&'static str> {
-    use ron::Error as Unreadable;
-    Some(match code {
-        Unreadable::ExpectedString => "text, and spans of time too, stand in double quotes, as \"10s\" does",
-        Unreadable::ExpectedInteger => "write a whole number without quotes",
-        Unreadable::IntegerOutOfBounds => "write a whole number from 0 up",
-        Unreadable::ExpectedFloat => "write a number without quotes, such as 0.5",
-        Unreadable::ExpectedBoolean => "write true or false",
-        Unreadable::ExpectedIdentifier => "write a word without quotes, as V5 or the name of a field",
-        Unreadable::ExpectedComma => "a comma is missing before it, or a bracket that closes",
-        Unreadable::ExpectedArray => "write a list in square brackets",
-        Unreadable::ExpectedMap => "write names and values in braces, as { \"cell\": Profile(\"lte-m\") }",
-        Unreadable::MissingStructField { .. } => "write it somewhere before this closing bracket",
-        _ => return None,
-    })
+/// The names that could have been meant by `name`: the one that is spelt like it, and what else there is.
+fn among<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    let perhaps =
+        near(name, known.iter().copied()).map_or(String::new(), |near| format!("perhaps you mean `{near}`; "));
+    format!("{perhaps}there are {}", known.join(", "))
 }
 
 struct Check<'a> {
@@ -207,7 +202,7 @@ impl Check<'_> {
         let known = self.profiles.iter().find(|(known, _)| *known == name);
         known.map(|(_, profile)| profile.clone()).unwrap_or_else(|| {
             let names: Vec<_> = self.profiles.iter().map(|(name, _)| *name).collect();
-            self.say(path, format!("there is no link profile `{name}`; there are {}", names.join(", ")));
+            self.say(path, format!("there is no link profile `{name}`; {}", among(name, names)));
             Profile::default()
         })
     }
@@ -216,7 +211,7 @@ impl Check<'_> {
     fn group_named(&mut self, path: &str, scenario: &Scenario, name: &str) -> usize {
         scenario.fleet.iter().position(|group| group.name == name).unwrap_or_else(|| {
             let names: Vec<_> = scenario.fleet.iter().map(|group| group.name.as_str()).collect();
-            self.say(path, format!("there is no group `{name}`; there are {}", names.join(", ")));
+            self.say(path, format!("there is no group `{name}`; {}", among(name, names)));
             0
         })
     }

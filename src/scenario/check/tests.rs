@@ -38,7 +38,7 @@ fn a_good_scenario_becomes_a_plan() {
 #[test]
 fn what_cannot_be_read_is_told_with_its_place() {
     mended("about:", "abaut:", &["5:5: "]);
-    mended("lasts: \"15m\"", "lasts: 15", &["7:11: "]);
+    mended("lasts: \"15m\"", "lasts: 15", &["7:12: "]);
     mended("Scenario(", "Scenario((", &[""]);
     mended("every: \"10s\"", "every: 10", &["spans of time too, stand in double quotes"]);
     mended("qos: 1, every", "qos: \"1\", every", &["a whole number without quotes"]);
@@ -46,6 +46,59 @@ fn what_cannot_be_read_is_told_with_its_place() {
     mended("version: V5", "version: \"V5\"", &["a word without quotes"]);
     mended("count: 400,", "count: 400", &["a comma is missing before it"]);
     mended("    lasts: \"15m\",\n", "", &["`lasts`"]);
+}
+
+#[test]
+fn misspelt_names_are_told_with_what_was_meant_and_all_at_once() {
+    mended(
+        "keep_alive: \"60s\"",
+        "keepalive: \"60s\"",
+        &["10:63: there is no field `keepalive` here; perhaps you mean `keep_alive`;"],
+    );
+    mended("starts: Ramp(\"30s\")", "starts: \"5m\"", &["10:90: write Ramp(\"5m\") if they come up over that span"]);
+    mended(
+        "reconnect: (first: \"1s\", max: \"30s\", jitter: Full)",
+        "reconnect: \"aws-ios\"",
+        &["write (like: \"aws-ios\")"],
+    );
+    mended("Profile(\"lte-m\")", "\"lte-m\"", &["write Profile(\"lte-m\")"]);
+    mended("InOrder", "InOrder()", &["this takes no brackets"]);
+    mended("NoLoss(qos: 1)", "NoLoss", &["brackets are missing here"]);
+    // What a misspelt name belongs to is judged all the same, and what follows in its line stands where its writer has it.
+    mended(
+        "keep_alive: \"60s\", starts: Ramp(\"30s\")",
+        "keepalive: \"60.5s\", starts: Ramp(30)",
+        &[
+            "10:63: there is no field `keepalive`",
+            "10:74: `60.5s` is not a whole number",
+            "10:96: text, and spans of time too",
+        ],
+    );
+    let text = LIFTS
+        .replace("abou", "abuo")
+        .replace("Publish(topic: \"lift", "Publsh(topic: \"lift")
+        .replace("version: V311", "versoin: V311")
+        .replace("Cut(group", "Cut(grup")
+        .replace("WillsExact", "WillExact")
+        .replace("p: 100, below: \"2m\"", "p: 101, below: \"2\"");
+    let problems = check(&text, &profiles()).expect_err("seven problems");
+    let places: Vec<_> = problems.iter().map(|problem| problem.place.to_string()).collect();
+    assert_eq!(places, ["5:5", "14:13", "17:55", "24:22", "28:72", "29:75", "29:87"], "{problems:#?}");
+}
+
+#[test]
+fn what_cannot_be_mended_is_left_out_and_brings_up_nothing_else() {
+    // A group without which there would be no such group elsewhere, and a link that others use.
+    let text = LIFTS
+        .replace("name: \"lift\"", "name: [1]")
+        .replace("Link(delay: (mean: \"200us\", jitter: \"1ms\"))", "Rope(5)")
+        .replace("version: V311", "version: Old")
+        .replace("seed: 20261122", "seed: twenty")
+        .replace("Heal(group: \"lift\")", "Heal(whom: \"lift\")");
+    let problems = check(&text, &profiles()).expect_err("five problems");
+    let places: Vec<_> = problems.iter().map(|problem| problem.place.to_string()).collect();
+    assert_eq!(places, ["6:11", "8:47", "10:16", "17:64", "25:25"], "{problems:#?}");
+    mended("group: \"lift\", share: 1.0", "share: 2.0", &["24:32: `group` is missing"]);
 }
 
 #[test]
@@ -69,11 +122,15 @@ fn spans_need_units_and_limits() {
 #[test]
 fn names_that_lead_nowhere_are_told_with_those_that_do() {
     mended("Profile(\"lte-m\")", "Profile(\"lte\")", &["there is no link profile `lte`; there are lte-m"]);
-    mended("link: \"cell\"", "link: \"sell\"", &["there is no link `sell`; there are: cell, lan"]);
+    mended(
+        "link: \"cell\"",
+        "link: \"sell\"",
+        &["there is no link `sell`; perhaps you mean `cell`; there are cell, lan"],
+    );
     mended(
         "Heal(group: \"lift\")",
         "Heal(group: \"lifts\")",
-        &["there is no group `lifts`; there are lift, control-room"],
+        &["there is no group `lifts`; perhaps you mean `lift`; there are lift, control-room"],
     );
     mended("name: \"control-room\"", "name: \"lift\"", &["is the name of another group"]);
     mended("reconnect: (first", "reconnect: (like: \"ios\", first", &["there are no-back-off"]);
@@ -134,8 +191,12 @@ fn a_region_is_one_of_those_that_are_named() {
     let plan = check(&in_region("valley"), &profiles()).expect("a legal scenario");
     assert_eq!(plan.groups[0].region.as_ref().map(|(name, _)| name.as_str()), Some("valley"));
     let problems = check(&in_region("hills"), &profiles()).expect_err("there is none");
-    assert!(problems[0].why.contains("there is no region `hills`; there are: valley"), "{problems:?}");
-    mended("link: \"cell\"", "link: \"cell\", region: \"hills\"", &["`regions` names none"]);
+    assert!(problems[0].why.contains("there is no region `hills`; there are valley"), "{problems:?}");
+    mended(
+        "link: \"cell\"",
+        "link: \"cell\", region: \"hills\"",
+        &["there is no region `hills`; write regions: { \"hills\": (every: \"30m\", lasts: \"90s\") } at the top"],
+    );
     let bad = text.replace("every: \"10m\", lasts", "every: \"0s\", lasts");
     assert_eq!(check(&bad, &profiles()).expect_err("too short").len(), 1);
 }
