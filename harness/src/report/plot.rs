@@ -248,8 +248,14 @@ impl Plot {
             };
         }
         for (left, label) in self.labels() {
-            let (left, label) = (left * 100.0, escaped(&label));
-            let _ = writeln!(out, "<text class=\"label\" x=\"{left:.2}%\" y=\"0\" dx=\"2\" dy=\"-4\">{label}</text>");
+            // What would not end within the plot ends with it.
+            let fits = left + LETTER * label.chars().count() as f64 <= 1.0;
+            let (left, class) = if fits { (left * 100.0, "") } else { (100.0, " last") };
+            let label = escaped(&label);
+            let _ = writeln!(
+                out,
+                "<text class=\"label{class}\" x=\"{left:.2}%\" y=\"0\" dx=\"2\" dy=\"-4\">{label}</text>"
+            );
         }
         for (value, label) in &self.y.ticks {
             let (at, class) = (down(*value), if *value == self.y.low { "base" } else { "grid" });
@@ -282,8 +288,10 @@ impl Plot {
         let mut labels: Vec<(f64, String)> = Vec::new();
         for Band { span, label, .. } in &self.bands {
             let left = self.x.place(span.0);
+            // Where it begins if it ends with the plot.
+            let earliest = left.min(1.0 - LETTER * label.chars().count() as f64);
             match labels.last_mut() {
-                Some((last, text)) if left < *last + LETTER * (text.chars().count() + 1) as f64 => {
+                Some((last, text)) if earliest < *last + LETTER * (text.chars().count() + 1) as f64 => {
                     text.push(',');
                     text.push_str(label);
                 }
@@ -433,6 +441,25 @@ mod tests {
         assert_eq!(plot.path(&plot.lines[0]), "M0.0 1000.0H250.0V0.0H1000.0V500.0");
         assert_eq!(plot.path(&plot.lines[1]), "M0.0 750.0L100.0 500.0M900.0 750.0");
         assert_eq!(plot.area(&plot.lines[0]), "M0.0 1000L0.0 1000.0H250.0V0.0H1000.0V500.0H1000.0V1000Z");
+    }
+
+    #[test]
+    fn a_label_that_would_not_end_within_the_plot_ends_with_it() {
+        let band = |from: f64, label: &str| Band {
+            span: (from, 100.0),
+            label: label.to_owned(),
+            about: label.to_owned(),
+            calm: true,
+        };
+        let drawn = |bands: &[Band]| Plot { bands: bands.to_vec(), ..plot() }.figure();
+        assert!(drawn(&[band(92.0, "calm")]).contains("<text class=\"label\" x=\"92.00%\""));
+        assert!(drawn(&[band(93.0, "calm")]).contains("<text class=\"label last\" x=\"100.00%\""));
+        // The one before gives way to it.
+        let both = drawn(&[band(90.0, "12"), band(99.0, "calm")]);
+        assert!(
+            both.contains("<text class=\"label last\" x=\"100.00%\" y=\"0\" dx=\"2\" dy=\"-4\">12,calm</text>"),
+            "{both}"
+        );
     }
 
     #[test]
