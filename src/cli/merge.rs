@@ -35,6 +35,7 @@ impl Merge {
             let text = read("the shard", path)?;
             let part: Part = serde_json::from_str(&text)
                 .with_context(|| format!("{shown} is not what `testament fleet --shard I/N --json FILE` writes"))?;
+            part.check().with_context(|| format!("{shown} cannot be merged"))?;
             match &mut sum {
                 None => sum = Some(part),
                 Some(sum) => {

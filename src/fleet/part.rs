@@ -71,6 +71,9 @@ pub enum Mismatch {
     /// One that is there already.
     #[error("shard {0} is there already")]
     Twice(u32),
+    /// More shards than there can be, or none, or one beyond them.
+    #[error("it says that it is of {0} shards, of which there are 1 to {most}, and its own are none of them", most = Shard::MOST)]
+    Count(u32),
     /// Another edition of the form.
     #[error("its form is edition {0}, and this program knows edition {FORMAT}")]
     Format(u32),
@@ -102,13 +105,25 @@ impl Part {
         self
     }
 
+    /// Whether this program can make anything of it.
+    ///
+    /// # Errors
+    /// [`Mismatch::Format`] or [`Mismatch::Count`].
+    pub fn check(&self) -> Result<(), Mismatch> {
+        if self.part != FORMAT {
+            return Err(Mismatch::Format(self.part));
+        }
+        let counts = (1..=Shard::MOST).contains(&self.of) && self.books.keys().all(|shard| *shard < self.of);
+        if counts { Ok(()) } else { Err(Mismatch::Count(self.of)) }
+    }
+
     /// Adds another part of the same run.
     ///
     /// # Errors
     /// [`Mismatch`], and then nothing was added.
     pub fn add(&mut self, other: &Self) -> Result<(), Mismatch> {
+        other.check()?;
         let mismatch = match other {
-            _ if other.part != FORMAT => Some(Mismatch::Format(other.part)),
             _ if other.scenario != self.scenario => Some(Mismatch::Scenario),
             _ if other.seed != self.seed => Some(Mismatch::Seed(other.seed, self.seed)),
             _ if other.of != self.of => Some(Mismatch::Shards(other.of, self.of)),
@@ -122,7 +137,7 @@ impl Part {
         if let Some(other) = &other.retained {
             self.retained.get_or_insert_default().merge(other);
         }
-        self.connected += other.connected;
+        self.connected = self.connected.saturating_add(other.connected);
         self.books.extend(other.books.iter().map(|(shard, books)| (*shard, books.clone())));
         self.run.merge(&other.run);
         Ok(())
@@ -138,9 +153,7 @@ impl Part {
     /// # Errors
     /// In words, where the scenario or a journal of the file cannot be.
     pub fn played(self) -> Result<(Played, Measured), String> {
-        if self.part != FORMAT {
-            return Err(Mismatch::Format(self.part).to_string());
-        }
+        self.check().map_err(|why| why.to_string())?;
         let plan = check(&self.scenario, &links::all()).map_err(|problems| {
             problems
                 .first()
@@ -246,6 +259,8 @@ mod tests {
         check(&|part| part.scenario.push(' '), Mismatch::Scenario);
         check(&|part| part.seed = 2, Mismatch::Seed(2, 1));
         check(&|part| part.of = 3, Mismatch::Shards(3, 2));
+        check(&|part| part.of = 1, Mismatch::Count(1));
+        check(&|part| part.of = 1001, Mismatch::Count(1001));
         check(&|part| part.part = 9, Mismatch::Format(9));
         check(&|part| part.books = BTreeMap::from([(0, Books::Open(Journal::default()))]), Mismatch::Twice(0));
     }

@@ -313,3 +313,20 @@ fn whoever_interrupts_a_run_gets_what_was_done() {
         assert_eq!(report["expectations"].as_array().map(Vec::len), Some(0));
     }
 }
+
+#[test]
+fn whoever_interrupts_a_run_that_has_not_begun_need_not_wait_for_it() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    let folder = folder(SHORT);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later");
+    let begin = (now.as_secs() + 600).to_string();
+    let arguments = ["fleet", "a.ron", "--live", "--begin", &begin, "--json", "a.json", "--html", "a.html"];
+    let child = command(&folder, &arguments).spawn().expect("testament runs");
+    thread::sleep(Duration::from_secs(6));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it runs");
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(130), "{}", said(&ended));
+    assert!(now.as_secs() + 300 > std::time::UNIX_EPOCH.elapsed().expect("it is later").as_secs());
+    assert_eq!(report(&folder, "a.json")["expectations"].as_array().map(Vec::len), Some(0));
+}

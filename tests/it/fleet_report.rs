@@ -245,10 +245,25 @@ fn build_servers_take_what_is_written_for_them() {
 }
 
 #[test]
+fn a_broken_limit_names_the_late_ones_and_what_was_done_to_them() {
+    let report = json(SCENARIO);
+    let found = report["expectations"][1]["found"].as_str().unwrap();
+    assert!(found.contains("took longer than 1 us, all written by lift; on their way during "), "{found}");
+    for fault in ["no fault: ", "fault 1: ", "fault 2: "] {
+        assert!(found.contains(fault), "{found}");
+    }
+}
+
+#[test]
 fn one_report_takes_standard_output_and_a_wrong_path_costs_no_run() {
     for (options, expect) in [
         (&["--json", "-", "--html", "-"][..], "only one report can go to standard output"),
         (&["--html", "no/such/folder.html"], "cannot write no/such/folder.html"),
+        (&["--html", "a.html", "--json", "a.html"], "two reports cannot go to one file, a.html"),
+        (&["--live", "--begin", "NaN"], "write seconds since 1970"),
+        (&["--live", "--begin", "1e300"], "write seconds since 1970"),
+        (&["--live", "--begin", "-1"], "write seconds since 1970"),
+        (&["--seed", "-1"], "write a whole number from 0 to 18446744073709551615"),
         (&["--shard", "1/2", "--json", "a.json", "--html", "a.html"], "cannot be used with"),
     ] {
         let (output, _folder) = played(SCENARIO, options);

@@ -81,10 +81,15 @@ impl Run {
         });
         let Played { shore, stopped, kept } = runtime.block_on(async {
             let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-            tokio::time::sleep_until(Moment::from_std(began)).await;
+            let early = tokio::select! {
+                () = tokio::time::sleep_until(Moment::from_std(began)) => false,
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => true,
+            };
             busy = metrics.worker_total_busy_duration(0);
             let stop = async {
                 tokio::select! {
+                    () = std::future::ready(()), if early => {}
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                     Some(why) = breaks.recv() => failure = Some(why),

@@ -42,6 +42,8 @@ use workers::Line;
 const VIRTUAL: &str = "virtual";
 /// Descriptors that a process needs beside those of its devices.
 const OWN_DESCRIPTORS: u64 = 300;
+/// How far ahead a run may begin, in seconds.
+const LATEST_BEGIN: f64 = 86_400.0;
 /// The share of the others that is planned with: devices leave connections behind that the server has not missed yet.
 const PLANNED: f64 = 0.8;
 
@@ -61,14 +63,14 @@ pub(super) struct Fleet {
     #[arg(long)]
     check: bool,
     /// Where all randomness comes from, instead of what the scenario says
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
     /// Play only the devices whose number in their group leaves the remainder I when divided by N, and write what they came
     /// to with --json; `testament merge` joins the shards and judges them
     #[arg(long, value_name = "I/N", conflicts_with_all = ["html", "junit", "markdown"])]
     shard: Option<Shard>,
     /// When a live run begins, in seconds since 1970: the same for all its shards
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = begin)]
     begin: Option<f64>,
     /// How many processes play a live run [default: as many as their descriptors ask for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(Shard::MOST)), conflicts_with = "shard")]
@@ -230,6 +232,19 @@ impl Fleet {
         };
         format!("testament fleet {}{target} --seed {seed}", quoted(&self.scenario.to_string_lossy()))
     }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("write a whole number from 0 to {}", u64::MAX))
+}
+
+/// When a run begins. One that lies in the past is late, which is for the run to say.
+fn begin(text: &str) -> Result<f64, String> {
+    let latest = unix() + LATEST_BEGIN;
+    text.parse()
+        .ok()
+        .filter(|begin| (0.0..=latest).contains(begin))
+        .ok_or_else(|| "write seconds since 1970, such as $(($(date +%s) + 10)), no more than a day ahead".to_owned())
 }
 
 /// How many processes so many devices need, and why if that is more than one. `inside` says that the other ends of the
