@@ -175,7 +175,7 @@ fn happening(plan: &Plan, place: usize) -> String {
             };
             format!("{what}{}", lasting(lasts))
         }
-        Happening::Heal(group) => format!("{} is healed", plan.groups[group].name),
+        Happening::Heal(group) => format!("what was done to {} ends", plan.groups[group].name),
         Happening::Leave { group, share, lasts } => {
             format!("{} take their leave{}", whom(group, share), lasting(lasts))
         }
