@@ -229,6 +229,12 @@ impl Client {
         self.session.outbound.unreleased()
     }
 
+    /// How many messages were sent, in this session, that the server has not answered for: the oldest of all that it has not
+    /// answered for.
+    pub fn unanswered(&self) -> usize {
+        self.session.outbound.len() - self.session.outbound.unreleased()
+    }
+
     /// Whether [`Client::publish`] has a place for one more message now.
     pub fn has_place(&self) -> bool {
         self.session.waiting.len() < self.options.queue

@@ -388,6 +388,7 @@ impl Device {
         }
         self.connected = false;
         self.lost_at = Some(now);
+        self.interrupt();
         if *why != Why::Asked {
             let cause = if floor.forgotten { ": the network had forgotten the connection" } else { "" };
             counts.lost += 1;

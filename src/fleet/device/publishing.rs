@@ -22,6 +22,8 @@ pub(super) struct Pending {
     stream: u32,
     sequence: u32,
     qos: QoS,
+    /// Whether it was on the wire when a connection ended.
+    sent: bool,
     made: Instant,
 }
 
@@ -104,7 +106,7 @@ impl Device {
                 interval.waiting += i64::from(qos != QoS::AtMostOnce);
                 if qos != QoS::AtMostOnce {
                     let Tag { stream, sequence, .. } = *tag;
-                    self.pending.push_back(Pending { token, stream, sequence, qos, made: now });
+                    self.pending.push_back(Pending { token, stream, sequence, qos, sent: false, made: now });
                 }
             }
             Err(misuse) => counts.refused(misuse.to_string()),
@@ -153,9 +155,18 @@ impl Device {
         }
     }
 
-    /// What the server had not confirmed begins anew with its session.
+    /// The connection is gone, and with it whatever was on its way and the server has not answered for.
+    pub(super) fn interrupt(&mut self) {
+        let sent = self.client.unanswered();
+        if sent > 0 {
+            self.pending.iter_mut().take(sent).for_each(|pending| pending.sent = true);
+        }
+    }
+
+    /// What the server may have got and had not confirmed begins anew with its session. What waits for its first connection
+    /// goes out once.
     pub(super) fn begin_anew(&self, floor: &mut Floor) {
-        for Pending { stream, sequence, .. } in self.pending.iter() {
+        for Pending { stream, sequence, .. } in self.pending.iter().filter(|pending| pending.sent) {
             floor.ledger.renew(*stream, *sequence);
         }
     }
