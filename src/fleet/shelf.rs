@@ -140,20 +140,27 @@ impl Shelf {
             let latest = writers.iter().filter_map(|(_, written, _)| Some(written.last?.from)).max();
             let age =
                 |at: Instant, expiry: Option<u32>| expiry.is_some_and(|limit| now.since(at).as_secs() > limit.into());
+            // What surely came from a writer, unless that of another surely came after it.
+            let last = |written: &Written| {
+                let overwritten = |last: Kept| latest.is_some_and(|latest| last.until <= latest && last.from != latest);
+                written.last.filter(|&last| !overwritten(last))
+            };
             // The last that came, or one that may have come after it.
             let allowed = |tag: &Tag| {
                 writers.iter().any(|(stream, written, expiry)| {
-                    let last = written.last.is_some_and(|last| {
-                        let overwritten = latest.is_some_and(|latest| last.until <= latest && last.from != latest);
-                        last.sequence == tag.sequence && !overwritten && !age(last.until, *expiry)
-                    });
-                    *stream == tag.stream && (last || written.perhaps.contains(tag.sequence))
+                    let is_last =
+                        last(written).is_some_and(|last| last.sequence == tag.sequence && !age(last.until, *expiry));
+                    *stream == tag.stream && (is_last || written.perhaps.contains(tag.sequence))
                 })
             };
-            let may_be_gone = writers.iter().all(|(_, written, expiry)| {
-                let limit = expiry.map(u64::from);
-                written.last.is_none_or(|last| limit.is_some_and(|limit| now.since(last.from).as_secs() >= limit))
-            });
+            // Whatever may have been the last of all may have expired, and then none is there.
+            let may_be_gone = latest.is_none()
+                || writers.iter().any(|(_, written, expiry)| {
+                    expiry.is_some_and(|limit| {
+                        let expired = |last: Kept| now.since(last.from).as_secs() >= limit.into();
+                        last(written).is_some_and(expired) || !written.perhaps.is_empty()
+                    })
+                });
             let (count, trouble) = match found.as_slice() {
                 [] if may_be_gone => (&mut retention.right, None),
                 [tag] if allowed(tag) => (&mut retention.right, None),
@@ -187,11 +194,16 @@ mod tests {
     /// Plays on a shelf of the streams 1 and 2, both of topic `t`, whose messages expire after `expiry` seconds. Each of
     /// `got` is stream and number.
     fn check(play: impl Fn(&mut Shelf), expiry: Option<u32>, got: &[(u32, u32)], expect: (u64, u64, u64)) {
+        check_each(play, [expiry; 2], got, expect);
+    }
+
+    /// The same where the messages of the two expire after so many seconds each.
+    fn check_each(play: impl Fn(&mut Shelf), expiries: [Option<u32>; 2], got: &[(u32, u32)], expect: (u64, u64, u64)) {
         let mut shelf = Shelf::default();
         play(&mut shelf);
         let tag = |&(stream, sequence): &(u32, u32)| ("t".to_owned(), Tag { run: 1, stream, sequence, intended: 0 });
         let got: Vec<_> = got.iter().map(tag).collect();
-        let found = shelf.compare(at(100), &got, |_| Some(("t".to_owned(), expiry)));
+        let found = shelf.compare(at(100), &got, |stream| Some(("t".to_owned(), expiries[stream as usize - 1])));
         assert_eq!((found.right, found.missing, found.wrong), expect, "{got:?}: {found:?}");
         assert_eq!(found.examples.len() as u64, found.missing + found.wrong);
     }
@@ -265,6 +277,29 @@ mod tests {
         check(play, Some(9), &[(1, 0)], RIGHT);
         check(play, Some(9), &[], RIGHT);
         check(play, Some(7), &[(1, 0)], WRONG);
+    }
+
+    #[test]
+    fn of_two_writers_the_topic_is_empty_where_that_expired_which_may_have_been_the_last() {
+        let apart = |shelf: &mut Shelf| {
+            write(shelf, 1, 0, 10, 20);
+            write(shelf, 2, 0, 20, 21);
+        };
+        check_each(apart, [None, Some(50)], &[], RIGHT);
+        check_each(apart, [None, Some(50)], &[(1, 0)], WRONG);
+        check_each(apart, [None, Some(90)], &[], MISSING);
+        check_each(apart, [Some(50), None], &[], MISSING);
+        let across = |shelf: &mut Shelf| {
+            write(shelf, 1, 0, 10, 21);
+            write(shelf, 2, 0, 20, 21);
+        };
+        check_each(across, [Some(50), None], &[], RIGHT);
+        let unconfirmed = |shelf: &mut Shelf| {
+            write(shelf, 1, 0, 10, 20);
+            shelf.may_keep(2, 0);
+        };
+        check_each(unconfirmed, [None, Some(50)], &[], RIGHT);
+        check_each(unconfirmed, [None, None], &[], MISSING);
     }
 
     #[test]
