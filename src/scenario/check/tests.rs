@@ -86,6 +86,53 @@ fn misspelt_names_are_told_with_what_was_meant_and_all_at_once() {
     assert_eq!(places, ["5:5", "14:13", "17:55", "24:22", "28:72", "29:75", "29:87"], "{problems:#?}");
 }
 
+/// Each word of the text that stands in no comment and no string: the byte where it begins, and the word.
+fn words(text: &str) -> Vec<(usize, &str)> {
+    let (mut words, mut before) = (Vec::new(), 0);
+    for line in text.split_inclusive('\n') {
+        let code = line.split("//").next().unwrap_or_default();
+        let mut at = before;
+        for (nth, piece) in code.split('"').enumerate() {
+            let mut begin = at;
+            for word in piece.split(|c: char| !c.is_alphanumeric() && c != '_') {
+                if nth % 2 == 0 && word.len() > 1 && word.starts_with(char::is_alphabetic) {
+                    words.push((begin, word));
+                }
+                begin += word.len() + 1;
+            }
+            at += piece.len() + 1;
+        }
+        before += line.len();
+    }
+    words
+}
+
+#[test]
+fn a_slip_of_the_pen_is_told_once_wherever_it_is() {
+    let words = words(LIFTS);
+    assert_eq!((words.len(), words[0].1, words[84].1), (85, "Scenario", "below"), "{words:?}");
+    let told = |slips: &[(usize, &str)], written: fn(&str) -> String| {
+        let mut text = LIFTS.to_owned();
+        for (at, word) in slips.iter().rev() {
+            text.replace_range(*at..at + word.len(), &written(word));
+        }
+        let problems = check(&text, &profiles()).expect_err("a slip of the pen");
+        assert_eq!(problems.len(), slips.len(), "{slips:?}: {problems:#?}");
+        for ((at, _), problem) in slips.iter().zip(&problems) {
+            assert_eq!(problem.place.line as usize, LIFTS[..*at].matches('\n').count() + 1, "{slips:?}: {problem}");
+        }
+    };
+    for pair in words.windows(2) {
+        // A letter too many, or another word altogether.
+        told(&pair[..1], |word| format!("{word}x"));
+        told(&pair[..1], |_| "nonsense".to_owned());
+        // The name of the whole is nothing that could be mended.
+        if pair[0].1 != "Scenario" {
+            told(pair, |word| format!("{word}x"));
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_mended_is_left_out_and_brings_up_nothing_else() {
     // A group without which there would be no such group elsewhere, and a link that others use.
