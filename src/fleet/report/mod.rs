@@ -460,7 +460,7 @@ impl Named {
 /// What it means that something was broken.
 const fn said(breach: Breach) -> &'static str {
     match breach {
-        Breach::Lost => "confirmed to the writer, and never came; listed by when each was sent",
+        Breach::Lost => "owed, and never came; listed by when each was sent",
         Breach::Duplicated => "came twice, and must not at its QoS",
         Breach::Reordered => "came behind a later message of its writer",
         Breach::Forbidden => "a will that came and must not: its writer had taken leave, or was back within the delay",

@@ -279,7 +279,7 @@ mod tests {
                     must not
           kept      50 % of messages take less than 1 s in the weather: 50 % of 19 took at most 301 ms
 
-        4 messages  confirmed to the writer, and never came; listed by when each was sent
+        4 messages  owed, and never came; listed by when each was sent
             2.2 min  messages 4 to 5 on at/train-1/<b> by train-1, for room-0
             2.2 min  message 9 on at/train-1/<b> by train-1, for room-0
                      and more; the other forms of this report name the first twenty
