@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use harness::catalogue::near;
 
 /// The longest line.
@@ -69,7 +69,7 @@ fn like(missing: &Path) -> Option<PathBuf> {
 
 /// Prints `text`.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    Ok(unless_closed(io::stdout().write_all(text.as_bytes()))?)
+    unless_closed(io::stdout().write_all(text.as_bytes())).context("cannot write to standard output")
 }
 
 /// A reader who has seen enough (`testament list requirements | head`) is no error.

@@ -26,10 +26,14 @@ pub(super) fn protocol(text: &str) -> Result<Version, String> {
     known.ok_or_else(|| "write 3.1, 3.1.1 or 5.0".to_owned())
 }
 
-/// Reads a span of time, which must not be empty.
+/// The longest span that anybody can mean.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+
+/// Reads a span of time, which must not be empty, nor longer than a month.
 pub(in crate::cli) fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) | Err(_) => Err("write a span such as 500ms or 10s".to_owned()),
+        Ok(span) if span > LONGEST => Err("write a span of 31 days at most, such as 500ms or 10s".to_owned()),
         Ok(span) => Ok(span),
     }
 }

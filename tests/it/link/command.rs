@@ -55,12 +55,14 @@ fn mistakes_end_with_two_and_say_what_to_do() {
     fs::write(&file, "(\n  coherence: \"15\",\n)").expect("a file");
     let path = file.to_str().expect("a path");
     for (arguments, expect) in [
-        (["show", "lte-n"], "no profile is called `lte-n`, and no file; the closest: lte-m"),
-        (["show", path], "`15` has no unit; write 250ms, 30s, 5m or 2h"),
-        (["show", path], "wrong.ron:2:"),
-        (["fit", path], "line 1: neither"),
+        (&["show", "lte-n"][..], "no profile is called `lte-n`, and no file; the closest: lte-m"),
+        (&["show", path], "`15` has no unit; write 250ms, 30s, 5m or 2h"),
+        (&["show", path], "wrong.ron:2:"),
+        (&["show", "lte-m", "--every", "100000000000y"], "write a span of 31 days at most"),
+        (&["show", "lte-m", "--every", "0s"], "write a span such as 500ms or 10s"),
+        (&["fit", path], "line 1: neither"),
     ] {
-        let (code, _, error) = link(&arguments);
+        let (code, _, error) = link(arguments);
         assert_eq!(code, Some(2));
         assert!(error.contains(expect), "{error}");
     }
