@@ -6,6 +6,7 @@ use harness::ledger::{Account, Balance, Entry};
 use harness::metrics::{Merge, Spans};
 use serde::Serialize;
 
+use super::late::Late;
 use super::roster::guarantee;
 use super::run::Outcome;
 use super::shelf::Retention;
@@ -164,9 +165,11 @@ impl Judge<'_> {
                 let mut found =
                     quantile.map_or_else(none, |it| format!("{percent} % of {all} took at most {}", words::span(it)));
                 if quantile.is_some() && !met {
-                    found +=
-                        &format!("; {} took longer than {}", words::count(spans.beyond(below)), words::span(below));
-                    found += &self.late(place).unwrap_or_default();
+                    let late = self.outcome.tally.late.get(&(place as u16));
+                    // A span is known to two digits, and the late ones were counted.
+                    let count = late.map_or_else(|| spans.beyond(below), |late| late.groups.values().sum());
+                    found += &format!("; {} took longer than {}", words::count(count), words::span(below));
+                    found += &late.and_then(|late| self.late(late)).unwrap_or_default();
                 }
                 judgement(expected, spans.count(), met, found)
             }
@@ -191,9 +194,8 @@ impl Judge<'_> {
     }
 
     /// Whose the messages are that took too long, and what was done while they were on their way.
-    fn late(&self, place: usize) -> Option<String> {
+    fn late(&self, late: &Late) -> Option<String> {
         const NAMED: usize = 3;
-        let late = self.outcome.tally.late.get(&(place as u16))?;
         let (worst, most) = late.groups.iter().max_by_key(|(group, count)| (**count, Reverse(**group)))?;
         let name = &self.plan.groups[usize::from(*worst)].name;
         let whose = match late.groups.len() {
@@ -273,7 +275,6 @@ mod tests {
     use harness::ledger::Guarantee;
 
     use super::*;
-    use crate::fleet::late::Late;
     use crate::fleet::tally::Tally;
     use crate::scenario;
 
@@ -363,12 +364,15 @@ mod tests {
             let outcome = Outcome { balance: Balance::default(), tally, retained: None, connected: 2 };
             judge(&plan, &outcome)[1].found.clone()
         };
-        let all = "99 % of 1 took at most 3 s; 1 took longer than 2 s";
-        assert_eq!(found(&[(1, 1)], &[(0, 1)]), format!("{all}, all written by y; on their way during no fault: 1"));
+        let all = "99 % of 1 took at most 3 s";
+        assert_eq!(
+            found(&[(1, 1)], &[(0, 1)]),
+            format!("{all}; 1 took longer than 2 s, all written by y; on their way during no fault: 1")
+        );
         assert_eq!(
             found(&[(0, 5), (1, 5000)], &[(0, 7), (1, 1), (2, 4990), (3, 8)]),
             format!(
-                "{all}, 5,000 of them written by y; on their way during fault 2: 4,990, fault 3: 8, no fault: 7, others fewer"
+                "{all}; 5,005 took longer than 2 s, 5,000 of them written by y; on their way during fault 2: 4,990, fault 3: 8, no fault: 7, others fewer"
             )
         );
     }
