@@ -1,12 +1,13 @@
 //! Mutants of the QoS handshakes and of their resumption (4.3 and 4.4 of both standards).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use harness::node::ConnId;
 use harness::time::Instant;
 
 use super::Mutant;
-use super::change::{go_on_unless, inbound, outbound, unheard};
+use super::change::{go_on_unless, inbound, outbound, remembering, unheard};
 use super::seam::{Fate, Passing, Seam};
 use crate::forge::Forged;
 use crate::packet::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
@@ -50,6 +51,33 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("repeats-while-connected", &["mqtt5:4.4.0-1"], || {
+            // It notices what has waited for five seconds when something else comes from the client.
+            remembering::<BTreeMap<(ConnId, PacketId), (Instant, Vec<u8>)>>(
+                |waiting, passing, packet, fate| {
+                    match packet {
+                        Packet::Connect(_) => waiting.retain(|(conn, _), _| *conn != passing.conn),
+                        Packet::PubAck(ack) | Packet::PubRec(ack) => {
+                            waiting.remove(&(passing.conn, ack.packet_id));
+                        }
+                        _ => {}
+                    }
+                    for (_, (since, frame)) in waiting.iter_mut().filter(|((conn, _), _)| *conn == passing.conn) {
+                        if passing.now.since(*since) >= Duration::from_secs(5) {
+                            *since = passing.now;
+                            fate.back(&Forged::from_frame(frame).flags(0b1000 | frame[0] & 0b111).bytes());
+                        }
+                    }
+                    fate.on(passing.frame);
+                },
+                |waiting, passing, packet, fate| {
+                    if let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet {
+                        waiting.insert((passing.conn, id), (passing.now, passing.frame.to_vec()));
+                    }
+                    fate.on(passing.frame);
+                },
+            )
+        }),
         Mutant::seam("repeats-without-dup", &["mqtt5:3.3.1-1", "mqtt311:3.3.1-1"], || {
             outbound(|passing, packet, fate| match packet {
                 Packet::Publish(publish) => {
@@ -206,6 +234,27 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
             &["mqtt5:ext-188", "mqtt5:4.3.3-10", "mqtt311:4.3.3-2", "mqtt311:ext-086"],
             || Box::new(DeliversTwice::default()),
         ),
+        Mutant::seam("loses-what-is-released-on-resumption", &["mqtt5:ext-186", "mqtt311:ext-028"], || {
+            // It keeps a message with the connection, and hands it on when PUBREL comes there.
+            remembering::<BTreeMap<(ConnId, PacketId), Vec<u8>>>(
+                |kept, passing, packet, fate| match packet {
+                    Packet::Connect(_) => {
+                        kept.retain(|(conn, _), _| *conn != passing.conn);
+                        fate.on(passing.frame);
+                    }
+                    Packet::Publish(Publish { qos: QoS::ExactlyOnce, packet_id: Some(id), .. }) => {
+                        kept.insert((passing.conn, id), passing.frame.to_vec());
+                        fate.back_as(&Packet::PubRec(Ack::success(id)), passing.version);
+                    }
+                    Packet::PubRel(ack) => {
+                        fate.on(&kept.remove(&(passing.conn, ack.packet_id)).unwrap_or_default());
+                        fate.on(passing.frame);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+                |_, passing, packet, fate| go_on_unless(matches!(packet, Packet::PubRec(_)), passing, fate),
+            )
+        }),
         Mutant::seam("sends-the-publish-again-after-pubrel", &["mqtt5:4.3.3-6", "mqtt311:4.3.3-1"], || {
             inbound(|passing, packet, fate| match packet {
                 // The broker never learns of PUBREC, so that it repeats the PUBLISH on resumption.
@@ -272,6 +321,16 @@ fn identifiers() -> impl Iterator<Item = Mutant> {
                 }
                 _ => fate.on(passing.frame),
             })
+        }),
+        Mutant::seam("closes-for-an-identifier-of-its-own", &["mqtt5:ext-013", "mqtt311:ext-015"], || {
+            Box::new(OneRange::that(|_, _, fate| fate.cut()))
+        }),
+        Mutant::seam("takes-an-identifier-of-its-own-for-a-repeat", &["mqtt5:ext-013", "mqtt311:ext-015"], || {
+            Box::new(OneRange::that(|passing, publish, fate| {
+                let Some(ack) = publish.packet_id.map(Ack::success) else { return };
+                let once = publish.qos == QoS::AtLeastOnce;
+                fate.back_as(&if once { Packet::PubAck(ack) } else { Packet::PubRec(ack) }, passing.version);
+            }))
         }),
         Mutant::seam("takes-pubrec-for-puback", &["mqtt5:ext-139", "mqtt311:ext-085"], || {
             inbound(|passing, packet, fate| match packet {
@@ -411,6 +470,45 @@ impl Seam for DeliversTwice {
             Ok(Packet::PubComp(ack)) if original(ack.packet_id).is_some() => {}
             _ => fate.on(passing.frame),
         }
+    }
+}
+
+/// Packet identifiers of both sides are taken for those of one range: what becomes of a PUBLISH under one that is in use by a
+/// delivery.
+struct OneRange {
+    clash: fn(&Passing<'_>, &Publish<'_>, &mut Fate),
+    used: BTreeSet<(ConnId, PacketId)>,
+}
+
+impl OneRange {
+    fn that(clash: fn(&Passing<'_>, &Publish<'_>, &mut Fate)) -> Self {
+        Self { clash, used: BTreeSet::new() }
+    }
+}
+
+impl Seam for OneRange {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match &passing.packet {
+            Ok(Packet::Publish(publish))
+                if publish.packet_id.is_some_and(|id| self.used.contains(&(passing.conn, id))) =>
+            {
+                return (self.clash)(passing, publish, fate);
+            }
+            Ok(Packet::PubAck(ack) | Packet::PubComp(ack)) => drop(self.used.remove(&(passing.conn, ack.packet_id))),
+            _ => {}
+        }
+        fate.on(passing.frame);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        if let Ok(Packet::Publish(Publish { packet_id: Some(id), .. })) = passing.packet {
+            self.used.insert((passing.conn, id));
+        }
+        fate.on(passing.frame);
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.used.retain(|&(used, _)| used != conn);
     }
 }
 

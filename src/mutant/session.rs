@@ -215,6 +215,9 @@ fn taking_over() -> impl Iterator<Item = Mutant> {
         Mutant::seam("discards-the-session-on-a-protocol-error", &["mqtt311:ext-106", "mqtt5:3.1.2-23"], || {
             Box::new(Discards::on(Cause::Error))
         }),
+        Mutant::seam("discards-the-session-of-a-silent-client", &["mqtt311:ext-047", "mqtt5:3.1.2-23"], || {
+            Box::new(Discards::on(Cause::Silence))
+        }),
         Mutant::seam("leaves-both-connections-open", &["mqtt5:3.1.4-3", "mqtt311:3.1.4-2", "mqtt31:diff-013"], || {
             Box::<LeavesOpen>::default()
         }),
@@ -229,6 +232,8 @@ enum Cause {
     Takeover,
     /// The client breaks the protocol.
     Error,
+    /// The client says nothing any more, and the broker ends the connection.
+    Silence,
 }
 
 struct Discards {
@@ -250,6 +255,9 @@ impl Seam for Discards {
         match passing.packet {
             Ok(Packet::Connect(connect)) if own.is_none() => {
                 let open = self.clients.values().any(|client| client == connect.client_id);
+                if self.cause == Cause::Silence {
+                    self.clients.retain(|_, client| client != connect.client_id);
+                }
                 self.clients.insert(passing.conn, connect.client_id.to_owned());
                 let discards = self.doomed.remove(connect.client_id) || (open && self.cause == Cause::Takeover);
                 if discards && !connect.clean_start {
@@ -258,6 +266,10 @@ impl Seam for Discards {
                 }
             }
             Err(_) | Ok(Packet::Connect(_)) if self.cause == Cause::Error => self.doomed.extend(own.cloned()),
+            // What ends now does not end because its client is silent.
+            Err(_) | Ok(Packet::Connect(_) | Packet::Disconnect(_)) if self.cause == Cause::Silence => {
+                drop(self.clients.remove(&passing.conn))
+            }
             _ => {}
         }
         fate.on(passing.frame);
@@ -271,6 +283,13 @@ impl Seam for Discards {
             }
             _ => fate.on(passing.frame),
         }
+    }
+
+    fn closes(&mut self, conn: ConnId) -> bool {
+        if self.cause == Cause::Silence {
+            self.doomed.extend(self.clients.get(&conn).cloned());
+        }
+        true
     }
 
     fn gone(&mut self, conn: ConnId) {

@@ -10,8 +10,8 @@ use super::change::{
 };
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
-    FilterBuf, Packet, PacketType, Properties, Property, PropertyBuf, Publish, QoS, ReasonCode, ReasonCodes, SubAck,
-    Subscribe, SubscriptionBuf, UnsubAck, Unsubscribe, Version,
+    FilterBuf, Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, ReasonCode, ReasonCodes,
+    SubAck, Subscribe, SubscriptionBuf, SubscriptionOptions, UnsubAck, Unsubscribe, Version,
 };
 use crate::topic::{Filter, Topic};
 
@@ -191,21 +191,12 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
         Mutant::seam(
             "takes-the-first-of-a-repeated-filter",
             &["mqtt5:3.8.4-5", "mqtt311:3.8.4-4", "mqtt311:ext-069"],
-            || {
-                inbound(|passing, packet, fate| match packet {
-                    Packet::Subscribe(subscribe) => {
-                        let mut list = SubscriptionBuf::new();
-                        let all: Vec<_> = subscribe.subscriptions.iter().collect();
-                        for one in &all {
-                            let first = all.iter().find(|other| other.filter == one.filter).unwrap_or(one);
-                            list = list.with(one.filter, first.options);
-                        }
-                        let subscriptions = list.view();
-                        fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
-                    }
-                    _ => fate.on(passing.frame),
-                })
-            },
+            || Box::new(Repeated::holds(|equal| equal.next())),
+        ),
+        Mutant::seam(
+            "takes-the-highest-of-a-repeated-filter",
+            &["mqtt5:3.8.4-5", "mqtt311:3.8.4-4", "mqtt311:ext-069"],
+            || Box::new(Repeated::holds(|equal| equal.max_by_key(|options| options.qos))),
         ),
         Mutant::seam("grants-wildcards-that-it-does-not-have", &["mqtt5:ext-154", "mqtt311:3.8.3-2"], || {
             granting(|filter| filter.contains(['+', '#']))
@@ -226,6 +217,47 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// Which of several options for one filter.
+type Choice = fn(&mut dyn Iterator<Item = SubscriptionOptions>) -> Option<SubscriptionOptions>;
+
+/// Of the options that one SUBSCRIBE has for a filter, others than the last hold; SUBACK tells nothing of it.
+struct Repeated {
+    choice: Choice,
+    asked: BTreeMap<(ConnId, PacketId), Vec<u8>>,
+}
+
+impl Repeated {
+    fn holds(choice: Choice) -> Self {
+        Self { choice, asked: BTreeMap::new() }
+    }
+}
+
+impl Seam for Repeated {
+    fn inbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        let Ok(Packet::Subscribe(subscribe)) = passing.packet else { return fate.on(passing.frame) };
+        let mut list = SubscriptionBuf::new();
+        for one in subscribe.subscriptions.iter() {
+            let equal = subscribe.subscriptions.iter().filter(|other| other.filter == one.filter);
+            let options = (self.choice)(&mut equal.map(|other| other.options)).unwrap_or(one.options);
+            list = list.with(one.filter, options);
+        }
+        let codes = subscribe.subscriptions.iter().map(|each| each.options.qos as u8).collect();
+        self.asked.insert((passing.conn, subscribe.packet_id), codes);
+        let subscriptions = list.view();
+        fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
+    }
+
+    fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
+        match passing.packet {
+            Ok(Packet::SubAck(suback)) if !suback.reasons.iter().any(ReasonCode::is_error) => {
+                let asked = self.asked.remove(&(passing.conn, suback.packet_id));
+                suback_with(&suback, &asked.unwrap_or_default(), passing, fate);
+            }
+            _ => fate.on(passing.frame),
+        }
+    }
 }
 
 /// SUBACK with these codes in place of this one.
@@ -418,6 +450,12 @@ fn unsubscribing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("never-ends-a-subscription-with-wildcards", &["mqtt5:3.10.4-1", "mqtt311:3.10.4-1"], || {
+            heard_names(|of, name| match of {
+                PacketType::Unsubscribe if name.contains(['+', '#']) => "nobody's".into(),
+                _ => name.into(),
+            })
+        }),
         Mutant::seam("says-nothing-where-there-is-no-subscription", &["mqtt5:3.10.4-5", "mqtt311:3.10.4-5"], || {
             let mut known = BTreeSet::<String>::new();
             inbound(move |passing, packet, fate| {

@@ -99,6 +99,25 @@ fn discarding() -> impl Iterator<Item = Mutant> {
             &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"],
             || unheard(|packet| matches!(packet, Packet::Disconnect(Disconnect { reason: ReasonCode::Success, .. }))),
         ),
+        Mutant::seam("publishes-a-will-after-a-disconnect-with-properties", &["mqtt5:3.14.4-3"], || {
+            unheard(|packet| {
+                matches!(packet, Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties })
+                    if !properties.is_empty())
+            })
+        }),
+        Mutant::seam("publishes-a-delayed-will-in-spite-of-disconnect", &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10"], || {
+            in_spite_of_disconnect(|will| will.properties.will_delay_interval().is_some_and(|seconds| seconds > 0))
+        }),
+        Mutant::seam(
+            "publishes-a-will-at-qos-2-in-spite-of-disconnect",
+            &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"],
+            || in_spite_of_disconnect(|will| will.qos == QoS::ExactlyOnce),
+        ),
+        Mutant::seam(
+            "publishes-a-retained-will-in-spite-of-disconnect",
+            &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10", "mqtt311:3.14.4-3", "mqtt311:3.1.2-10"],
+            || in_spite_of_disconnect(|will| will.retain),
+        ),
         Mutant::seam("takes-a-short-disconnect-for-none", &["mqtt5:ext-135"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::Disconnect(_) if passing.version.has_properties() && passing.frame.len() < 4 => {
@@ -197,6 +216,19 @@ fn discarding() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// A DISCONNECT with reason code 0x00 is overlooked where there is such a will.
+fn in_spite_of_disconnect(which: fn(&Will<'_>) -> bool) -> Box<dyn Seam> {
+    let mut undying = BTreeSet::new();
+    inbound(move |passing, packet, fate| {
+        if let Packet::Connect(connect) = packet {
+            undying.remove(&passing.conn);
+            undying.extend(connect.will.filter(which).map(|_| passing.conn));
+        }
+        let ends = matches!(packet, Packet::Disconnect(Disconnect { reason: ReasonCode::Success, .. }));
+        go_on_unless(ends && undying.contains(&passing.conn), passing, fate);
+    })
 }
 
 /// What is published on the topic of a client's will at the moment it connects again is lost.

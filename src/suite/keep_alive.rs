@@ -8,9 +8,13 @@ use harness::case::{Case, Outcome, Stop};
 use super::expect::{pingresp, suback};
 use super::peer::Peer;
 use super::script::{ConnectScript, PingReq, publish, subscribe, will};
+use super::session::arrives;
 use super::supports::Capability;
 use super::testbed::{Came, Testbed, as_step};
-use crate::packet::{Packet, QoS::AtMostOnce};
+use crate::packet::{
+    Packet,
+    QoS::{AtLeastOnce, AtMostOnce},
+};
 
 /// The cases of this chapter.
 pub(super) const CASES: &[Case<Testbed>] = &[
@@ -23,6 +27,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("keep-alive/silence-sets-off-the-will", silence_sets_off_the_will)
         .claim("when keep alive runs out the will is published, as after a network failure")
         .covers(&["mqtt5:3.1.2-22", "mqtt5:ext-097", "mqtt311:3.1.2-24", "mqtt311:ext-047", "mqtt31:diff-014"]),
+    Case::new("keep-alive/silence-leaves-the-session", silence_leaves_the_session)
+        .claim("when keep alive runs out the session stays, as after a network failure, and messages wait in it")
+        .covers(&["mqtt5:3.1.2-23", "mqtt311:ext-047"]),
     Case::new("keep-alive/pings-hold-the-connection", pings_hold_the_connection)
         .claim("a client that sends PINGREQ within its keep alive stays connected")
         .covers(&["mqtt5:3.1.2-22", "mqtt5:3.12.4-1", "mqtt311:3.1.2-24", "mqtt311:3.12.4-1"]),
@@ -143,6 +150,16 @@ fn silence_sets_off_the_will(t: &Testbed) -> Outcome {
     let _silent = join(t, "silent", t.connect("silent").will(will("gone", "silent")), 1)?;
     let delivery = watcher.delivery_by("the will of the silent client", t.now() + EVENTUALLY)?;
     t.judge(delivery.text() == "silent", "the will of the silent client", || delivery.words.clone())
+}
+
+/// That the server ends the connection is another case's claim.
+fn silence_leaves_the_session(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let silent = join(t, "silent", t.connect_persistent("silent"), KEPT)?;
+    silent.subscribe("door", AtLeastOnce)?;
+    as_step("being silent", silent.closes_by(t.now() + EVENTUALLY))?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    arrives(t, "silent", &t.connect_persistent("silent"), true)?.hears(["open"])
 }
 
 /// The client speaks by its own clock, and reads the answers at the end: were it to wait for each, a slow answer would make

@@ -5,12 +5,12 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{accepted, answered};
 use super::qos1::two_wait_with_different_identifiers;
-use super::script::{Script, publish};
+use super::script::{Script, publish, pubrel};
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, field};
 use crate::packet::{
-    PacketType::PubAck,
+    PacketType::{PubAck, PubComp, PubRec},
     Property::{
         ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
     },
@@ -64,6 +64,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("publish/identifiers-are-the-servers-own", identifiers_are_the_servers_own)
         .claim("deliveries have packet identifiers of the server's choice, however the publishers number theirs")
         .covers(&["mqtt5:2.2.1-4", "mqtt5:ext-013", "mqtt311:2.3.1-4", "mqtt311:ext-015"]),
+    Case::new("publish/identifier-in-use-by-the-server", identifier_in_use_by_the_server)
+        .claim("a client may use the packet identifier of a delivery that it has not acknowledged: both flows come to their end")
+        .covers(&["mqtt5:ext-013", "mqtt311:ext-015"]),
     Case::new("publish/arrives-at-the-lower-qos", arrives_at_the_lower_qos)
         .claim("a message is delivered at the lower of the quality of service it was sent at and the one granted")
         .covers(&["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"]),
@@ -216,6 +219,31 @@ fn identifiers_are_the_servers_own(t: &Testbed) -> Outcome {
         writer.publish(publish("door", role).at_least_once(777))?;
     }
     two_wait_with_different_identifiers(&reader)
+}
+
+/// The steps of the two flows alternate: PUBLISH of the server, PUBLISH of the client and its acknowledgement, the rest of the
+/// server's flow, the rest of the client's.
+fn identifier_in_use_by_the_server(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let levels = || [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| t.supports().carries(*qos));
+    let (client, other) = (t.join("client")?, t.join("other")?);
+    other.subscribe("gate", AtMostOnce)?;
+    for theirs in levels() {
+        client.subscribe("door", theirs)?;
+        for own in levels() {
+            other.publish(publish("door", "open").at(theirs, 0))?;
+            let open = client.delivery("a message to acknowledge later")?;
+            client.send(publish("gate", "shut").at(own, open.id))?;
+            client.expect(accepted(if own == AtLeastOnce { PubAck } else { PubRec }, open.id))?;
+            client.acknowledge(&open)?;
+            if own == ExactlyOnce {
+                client.send(pubrel(open.id))?;
+                client.expect(accepted(PubComp, open.id))?;
+            }
+            other.hears(["shut"])?;
+        }
+    }
+    client.still_served()
 }
 
 /// QoS 1 comes last in each round: under a grant of QoS 0 a server may deliver such a message twice.

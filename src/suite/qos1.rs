@@ -31,6 +31,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:2.3.1-4",
             "mqtt31:diff-024",
         ]),
+    Case::new("qos1/nothing-is-resent-while-connected", nothing_is_resent_while_connected)
+        .claim("on a connection that stands neither PUBLISH nor PUBREL is sent again, however long it is not acknowledged")
+        .covers(&["mqtt5:4.4.0-1"]),
     Case::new("qos1/acknowledged-is-not-resent", acknowledged_is_not_resent)
         .claim("a message answered by PUBACK is not sent again on the resumed session")
         .covers(&["mqtt5:4.3.2-3", "mqtt311:4.3.2-1"]),
@@ -168,6 +171,38 @@ pub(super) fn two_wait_with_different_identifiers(reader: &Peer<'_>) -> Outcome 
         }
         Err(stop) => Err(stop),
     }
+}
+
+/// Six seconds show a timer of some. Each waits on a connection of its own, for a server may have one message under way at a time;
+/// and a server may part with a client that does not acknowledge.
+fn nothing_is_resent_while_connected(t: &Testbed) -> Outcome {
+    let writer = t.join("writer")?;
+    let mut readers = Vec::new();
+    for (role, qos) in [("once", AtLeastOnce), ("twice", ExactlyOnce), ("released", ExactlyOnce)] {
+        if !t.supports().carries(qos) {
+            continue;
+        }
+        let reader = t.join(role)?;
+        reader.subscribe(role, qos)?;
+        writer.publish(publish(role, "open").at(qos, 0))?;
+        let open = reader.delivery("a message that is not acknowledged")?;
+        if role == "released" {
+            reader.send(pubrec(open.id))?;
+            as_step("the first PUBREL", reader.expect(accepted(PubRel, open.id)))?;
+        }
+        readers.push(reader);
+    }
+    for _ in 0..6 {
+        t.sleep(Duration::from_secs(1));
+        for reader in &readers {
+            if t.ended(reader.conn())? {
+                return Err(Stop::Skip("needs a server that waits six seconds for an acknowledgement".into()));
+            }
+            reader.still_served()?;
+            reader.heard_nothing("nothing again while the connection stands")?;
+        }
+    }
+    Ok(())
 }
 
 fn order_is_kept(t: &Testbed) -> Outcome {

@@ -34,6 +34,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos2/pubrel-repeated-on-resumption", pubrel_repeated)
         .claim("a PUBREL repeated on resumption is answered by PUBCOMP, and nothing is delivered twice")
         .covers(&["mqtt5:4.3.3-11", "mqtt311:4.3.3-2", "mqtt311:ext-086"]),
+    Case::new("qos2/released-on-resumption", released_on_resumption)
+        .claim("a message that was acknowledged by PUBREC is delivered once, though its PUBREL comes on the resumed session")
+        .covers(&["mqtt5:ext-186", "mqtt5:4.3.3-11", "mqtt311:ext-028", "mqtt311:4.3.3-2"]),
     Case::new("qos2/identifier-is-free-after-pubcomp", identifier_is_free_after_pubcomp)
         .claim("after PUBCOMP a PUBLISH with the same packet identifier is a new message")
         .covers(&["mqtt5:4.3.3-12", "mqtt5:ext-012", "mqtt311:4.3.3-2"]),
@@ -150,6 +153,24 @@ fn pubrel_repeated(t: &Testbed) -> Outcome {
     writer.expect(answered(PubComp, 7))?;
     writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
 
+    reader.hears(["open", "shut"])
+}
+
+/// With PUBREC the message is the server's: no PUBLISH follows that could bring it again. The bell and the fence are those of
+/// `repeat_before_pubrel`.
+fn released_on_resumption(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+
+    let writer = t.join_persistent("writer")?;
+    writer.subscribe("bell", AtMostOnce)?;
+    writer.send(publish("door", "open").exactly_once(7))?;
+    writer.expect(accepted(PubRec, 7))?;
+
+    let writer = writer.drop_and_resume()?;
+    writer.send(pubrel(7))?;
+    writer.awaits(answered(PubComp, 7))?;
+    writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
     reader.hears(["open", "shut"])
 }
 

@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .claim("a SUBACK that refuses because its packet identifier is in use says so for each filter")
         .covers(&["mqtt5:ext-165"]),
     Case::new("subscribe/last-of-a-repeated-filter-wins", last_of_a_repeated_filter_wins)
-        .claim("a filter named three times in one SUBSCRIBE gets three codes, and its last options hold")
+        .claim("a filter named several times in one SUBSCRIBE gets as many codes, and its last options hold")
         .covers(&["mqtt5:3.8.4-5", "mqtt5:3.8.4-6", "mqtt311:3.8.4-4", "mqtt311:ext-069"]),
     Case::new("subscribe/repeated-subscription-replaces", repeated_subscription_replaces)
         .claim("subscribing to a filter again replaces the subscription: one copy, at the new quality of service")
@@ -237,16 +237,24 @@ fn one_code_per_filter(t: &Testbed) -> Outcome {
     reader.hears_all(granted.iter().map(|(number, _): &(usize, _)| number.to_string()))
 }
 
+/// In each, the last level is another one of the first, the lowest and the highest. Where it is QoS 0 a second copy is legal,
+/// so nothing is sent behind.
 fn last_of_a_repeated_filter_wins(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS1)?;
-    let reader = t.join("reader")?;
-    reader.send(subscribe(7).to("door", AtLeastOnce).to("door", AtMostOnce).to("door", AtLeastOnce))?;
-    reader.expect(suback(7, &[Some(1), Some(0), Some(1)]))?;
     let writer = t.join("writer")?;
-    writer.publish(publish("door", "open").at(AtLeastOnce, 0))?;
-    writer.publish(publish("door", "shut").at(AtLeastOnce, 0))?;
-    comes_at(&reader, "open", 1)?;
-    comes_at(&reader, "shut", 1)
+    for asked in [&[AtLeastOnce, AtMostOnce, AtLeastOnce][..], &[AtLeastOnce, AtMostOnce], &[AtMostOnce, AtLeastOnce]] {
+        let reader = t.join("reader")?;
+        reader.send(asked.iter().fold(subscribe(7), |script, qos| script.to("door", *qos)))?;
+        let codes: Vec<_> = asked.iter().map(|qos| Some(*qos as u8)).collect();
+        reader.expect(suback(7, &codes))?;
+        let last = asked[asked.len() - 1];
+        for message in if last == AtMostOnce { &["open"][..] } else { &["open", "shut"] } {
+            writer.publish(publish("door", message).at(AtLeastOnce, 0))?;
+            comes_at(&reader, message, last as u8)?;
+        }
+        reader.leave()?;
+    }
+    Ok(())
 }
 
 /// The message after each is the fence for a second copy; the last grant is QoS 0, where a second copy is legal.

@@ -21,6 +21,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("unsubscribe/ends-deliveries", ends_deliveries)
         .claim("after UNSUBACK no new message comes for the filter, and subscribing again brings them back")
         .covers(&["mqtt5:3.10.4-1", "mqtt5:3.10.4-2", "mqtt311:3.10.4-1", "mqtt311:3.10.4-2"]),
+    Case::new("unsubscribe/ends-those-with-wildcards", ends_those_with_wildcards)
+        .claim("UNSUBSCRIBE from a filter with wildcards ends the subscription with that filter")
+        .covers(&["mqtt5:3.10.4-1", "mqtt5:3.10.4-2", "mqtt311:3.10.4-1", "mqtt311:3.10.4-2"]),
     Case::new("unsubscribe/unknown-filter-is-answered", unknown_filter_is_answered)
         .claim("UNSUBSCRIBE from a filter that was never subscribed to is answered, in 5.0 with reason code 0x11")
         .covers(&["mqtt5:3.10.4-5", "mqtt5:3.11.3-2", "mqtt311:3.10.4-5"]),
@@ -84,6 +87,25 @@ fn ends_deliveries(t: &Testbed) -> Outcome {
     reader.subscribe("door", AtMostOnce)?;
     writer.publish(publish("door", "three"))?;
     reader.hears(["three"])
+}
+
+/// No other subscription matches, for one that does hides on a server that sends one copy whether this one is over.
+fn ends_those_with_wildcards(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    let writer = t.join("writer")?;
+    for filter in ["a/+", "a/#", "+/b", "+/#"] {
+        let reader = t.join("reader")?;
+        reader.subscribe_with(subscribe(1).to(filter, AtMostOnce).to("bell", AtMostOnce))?;
+        writer.publish(publish("a/b", "one"))?;
+        reader.hears(["one"])?;
+        reader.send(unsubscribe(2, [filter]))?;
+        reader.expect(unsuback(2, 1))?;
+        writer.publish(publish("a/b", "two"))?;
+        writer.publish(publish("bell", "rings"))?;
+        reader.hears(["rings"])?;
+        reader.leave()?;
+    }
+    Ok(())
 }
 
 /// Success in place of 0x11 misleads but breaks no rule, so it is remarked. What was subscribed to stays so.

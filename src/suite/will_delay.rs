@@ -36,6 +36,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("will/disconnect-may-end-the-session", disconnect_may_end_the_session)
         .claim("DISCONNECT with reason code 0x04 and session expiry 0 publishes a delayed will at once")
         .covers(&["mqtt5:ext-094"]),
+    Case::new("will/disconnect-discards-a-delayed-one", disconnect_discards_a_delayed_one)
+        .claim("after DISCONNECT with reason code 0x00 a will does not come when its delay has passed or its session ended")
+        .covers(&["mqtt5:3.14.4-3", "mqtt5:3.1.2-10"]),
     Case::new("will/message-expiry-starts-when-published", message_expiry_starts_when_published)
         .claim("the message expiry of a will does not run while the will is delayed")
         .covers(&["mqtt5:ext-101"]),
@@ -117,6 +120,18 @@ fn disconnect_may_end_the_session(t: &Testbed) -> Outcome {
     mortal.send(disconnect().because(ReasonCode::DisconnectWithWillMessage).with(SessionExpiryInterval(0)))?;
     mortal.vanish()?;
     watcher.hears(["gone"])
+}
+
+/// Two seconds more than either takes.
+fn disconnect_discards_a_delayed_one(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let watcher = watch(t)?;
+    for (role, delay, expiry) in [("delayed", 1, 300), ("brief", 300, 1)] {
+        let connect = t.connect(role).clean(false).with(SessionExpiryInterval(expiry));
+        t.join_with(role, &connect.will(will("grave", "gone").with(WillDelayInterval(delay))))?.leave()?;
+    }
+    t.sleep_alive(Duration::from_secs(3), &[&watcher])?;
+    next_is_anothers(t, &watcher)
 }
 
 fn message_expiry_starts_when_published(t: &Testbed) -> Outcome {
