@@ -154,15 +154,15 @@ fn fields_are_read_in_order(t: &Testbed) -> Outcome {
 fn session_present(t: &Testbed) -> Outcome {
     t.needs(Sessions)?;
     let resumed = t.version() != Version::V31;
-    let lasting = |clean: bool| t.connect("client").clean(clean).with(SessionExpiryInterval(300));
-    for (connect, present) in [
-        (t.connect("client"), false),
-        (lasting(false), false),
-        (lasting(false), resumed),
-        (lasting(false), resumed),
-        (t.connect("client"), false),
+    let lasting = || t.connect("client").clean(false).with(SessionExpiryInterval(300));
+    for (role, connect, present) in [
+        ("guest", t.connect("guest"), false),
+        ("client", lasting(), false),
+        ("client", lasting(), resumed),
+        ("client", lasting(), resumed),
+        ("client", t.connect("client"), false),
     ] {
-        let (client, came) = t.welcomed("client", &connect, Some(present))?;
+        let (client, came) = t.welcomed(role, &connect, Some(present))?;
         // 3.1 does not say what a reader does with the byte, so the codec passes over it.
         let flags = came.packet.as_bytes().get(2).copied();
         let reserved = t.version() == Version::V31;
