@@ -32,12 +32,9 @@ pub type Start<'a, S> = Box<dyn Fn() -> S + 'a>;
 pub struct Simulation<'a, S = Box<dyn Node>> {
     /// What the devices stand on.
     pub floor: Floor,
-    devices: Vec<Device>,
-    lines: Vec<Line>,
+    posts: Vec<Post>,
     /// The devices of each group that are played here.
     groups: Vec<Range<u32>>,
-    /// For which moment each device stands in the wheel.
-    due: Vec<Instant>,
     wheel: Wheel<Due>,
     now: Instant,
     /// How often something was due.
@@ -59,6 +56,28 @@ pub struct Simulation<'a, S = Box<dyn Node>> {
     inbox: VecDeque<Told>,
     /// To whom it falls that something of the timeline happens to them.
     lots: Lots,
+}
+
+/// A device with its line: all that is looked at when something is due lies together, for in a large fleet it is far away each
+/// time, and the moment that is looked at first lies in front.
+#[repr(C)]
+struct Post {
+    /// For which moment it stands in the wheel; [`Instant::FAR`] if it does not.
+    due: Instant,
+    line: Line,
+    device: Device,
+}
+
+impl Post {
+    /// Puts device `number` into the wheel for the next moment of its line, or for `own` if that is earlier, unless it stands there
+    /// already.
+    fn plan(&mut self, wheel: &mut Wheel<Due>, now: Instant, number: u32, own: Option<Instant>) {
+        let Some(at) = self.line.deadline().into_iter().chain(own).min().map(|at| at.max(now)) else { return };
+        if at < self.due {
+            self.due = at;
+            wheel.push(at, Due::Device(number));
+        }
+    }
 }
 
 /// What is due.
@@ -119,10 +138,8 @@ impl<'a, S: Node> Simulation<'a, S> {
         let fleet = Draws::stream(seed, device::DRAWS);
         let count = floor.plan.groups.iter().map(|group| shard.count(group.count)).sum::<u32>() as usize;
         let mut simulation = Self {
-            devices: Vec::with_capacity(count),
-            lines: Vec::with_capacity(count),
+            posts: Vec::with_capacity(count),
             groups: Vec::with_capacity(options.len()),
-            due: Vec::new(),
             wheel: Wheel::default(),
             now: Instant::ZERO,
             events: 0,
@@ -145,7 +162,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             let region = simulation.floor.regions[group].clone();
             let habit = plan.reads.map_or(Reading::Prompt, Reading::at_rate);
             let mut outages = region.clone();
-            let first = simulation.devices.len() as u32;
+            let first = simulation.posts.len() as u32;
             for number in 0..plan.count {
                 let name = format!("{}-{number}", simulation.floor.plan.groups[group].name);
                 if region.is_none() && share > 1 && number % share == 0 {
@@ -160,16 +177,14 @@ impl<'a, S: Node> Simulation<'a, S> {
                 }
                 let device =
                     Device::new(&simulation.floor, group, number, options, &fleet).map_err(|why| (group, why))?;
-                simulation.devices.push(device);
                 let mut line = Line::new(link);
                 line.heal(Instant::ZERO, habit);
-                simulation.lines.push(line);
+                simulation.posts.push(Post { due: Instant::FAR, line, device });
             }
-            simulation.groups.push(first..simulation.devices.len() as u32);
+            simulation.groups.push(first..simulation.posts.len() as u32);
         }
-        simulation.due = vec![Instant::FAR; simulation.devices.len()];
-        for device in 0..simulation.devices.len() as u32 {
-            simulation.plan(device);
+        for (post, number) in simulation.posts.iter_mut().zip(0..) {
+            post.plan(&mut simulation.wheel, Instant::ZERO, number, post.device.deadline());
         }
         for (place, moment) in simulation.floor.plan.timeline.iter().enumerate() {
             simulation.wheel.push(Instant::ZERO + moment.at, Due::Begins(place as u32));
@@ -202,23 +217,23 @@ impl<'a, S: Node> Simulation<'a, S> {
     /// A real server has read all that a device said on a connection, and closed it after that.
     pub fn heard_out(&mut self, conn: ConnId) {
         let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() else { return };
-        let group = self.devices[device as usize].group();
+        let group = self.posts[device as usize].device.group();
         // Where others have its identifier, one of them may have thrown it out before.
         if self.floor.plan.groups[group].clones == 1 {
-            self.devices[device as usize].heard_out(self.now, ConnId(place), &mut self.floor);
+            self.posts[device as usize].device.heard_out(self.now, ConnId(place), &mut self.floor);
         }
     }
 
     /// The device at the other end of a connection of the server: its group, and its number in it.
     pub fn caller(&self, conn: ConnId) -> Option<(usize, u32)> {
         let (device, _) = self.seats.get(conn.0 as usize).copied().flatten()?;
-        let device = &self.devices[device as usize];
+        let device = &self.posts[device as usize].device;
         Some((device.group(), device.number()))
     }
 
     /// How many messages wait for the server's answer, or for their turn.
     pub fn outstanding(&self) -> usize {
-        self.devices.iter().map(Device::outstanding).sum()
+        self.posts.iter().map(|post| post.device.outstanding()).sum()
     }
 
     /// How often something was due so far.
@@ -228,12 +243,12 @@ impl<'a, S: Node> Simulation<'a, S> {
 
     /// How many devices are connected.
     pub fn connected(&self) -> u32 {
-        self.devices.iter().filter(|device| device.is_connected()).count() as u32
+        self.posts.iter().filter(|post| post.device.is_connected()).count() as u32
     }
 
     /// Ends the run and keeps its books.
     pub fn into_floor(mut self) -> Floor {
-        for device in &mut self.devices {
+        for Post { device, .. } in &mut self.posts {
             device.settle(self.now, &mut self.floor);
         }
         self.floor
@@ -253,8 +268,9 @@ impl<'a, S: Node> Simulation<'a, S> {
             self.events += 1;
             match due {
                 Due::Device(device) => {
-                    if self.due[device as usize] == at {
-                        self.due[device as usize] = Instant::FAR;
+                    let due = &mut self.posts[device as usize].due;
+                    if *due == at {
+                        *due = Instant::FAR;
                         self.attend(device);
                     }
                 }
@@ -278,35 +294,30 @@ impl<'a, S: Node> Simulation<'a, S> {
         self.now = self.now.max(moment);
     }
 
-    /// Puts a device into the wheel for its next moment, unless it stands there already.
-    fn plan(&mut self, device: u32) {
-        let place = device as usize;
-        let deadline = self.devices[place].deadline().into_iter().chain(self.lines[place].deadline()).min();
-        let Some(at) = deadline.map(|at| at.max(self.now)) else { return };
-        if at < self.due[place] {
-            self.due[place] = at;
-            self.wheel.push(at, Due::Device(device));
-        }
-    }
-
     /// A device or its line has something to do.
     fn attend(&mut self, device: u32) {
         let place = device as usize;
-        while let Some((strand, arrival)) = self.lines[place].poll(self.now) {
+        while let Some((strand, arrival)) = self.posts[place].line.poll(self.now) {
             match arrival.end {
                 End::Device => self.reach_device(device, strand, arrival.what),
                 End::Server => self.reach_server(device, strand, arrival.what),
             }
         }
-        if self.devices[place].deadline().is_some_and(|at| at <= self.now) {
-            self.floor.forgotten = self.lines[place].is_forgotten();
-            self.devices[place].handle(self.now, Input::Wake, &mut self.floor);
+        let Post { line, device: core, .. } = &mut self.posts[place];
+        let mut own = core.deadline();
+        if own.is_some_and(|at| at <= self.now) {
+            self.floor.forgotten = line.is_forgotten();
+            core.handle(self.now, Input::Wake, &mut self.floor);
             self.carry_out(device);
+            own = self.posts[place].device.deadline();
         }
         self.serve();
-        self.look_for_room(device);
-        self.lines[place].tidy();
-        self.plan(device);
+        if self.look_for_room(device) {
+            own = self.posts[place].device.deadline();
+        }
+        let post = &mut self.posts[place];
+        post.line.tidy();
+        post.plan(&mut self.wheel, self.now, device, own);
     }
 }
 

@@ -2,16 +2,14 @@
 
 use harness::link::{Arrived, End};
 use harness::node::{Close, Closed, ConnId, Input, Node, Output, Peer, Via};
-use harness::time::Instant;
-use harness::wheel::Wheel;
 
-use super::{Due, Simulation, Told};
-use crate::fleet::line::Line;
+use super::{Due, Post, Simulation, Told};
 
 impl<S: Node> Simulation<'_, S> {
     /// Something reached the device.
     pub(super) fn reach_device(&mut self, device: u32, place: usize, what: Arrived) {
-        let Some(strand) = self.lines[device as usize].strand(place) else { return };
+        let Post { line, device: core, .. } = &mut self.posts[device as usize];
+        let Some(strand) = line.strand(place) else { return };
         if !strand.device {
             // Nobody listens: what comes is thrown away.
             if let Arrived::Bytes(count) = what {
@@ -21,31 +19,30 @@ impl<S: Node> Simulation<'_, S> {
         }
         let conn = ConnId(place as u32);
         let (now, floor) = (self.now, &mut self.floor);
-        let device_core = &mut self.devices[device as usize];
         match what {
             Arrived::Opened => {
                 let Some(ticket) = strand.ticket.take() else { return };
                 let room = strand.tell_room(End::Device);
                 let (via, peer) = (Via::Ticket(*ticket), Peer::default());
-                device_core.handle(now, Input::Opened { conn, via, peer, room }, floor);
+                core.handle(now, Input::Opened { conn, via, peer, room }, floor);
             }
             Arrived::Bytes(count) => {
                 let bytes = strand.take(End::Device, count);
-                device_core.handle(now, Input::Bytes { conn, bytes }, floor);
+                core.handle(now, Input::Bytes { conn, bytes }, floor);
             }
             Arrived::Closed(how) => {
                 strand.device = false;
                 match strand.ticket.take() {
                     Some(ticket) => {
-                        device_core.handle(now, Input::Refused { ticket: *ticket, why: "no answer" }, floor);
+                        core.handle(now, Input::Refused { ticket: *ticket, why: "no answer" }, floor);
                     }
                     None => {
                         floor.forgotten = strand.is_forgotten();
-                        device_core.handle(now, Input::Closed { conn, how }, floor);
+                        core.handle(now, Input::Closed { conn, how }, floor);
                     }
                 }
                 if how == Closed::Finished {
-                    self.lines[device as usize].close(now, place, End::Device, Close::Gracefully);
+                    line.close(now, place, End::Device, Close::Gracefully);
                 }
             }
         }
@@ -55,7 +52,7 @@ impl<S: Node> Simulation<'_, S> {
     /// Something reached the server.
     pub(super) fn reach_server(&mut self, device: u32, place: usize, what: Arrived) {
         let now = self.now;
-        let line = &mut self.lines[device as usize];
+        let Post { line, device: core, .. } = &mut self.posts[device as usize];
         let Some(strand) = line.strand(place) else { return };
         let Some(server) = &mut self.server else {
             // Nobody is at home: the operating system refuses.
@@ -74,7 +71,7 @@ impl<S: Node> Simulation<'_, S> {
                 let conn = ConnId(number);
                 strand.server = Some(conn);
                 if self.start.is_none() {
-                    self.devices[device as usize].may_be_heard_before_its_goodbye();
+                    core.may_be_heard_before_its_goodbye();
                 }
                 let room = strand.tell_room(End::Server);
                 server.handle(now, Input::Opened { conn, via: Via::Listener(0), peer: Peer::default(), room });
@@ -85,7 +82,7 @@ impl<S: Node> Simulation<'_, S> {
                 if let Some(conn) = conn {
                     server.handle(now, Input::Bytes { conn, bytes });
                     if self.start.is_some() && !strand.device && strand.is_heard_out() {
-                        self.devices[device as usize].heard_out(now, ConnId(place as u32), &mut self.floor);
+                        core.heard_out(now, ConnId(place as u32), &mut self.floor);
                     }
                 }
             }
@@ -110,9 +107,9 @@ impl<S: Node> Simulation<'_, S> {
     /// Does what a device wants done.
     pub(super) fn carry_out(&mut self, device: u32) {
         let now = self.now;
-        let line = &mut self.lines[device as usize];
+        let Post { line, device: core, .. } = &mut self.posts[device as usize];
         let mut closed = None;
-        while let Some(output) = self.devices[device as usize].poll() {
+        while let Some(output) = core.poll() {
             match output {
                 Output::Open { ticket } => line.open(now, ticket),
                 Output::Send { conn, head, tail } => line.send(now, conn.0 as usize, End::Device, head, tail),
@@ -130,8 +127,7 @@ impl<S: Node> Simulation<'_, S> {
             }
         }
         if let Some(conn) = closed {
-            let how = Closed::Here;
-            self.devices[device as usize].handle(now, Input::Closed { conn, how }, &mut self.floor);
+            core.handle(now, Input::Closed { conn, how: Closed::Here }, &mut self.floor);
             self.carry_out(device);
         }
     }
@@ -148,25 +144,27 @@ impl<S: Node> Simulation<'_, S> {
                 match output {
                     Output::Send { conn, head, tail } => {
                         if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
-                            self.lines[device as usize].send(now, place as usize, End::Server, head, tail);
-                            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+                            let post = &mut self.posts[device as usize];
+                            post.line.send(now, place as usize, End::Server, head, tail);
+                            post.plan(&mut self.wheel, now, device, None);
                         }
                     }
                     Output::Pause { conn, paused } => {
                         if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
-                            self.lines[device as usize].pause(now, place as usize, End::Server, paused);
-                            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+                            let post = &mut self.posts[device as usize];
+                            post.line.pause(now, place as usize, End::Server, paused);
+                            post.plan(&mut self.wheel, now, device, None);
                         }
                     }
                     Output::Close { conn, how } => {
                         if let Some((device, place)) = self.seats.get(conn.0 as usize).copied().flatten() {
-                            let line = &mut self.lines[device as usize];
-                            line.close(now, place as usize, End::Server, how);
-                            if let Some(strand) = line.strand(place as usize) {
+                            let post = &mut self.posts[device as usize];
+                            post.line.close(now, place as usize, End::Server, how);
+                            if let Some(strand) = post.line.strand(place as usize) {
                                 strand.server = None;
                             }
                             self.inbox.push_back(Told::Closed(conn, Closed::Here));
-                            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+                            post.plan(&mut self.wheel, now, device, None);
                         }
                     }
                     Output::Ask { ticket, work } => self.inbox.push_back(Told::Answer(ticket, work())),
@@ -193,10 +191,11 @@ impl<S: Node> Simulation<'_, S> {
         }
     }
 
-    /// Tells both ends of the connections of a device of room that they have again.
-    pub(super) fn look_for_room(&mut self, device: u32) {
-        for place in 0..self.lines[device as usize].places() {
-            let Some(strand) = self.lines[device as usize].strand(place) else { continue };
+    /// Tells both ends of the connections of a device of room that they have again; gives whether the device was told.
+    pub(super) fn look_for_room(&mut self, device: u32) -> bool {
+        let mut told = false;
+        for place in 0..self.posts[device as usize].line.places() {
+            let Some(strand) = self.posts[device as usize].line.strand(place) else { continue };
             if let Some(conn) = strand.server
                 && strand.has_room_again(End::Server)
             {
@@ -206,22 +205,16 @@ impl<S: Node> Simulation<'_, S> {
                     self.serve();
                 }
             }
-            let Some(strand) = self.lines[device as usize].strand(place) else { continue };
+            let Post { line, device: core, .. } = &mut self.posts[device as usize];
+            let Some(strand) = line.strand(place) else { continue };
             if strand.device && strand.ticket.is_none() && strand.has_room_again(End::Device) {
                 let room = strand.tell_room(End::Device);
                 let conn = ConnId(place as u32);
-                self.devices[device as usize].handle(self.now, Input::Writable { conn, room }, &mut self.floor);
+                core.handle(self.now, Input::Writable { conn, room }, &mut self.floor);
                 self.carry_out(device);
+                told = true;
             }
         }
-    }
-}
-
-/// Puts a device into the wheel because its line has something new to carry.
-pub(super) fn schedule(wheel: &mut Wheel<Due>, due: &mut [Instant], lines: &[Line], device: u32, now: Instant) {
-    let Some(at) = lines[device as usize].deadline().map(|at| at.max(now)) else { return };
-    if at < due[device as usize] {
-        due[device as usize] = at;
-        wheel.push(at, Due::Device(device));
+        told
     }
 }

@@ -7,8 +7,7 @@ use harness::link::{End, Reading};
 use harness::node::{Close, Closed, Node};
 use harness::time::Instant;
 
-use super::carriage::schedule;
-use super::{Due, Simulation, Told, suffers};
+use super::{Due, Post, Simulation, Told, suffers};
 use crate::scenario::plan::Happening;
 use crate::scenario::schema::{Keeps, Phase};
 
@@ -19,7 +18,7 @@ impl<S: Node> Simulation<'_, S> {
     }
 
     fn is_chosen(&self, place: u32, device: u32, share: f64) -> bool {
-        let device = &self.devices[device as usize];
+        let device = &self.posts[device as usize].device;
         let number = self.floor.roster.devices(device.group()).start + device.number();
         self.lots.choose(place as usize, share, number)
     }
@@ -35,7 +34,7 @@ impl<S: Node> Simulation<'_, S> {
         match what {
             Happening::Link { group, share, fault, .. } => {
                 for device in self.chosen(place, group, share) {
-                    self.lines[device as usize].suffer(now, fault);
+                    self.posts[device as usize].line.suffer(now, fault);
                     self.attend(device);
                 }
             }
@@ -43,7 +42,7 @@ impl<S: Node> Simulation<'_, S> {
             Happening::Leave { group, share, lasts } => {
                 let until = lasts.map_or(Instant::FAR, |lasts| now + lasts);
                 for device in self.chosen(place, group, share) {
-                    self.devices[device as usize].leave(now, until, &mut self.floor);
+                    self.posts[device as usize].device.leave(now, until, &mut self.floor);
                     self.carry_out(device);
                     self.attend(device);
                 }
@@ -71,10 +70,10 @@ impl<S: Node> Simulation<'_, S> {
         let habit = self.floor.plan.groups[group].reads.map_or(Reading::Prompt, Reading::at_rate);
         let in_force = self.in_force(group);
         for device in devices {
-            self.lines[device as usize].heal(now, habit);
+            self.posts[device as usize].line.heal(now, habit);
             for &(place, share, fault) in &in_force {
                 if self.is_chosen(place, device, share) {
-                    self.lines[device as usize].suffer(now, fault);
+                    self.posts[device as usize].line.suffer(now, fault);
                 }
             }
             self.attend(device);
@@ -124,13 +123,12 @@ impl<S: Node> Simulation<'_, S> {
         let mut seats: Vec<_> = self.seats.iter().flatten().copied().collect();
         seats.sort_unstable();
         for (device, place) in seats {
-            self.lines[device as usize].close(now, place as usize, End::Server, Close::Abruptly);
-            if let Some(conn) =
-                self.lines[device as usize].strand(place as usize).and_then(|strand| strand.server.take())
-            {
+            let post = &mut self.posts[device as usize];
+            post.line.close(now, place as usize, End::Server, Close::Abruptly);
+            if let Some(conn) = post.line.strand(place as usize).and_then(|strand| strand.server.take()) {
                 self.inbox.push_back(Told::Closed(conn, Closed::Reset));
             }
-            schedule(&mut self.wheel, &mut self.due, &self.lines, device, now);
+            post.plan(&mut self.wheel, now, device, None);
         }
         match keeps {
             Keeps::State => {
@@ -171,10 +169,8 @@ impl<S: Node> Simulation<'_, S> {
         if self.away_until >= self.now {
             self.bring_back();
         }
-        for line in &mut self.lines {
+        for Post { line, device, .. } in &mut self.posts {
             line.link.end_outages();
-        }
-        for device in &mut self.devices {
             device.come_back(self.now);
         }
         for group in 0..self.floor.plan.groups.len() {
