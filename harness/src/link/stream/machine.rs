@@ -65,6 +65,8 @@ struct Busy {
     opening: [Option<Instant>; 2],
     /// What was worked out and not yet taken.
     ready: SmallVec<[Arrival; 2]>,
+    /// The earliest thing to happen inside. Kept, because it is asked for three times as often as it changes.
+    next: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,7 @@ impl Machine {
         };
         stream.ends[0].stage = Stage::Opening;
         stream.begin(now, link, End::Device);
+        stream.busy.next = stream.next();
         stream
     }
 
@@ -135,7 +138,6 @@ impl Machine {
     /// Adds `bytes` to what `end` has to say. They leave as windows and the peer allow; [`Self::room`] is a wish, not a
     /// limit.
     pub(super) fn send(&mut self, now: Instant, link: &mut Link, end: End, bytes: u64) {
-        self.catch_up(now, link);
         let half = &mut self.ends[end as usize];
         if bytes == 0 || half.sender.finished || !matches!(half.stage, Stage::Open | Stage::Heard | Stage::Opening) {
             return;
@@ -146,7 +148,6 @@ impl Machine {
 
     /// Ends what `end` has to say; the peer hears of it after all bytes.
     pub(super) fn finish(&mut self, now: Instant, link: &mut Link, end: End) {
-        self.catch_up(now, link);
         let half = &mut self.ends[end as usize];
         if half.sender.finished || !matches!(half.stage, Stage::Open | Stage::Heard | Stage::Opening) {
             return;
@@ -181,7 +182,6 @@ impl Machine {
 
     /// Tears the connection down: what is buffered here is lost, the peer hears of it if the reset reaches it.
     pub(super) fn abort(&mut self, now: Instant, link: &mut Link, end: End) {
-        self.catch_up(now, link);
         if self.ends[end as usize].stage.stands() || self.ends[end as usize].stage == Stage::Opening {
             self.with(now, link, end, |side| side.emit(Body::Reset));
             self.end(end, Stage::Over);
@@ -189,8 +189,7 @@ impl Machine {
     }
 
     /// The end is gone without a word (power, cable).
-    pub(super) fn vanish(&mut self, now: Instant, link: &mut Link, end: End) {
-        self.catch_up(now, link);
+    pub(super) fn vanish(&mut self, end: End) {
         self.end(end, Stage::Gone);
     }
 
@@ -204,8 +203,7 @@ impl Machine {
     }
 
     /// A box in the middle resets the connection, both ways, now.
-    pub(super) fn reset(&mut self, now: Instant, link: &mut Link) {
-        self.catch_up(now, link);
+    pub(super) fn reset(&mut self, now: Instant) {
         for end in End::BOTH {
             self.close(now, end, Closed::Reset);
         }
@@ -213,7 +211,6 @@ impl Machine {
 
     /// How `end` reads from now on.
     pub(super) fn read(&mut self, now: Instant, link: &mut Link, end: End, reading: Reading) {
-        self.catch_up(now, link);
         self.ends[end as usize].slow = (reading != Reading::Prompt).then(|| Box::new((reading, now)));
         self.release(now, link, end);
     }
@@ -237,7 +234,7 @@ impl Machine {
         if let Some(arrival) = self.busy.ready.first() {
             return arrival.at;
         }
-        let next = self.next();
+        let next = self.busy.next.unwrap_or(Instant::FAR);
         let waiting = |end: End| {
             let (half, peer) = (&self.ends[end as usize], &self.ends[end.peer() as usize]);
             let listens = !peer.stage.is_over();
@@ -255,8 +252,15 @@ impl Machine {
         (ready.first()?.at <= now).then(|| ready.remove(0))
     }
 
-    /// The earliest thing to happen inside; [`Instant::FAR`] if there is none.
-    fn next(&self) -> Instant {
+    /// Lets something be done to it from outside, at `now`, once all that was to happen before has happened.
+    pub(super) fn act(&mut self, now: Instant, link: &mut Link, act: impl FnOnce(&mut Self, &mut Link)) {
+        self.catch_up(now, link);
+        act(self, link);
+        self.busy.next = self.next();
+    }
+
+    /// The earliest thing to happen inside, worked out.
+    fn next(&self) -> Option<Instant> {
         let mut next = Instant::FAR;
         let mut consider = |at: Option<Instant>| next = next.min(at.unwrap_or(Instant::FAR));
         for end in 0..2 {
@@ -266,18 +270,15 @@ impl Machine {
             consider(self.busy.held[end].owed);
             consider(self.ends[end].reads_at());
         }
-        next
+        Some(next).filter(|&next| next < Instant::FAR)
     }
 
     /// Works out all that happens up to `now`.
     fn catch_up(&mut self, now: Instant, link: &mut Link) {
         let mut moved = false;
-        loop {
-            let next = self.next();
-            if next > now || next == Instant::FAR {
-                break;
-            }
+        while let Some(next) = self.busy.next.filter(|&next| next <= now) {
             self.step(next, link);
+            self.busy.next = self.next();
             moved = true;
         }
         self.done = self.done.max(now);
@@ -289,11 +290,11 @@ impl Machine {
 
     /// Whether nothing is under way.
     fn is_idle(&self) -> bool {
-        let Busy { ends, held, ready, .. } = &*self.busy;
-        ready.is_empty()
+        let Busy { ends, held, ready, next, .. } = &*self.busy;
+        next.is_none()
+            && ready.is_empty()
             && ends.iter().all(|end| end.sent.is_empty())
             && held.iter().all(Held::is_empty)
-            && self.next() == Instant::FAR
     }
 
     /// What is left of it when nothing is under way, and nothing is out of the ordinary.
@@ -302,11 +303,11 @@ impl Machine {
             return None;
         }
         self.busy.ends = Default::default();
-        let [device, server] = [0, 1].map(|end| {
+        let rest = |end: usize| {
             let ticks = self.ticks[end];
             Rest::of(&self.ends[end], &self.ends[1 - end], ticks.micros(self.done)).map(|rest| (rest, ticks))
-        });
-        let (mut ends, before) = ([device?, server?], cfg!(debug_assertions).then(|| self.ends.clone()));
+        };
+        let (mut ends, before) = ([rest(0)?, rest(1)?], cfg!(debug_assertions).then(|| self.ends.clone()));
         for (end, half) in ends.iter_mut().zip(&mut self.ends) {
             end.0.window = half.sender.window.state.take();
         }

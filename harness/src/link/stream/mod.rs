@@ -131,22 +131,22 @@ impl Stream {
     /// Adds `bytes` to what `end` has to say. They leave as windows and the peer allow; [`Self::room`] is a wish, not a
     /// limit.
     pub fn send(&mut self, now: Instant, link: &mut Link, end: End, bytes: u64) {
-        self.act(|machine| machine.send(now, link, end, bytes));
+        self.act(now, link, |machine, link| machine.send(now, link, end, bytes));
     }
 
     /// Ends what `end` has to say; the peer hears of it after all bytes.
     pub fn finish(&mut self, now: Instant, link: &mut Link, end: End) {
-        self.act(|machine| machine.finish(now, link, end));
+        self.act(now, link, |machine, link| machine.finish(now, link, end));
     }
 
     /// Tears the connection down: what is buffered here is lost, the peer hears of it if the reset reaches it.
     pub fn abort(&mut self, now: Instant, link: &mut Link, end: End) {
-        self.act(|machine| machine.abort(now, link, end));
+        self.act(now, link, |machine, link| machine.abort(now, link, end));
     }
 
     /// The end is gone without a word (power, cable).
     pub fn vanish(&mut self, now: Instant, link: &mut Link, end: End) {
-        self.act(|machine| machine.vanish(now, link, end));
+        self.act(now, link, |machine, _| machine.vanish(end));
     }
 
     /// From now on nothing passes, and neither end is told: half open.
@@ -168,14 +168,14 @@ impl Stream {
 
     /// A box in the middle resets the connection, both ways, now.
     pub fn reset(&mut self, now: Instant, link: &mut Link) {
-        self.act(|machine| machine.reset(now, link));
+        self.act(now, link, |machine, _| machine.reset(now));
     }
 
     /// How `end` reads from now on.
     pub fn read(&mut self, now: Instant, link: &mut Link, end: End, reading: Reading) {
         // Who rests reads at once.
         if reading != Reading::Prompt || matches!(self.0, Form::Moving(_)) {
-            self.act(|machine| machine.read(now, link, end, reading));
+            self.act(now, link, |machine, link| machine.read(now, link, end, reading));
         }
     }
 
@@ -215,12 +215,12 @@ impl Stream {
     }
 
     /// Does something to the connection, which is woken for it.
-    fn act(&mut self, act: impl FnOnce(&mut Machine)) {
+    fn act(&mut self, now: Instant, link: &mut Link, act: impl FnOnce(&mut Machine, &mut Link)) {
         match &mut self.0 {
-            Form::Moving(machine) => act(machine),
+            Form::Moving(machine) => machine.act(now, link, act),
             Form::Quiet(quiet) => {
                 let mut machine = Box::new(Machine::wake(quiet));
-                act(&mut machine);
+                machine.act(now, link, act);
                 self.0 = Form::Moving(machine);
             }
         }
@@ -259,6 +259,23 @@ mod tests {
         let at_once = stream.is_over();
         while stream.poll(moment(1050), &mut link).is_some() {}
         assert_eq!((at_once, stream.is_over()), expect);
+    }
+
+    #[test]
+    fn a_connection_that_was_given_up_while_cut_is_put_away() {
+        let mut link = Link::new(Arc::new(Profile::constant(Duration::from_millis(100))), 1, "a");
+        let mut stream = Stream::open(Instant::ZERO, &mut link);
+        let moment = |second| Instant::ZERO + Duration::from_secs(second);
+        for second in 1..4 {
+            while stream.poll(moment(second), &mut link).is_some() {}
+            link.cut(Way::Up, second == 3);
+            let end = if second == 2 { End::Server } else { End::Device };
+            stream.send(moment(second), &mut link, end, 100);
+        }
+        while stream.poll(moment(30), &mut link).is_some() {}
+        assert!(matches!(stream.0, Form::Moving(_)), "the device repeats what it says");
+        stream.abort(moment(30), &mut link, End::Device);
+        assert!(matches!(stream.0, Form::Quiet(_)) && !stream.is_over());
     }
 
     #[test]

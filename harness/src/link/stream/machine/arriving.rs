@@ -181,10 +181,12 @@ impl Machine {
     }
 
     pub(super) fn end(&mut self, end: End, stage: Stage) {
+        let heard = self.ends[end.peer() as usize].sender.edge;
         let half = &mut self.ends[end as usize];
         half.stage = stage;
         half.slow = None;
-        // Whatever it had still to say or to read is gone.
+        // Whatever it had still to say or to read is gone, and so is what it offered and the peer has not heard.
+        half.receiver.offered = heard;
         let Half { sender, receiver, .. } = half;
         (sender.nxt, sender.written, sender.probe) = (sender.una, sender.una, None);
         (receiver.told, receiver.read, receiver.end) = (receiver.next, receiver.next, None);
