@@ -1,7 +1,7 @@
 //! A queue of things that are due at some moment, for millions of them: a timing wheel that keeps the exact order.
 //!
-//! Time is cut into ticks of about a millisecond. What is due within the present tick is sorted; what is due later lies
-//! in a slot of one of eight wheels of 64 slots, chosen by the highest digit in which its tick differs from the present
+//! Time is cut into ticks of about four milliseconds. What is due within the present tick is sorted; what is due later lies
+//! in a slot of one of seven wheels of 64 slots, chosen by the highest digit in which its tick differs from the present
 //! one, and comes down to finer wheels as its tick comes near. So putting in and taking out touch one slot each,
 //! however many things wait, where a heap would touch a path of its tree.
 //!
@@ -13,12 +13,15 @@ use std::collections::BinaryHeap;
 
 use crate::time::Instant;
 
-/// A tick is 2^20 ns, a little more than a millisecond.
-const TICK: u32 = 20;
+/// A tick is 2^22 ns, a little more than four milliseconds: of a busy fleet some are due in each, which are sorted together, and
+/// what a link carries is still due in a later one.
+const TICK: u32 = 22;
 /// A digit of a tick has six bits: 64 slots.
 const DIGIT: u32 = 6;
-/// 48 bits of ticks hold every moment there is: 20 + 48 > 64.
-const WHEELS: usize = 8;
+/// 42 bits of ticks hold every moment there is: 22 + 42 = 64.
+const WHEELS: usize = 7;
+/// So many places of a slot are kept while it is empty.
+const KEPT: usize = 64;
 
 /// Things of type `T`, each due at a moment.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Wheel<T> {
     /// How many things were ever put in late.
     order: u64,
     slots: Vec<Vec<Due<T>>>,
+    /// Memory for a slot whose own was taken.
+    spare: Vec<Due<T>>,
     /// Of each wheel, which slots hold something.
     occupied: [u64; WHEELS],
     len: usize,
@@ -83,6 +88,7 @@ impl<T> Default for Wheel<T> {
             late: BinaryHeap::new(),
             order: 0,
             slots: (0..WHEELS << DIGIT).map(|_| Vec::new()).collect(),
+            spare: Vec::new(),
             occupied: [0; WHEELS],
             len: 0,
         }
@@ -168,13 +174,17 @@ impl<T> Wheel<T> {
             // The two exchange their memory, so that the finest wheel, which every thing passes, allocates nothing.
             std::mem::swap(&mut self.run, &mut self.slots[place]);
         } else {
-            for due in std::mem::take(&mut self.slots[place]) {
+            let mut slot = std::mem::replace(&mut self.slots[place], std::mem::take(&mut self.spare));
+            for due in slot.drain(..) {
                 if due.at.as_nanos() >> TICK == tick {
                     self.run.push(due);
                 } else {
                     self.place(due);
                 }
             }
+            // What a small slot took is used again at once; a large one gives it back.
+            slot.shrink_to(KEPT);
+            self.spare = slot;
         }
         self.run.sort_by_key(|due| due.at);
         self.run.reverse();
