@@ -68,6 +68,17 @@ impl<T: Empty> Rare<T> {
     }
 }
 
+impl<T: 'static> Rare<VecDeque<T>> {
+    /// Appends one. The first gets room for itself alone, for most are gone before the next comes.
+    pub fn push_back(&mut self, item: T) {
+        let list = &mut **self;
+        if list.capacity() == 0 {
+            list.reserve_exact(1);
+        }
+        list.push_back(item);
+    }
+}
+
 impl<T: Empty> Deref for Rare<T> {
     type Target = T;
 
@@ -99,5 +110,7 @@ mod tests {
         assert!(list.0.is_some());
         list.settle();
         assert!(list.0.is_none() && list.is_empty());
+        list.push_back(8);
+        assert_eq!((list.capacity(), list.front()), (1, Some(&8)));
     }
 }

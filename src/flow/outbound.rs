@@ -157,6 +157,10 @@ impl<M: 'static> Outbound<M> {
             return Err(message);
         }
         let Some(id) = self.allocate() else { return Err(message) };
+        // Most handshakes are over before the next begins.
+        if self.lists.publishes.capacity() == 0 {
+            self.lists.publishes.reserve_exact(1);
+        }
         self.lists.publishes.push_back(Unacknowledged { id, exactly_once: qos == QoS::ExactlyOnce, message });
         self.published += 1;
         Ok(id)
