@@ -34,11 +34,13 @@ impl Writer {
     ) -> bool {
         let topic = delivery.message.topic();
         let alias = connection.aliases_out.alias(topic);
-        let sent = self.write(outbox, (conn, connection), delivery, attempt, alias, now);
+        let sent = self.write(outbox, (conn, connection), delivery, attempt, (topic, alias), now);
         match alias {
             Alias::New(_) if sent => connection.aliases_out.bind(topic),
             // Three bytes less may be what it takes.
-            Alias::New(_) => return self.write(outbox, (conn, connection), delivery, attempt, Alias::None, now),
+            Alias::New(_) => {
+                return self.write(outbox, (conn, connection), delivery, attempt, (topic, Alias::None), now);
+            }
             Alias::None | Alias::Known(_) => {}
         }
         sent
@@ -50,7 +52,7 @@ impl Writer {
         (conn, connection): (ConnId, &mut Connection),
         delivery: &Delivery<'_>,
         attempt: Attempt,
-        alias: Alias,
+        (topic, alias): (&str, Alias),
         now: Instant,
     ) -> bool {
         let message = delivery.message;
@@ -75,7 +77,7 @@ impl Writer {
             dup: attempt.is_some_and(|(_, repeat)| repeat),
             qos: delivery.qos,
             retain: delivery.retain,
-            topic: if matches!(alias, Alias::Known(_)) { "" } else { message.topic() },
+            topic: if matches!(alias, Alias::Known(_)) { "" } else { topic },
             packet_id: attempt.map(|(packet_id, _)| packet_id),
             properties,
             payload: &bytes[payload_at..],

@@ -96,7 +96,9 @@ impl Outbox {
     /// The next output.
     pub(super) fn poll(&mut self) -> Option<Output<'_>> {
         let Some(next) = self.queue.get(self.taken) else {
-            self.clear();
+            if self.taken > 0 {
+                self.clear();
+            }
             return None;
         };
         self.taken += 1;
