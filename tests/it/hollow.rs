@@ -23,7 +23,6 @@ const ACKNOWLEDGED: &[&str] = &[
     "connect/properties-in-any-order",
     "connect/acknowledgement-is-legal",
     "connect/response-information-only-on-request",
-    "connect/problem-information-declined",
     "connect/login-missing-in-3.1",
     "keep-alive/pings-hold-the-connection",
     "keep-alive/any-packet-holds-the-connection",
