@@ -25,10 +25,8 @@ pub const EMBEDDED: &[(&str, &str)] = &[
 pub fn read(text: &str) -> Result<Profile, String> {
     let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
     let profile: Profile = options.from_str(text).map_err(|error| error.to_string())?;
-    match profile.problem() {
-        Some(problem) => Err(problem),
-        None => Ok(profile),
-    }
+    let problems: Vec<_> = profile.problems().into_iter().map(|(field, why)| format!("{field}: {why}")).collect();
+    if problems.is_empty() { Ok(profile) } else { Err(problems.join("; ")) }
 }
 
 /// All of them, by name.
@@ -101,7 +99,7 @@ mod tests {
         check("(rtt: [])", "needs at least one point");
         check("(speed: 3)", "speed");
         check("(mtu: 100)", "mtu: 100 is outside 576 to 9000 bytes");
-        check("(up: (kbit: 5, queue: 100))", "up: a queue of 100 bytes never takes a packet of 1400");
+        check("(up: (kbit: 5, queue: 100))", "up.queue: a queue of 100 bytes never takes a packet of 1400");
         check(
             "(gaps: (every: Exponential(\"0s\"), lasts: Exponential(\"1s\")))",
             "gaps.every: a mean of zero never ends",

@@ -55,7 +55,7 @@ enum Remedy {
 impl Reading {
     /// Reads `text`.
     pub(super) fn of(text: &str) -> Self {
-        let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
+        let options = notation();
         let mut reading = Self {
             scenario: None,
             problems: Vec::new(),
@@ -257,6 +257,11 @@ impl Reading {
         let line = lines.next().unwrap_or_default();
         before + line.chars().take(place.column.saturating_sub(1) as usize).map(char::len_utf8).sum::<usize>()
     }
+}
+
+/// How scenarios are written.
+pub(super) fn notation() -> ron::Options {
+    ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME)
 }
 
 /// What to say of a name that is not known, and the one that it is nearly spelt like.

@@ -20,6 +20,7 @@ mod fleet_breaches;
 #[cfg(feature = "net")]
 mod fleet_goodbye;
 mod fleet_habits;
+mod fleet_links;
 #[cfg(feature = "net")]
 mod fleet_live;
 mod fleet_properties;

@@ -251,8 +251,8 @@ impl State {
         let mut waits = false;
         if way == Way::Down {
             match profile.sleep {
-                Some(Sleep::Edrx(after, cycle)) if idle >= after.0 => at = next_in_cycle(now, cycle, self.phase()),
-                Some(Sleep::Psm(after, cycle)) if idle >= after.0 => {
+                Some(Sleep::Edrx { after, cycle }) if idle >= after.0 => at = next_in_cycle(now, cycle, self.phase()),
+                Some(Sleep::Psm { after, cycle }) if idle >= after.0 => {
                     waits = true;
                     at = self.active + cycle.0;
                     if at <= now {

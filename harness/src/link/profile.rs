@@ -53,7 +53,11 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos() as f64;
-        let fits = |&&(_, unit): &&(&str, f64)| nanos >= unit && (nanos / unit * 1000.0) % 1.0 < 1e-6;
+        if nanos == 0.0 {
+            return f.write_str("0s");
+        }
+        // One digit behind the point at most, as far as units allow it: nobody counts in hundredths of a minute.
+        let fits = |&&(_, unit): &&(&str, f64)| nanos >= unit && (nanos / unit * 10.0) % 1.0 < 1e-6;
         let (name, unit) = UNITS.iter().find(fits).unwrap_or(&("us", 1e3));
         write!(f, "{}{name}", nanos / unit)
     }
@@ -128,6 +132,11 @@ impl Quantiles {
         &self.0
     }
 
+    /// The largest.
+    fn longest(&self) -> Span {
+        self.0.last().map_or(Span::default(), |point| point.1)
+    }
+
     /// The span below which this share of all values lies.
     pub fn at(&self, share: f64) -> Duration {
         let above = self.0.partition_point(|point| point.0 <= share);
@@ -163,6 +172,28 @@ pub enum Spell {
 }
 
 impl Spell {
+    /// What makes it no distribution, if anything.
+    fn problem(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Pareto(_, shape) if !(*shape > 1.0 && *shape <= 1e6) => {
+                "a Pareto shape must be above 1, else it has no mean"
+            }
+            Self::Lognormal(median, p95) if p95 <= median || median.0.is_zero() => {
+                "a lognormal needs a median above zero and a 95th percentile above that"
+            }
+            Self::Exponential(mean) | Self::Pareto(mean, _) if mean.0.is_zero() => "a mean of zero never ends",
+            _ => return None,
+        })
+    }
+
+    /// The longest of the spans that it is made of.
+    fn scale(&self) -> Span {
+        match self {
+            Self::Exponential(span) | Self::Pareto(span, _) | Self::Lognormal(_, span) => *span,
+            Self::Drawn(quantiles) => quantiles.longest(),
+        }
+    }
+
     /// One draw.
     pub fn draw(&self, draws: &mut Draws) -> Duration {
         let span = |secs: f64| Duration::from_nanos((secs * 1e9).clamp(0.0, 1e18) as u64);
@@ -180,6 +211,17 @@ impl Spell {
         }
     }
 }
+
+/// What a packet takes at most there and back, and what it waits at most on top.
+const LONGEST_RTT: Span = Span(Duration::from_secs(120));
+const LONGEST_WAIT: Span = Span(Duration::from_secs(60));
+/// What a spell, a cycle of sleep or a silence lasts at most.
+const LONGEST_SPELL: Span = Span(Duration::from_secs(31 * 86_400));
+const SHORTEST_CYCLE: Span = Span::ms(1);
+/// No translator of addresses forgets sooner.
+const SHORTEST_IDLE: Span = Span::ms(1_000);
+const MOST_KBIT: u32 = 10_000_000;
+const MOST_IDLES: usize = 1_000;
 
 /// One direction of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -238,12 +280,22 @@ pub struct Promotion {
 
 /// How a device that sleeps can be reached. The network holds what is for it until then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Sleep {
-    /// It listens once in a cycle (eDRX), when it has been idle for the first span; the second is the cycle.
-    Edrx(Span, Span),
-    /// It is off (PSM), when it has been idle for the first span (T3324), until it sends or until the second span
-    /// (T3412) has passed.
-    Psm(Span, Span),
+    /// It listens once in a cycle (eDRX).
+    Edrx {
+        /// Once it has been idle for so long.
+        after: Span,
+        /// The cycle.
+        cycle: Span,
+    },
+    /// It is off (PSM) until it sends.
+    Psm {
+        /// Once it has been idle for so long (T3324).
+        after: Span,
+        /// It listens again after so long at the latest (T3412).
+        cycle: Span,
+    },
 }
 
 /// A translator of addresses on the way forgets connections that say nothing.
@@ -322,34 +374,63 @@ impl Profile {
         Self { rtt: Quantiles::constant(Span(rtt)), ..Self::default() }
     }
 
-    /// What makes no sense together, if anything: which field, and what to write there.
-    pub fn problem(&self) -> Option<String> {
-        if !(576..=9_000).contains(&self.mtu) {
-            return Some(format!("mtu: {} is outside 576 to 9000 bytes", self.mtu));
+    /// All that cannot be, or makes no sense together: the path of the field, such as `bursts.good`, and what to write
+    /// there.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut say = |field, why: String| problems.push((field, why));
+        let mut spans = vec![("rtt", self.rtt.longest(), LONGEST_RTT), ("jitter", self.jitter, LONGEST_WAIT)];
+        if let Some(Promotion { idle, delay }) = &self.promotion {
+            spans
+                .extend([("promotion.idle", *idle, LONGEST_SPELL), ("promotion.delay", delay.longest(), LONGEST_WAIT)]);
         }
-        for (name, lane) in [("up", &self.up), ("down", &self.down)] {
+        if let Some(Sleep::Edrx { after, cycle } | Sleep::Psm { after, cycle }) = &self.sleep {
+            spans.extend([("sleep.after", *after, LONGEST_SPELL), ("sleep.cycle", *cycle, LONGEST_SPELL)]);
+            if *cycle < SHORTEST_CYCLE {
+                say("sleep.cycle", format!("`{cycle}` is too short; write {SHORTEST_CYCLE} or more"));
+            }
+        }
+        let lanes = [("up.kbit", "up.queue", &self.up), ("down.kbit", "down.queue", &self.down)];
+        for (rate, queue, lane) in lanes {
+            if lane.kbit > MOST_KBIT {
+                say(rate, format!("{} is out of range; write 1 to {MOST_KBIT}, or 0 for no limit", lane.kbit));
+            }
             if lane.kbit > 0 && lane.queue < u32::from(self.mtu) {
-                return Some(format!("{name}: a queue of {} bytes never takes a packet of {}", lane.queue, self.mtu));
+                say(queue, format!("a queue of {} bytes never takes a packet of {}", lane.queue, self.mtu));
             }
         }
         let bursts = self.bursts.iter().flat_map(|it| [("bursts.good", &it.good), ("bursts.bad", &it.bad)]);
         let gaps = self.gaps.iter().flat_map(|it| [("gaps.every", &it.every), ("gaps.lasts", &it.lasts)]);
         let outages = self.outages.iter().flat_map(|it| [("outages.every", &it.every), ("outages.lasts", &it.lasts)]);
-        for (name, spell) in bursts.chain(gaps).chain(outages) {
-            let problem = match spell {
-                Spell::Pareto(_, shape) if *shape <= 1.0 => "a Pareto shape must be above 1, else it has no mean",
-                Spell::Lognormal(median, p95) if p95 <= median || median.0.is_zero() => {
-                    "a lognormal needs a median above zero and a 95th percentile above that"
-                }
-                Spell::Exponential(mean) | Spell::Pareto(mean, _) if mean.0.is_zero() => "a mean of zero never ends",
-                _ => continue,
-            };
-            return Some(format!("{name}: {problem}"));
+        for (field, spell) in bursts.chain(gaps).chain(outages) {
+            if let Some(why) = spell.problem() {
+                say(field, why.to_owned());
+            }
+            spans.push((field, spell.scale(), LONGEST_SPELL));
         }
-        let no_weight = |nat: &Nat| nat.idle.iter().map(|(weight, _)| weight.max(0.0)).sum::<f64>() <= 0.0;
-        if self.nat.as_ref().is_some_and(no_weight) {
-            return Some("nat.idle: needs a weight above zero, such as [(1.0, \"5m\")]".to_owned());
+        if let Some(Nat { idle, .. }) = &self.nat {
+            let weights = || idle.iter().map(|(weight, _)| *weight);
+            if weights().any(|weight| !(0.0..=1e9).contains(&weight)) || weights().sum::<f64>() <= 0.0 {
+                say("nat.idle", "needs a weight above zero, and none below, such as [(1.0, \"5m\")]".to_owned());
+            }
+            if idle.len() > MOST_IDLES {
+                say("nat.idle", format!("there are {} spans; {MOST_IDLES} at most", idle.len()));
+            }
+            if let Some((_, idle)) = idle.iter().find(|(_, idle)| *idle < SHORTEST_IDLE) {
+                say("nat.idle", format!("`{idle}` is too short; write {SHORTEST_IDLE} or more"));
+            }
+            spans.extend(idle.iter().map(|(_, idle)| ("nat.idle", *idle, LONGEST_SPELL)));
         }
-        None
+        if !(576..=9_000).contains(&self.mtu) {
+            say("mtu", format!("{} is outside 576 to 9000 bytes", self.mtu));
+        }
+        let loses = self.up.loss > 0.0 || self.down.loss > 0.0 || self.bursts.is_some() || self.outages.is_some();
+        if self.stack == Stack::Ideal && loses {
+            say("stack", "Ideal sends nothing again, and this link loses packets; write another stack".to_owned());
+        }
+        for (field, span, most) in spans.into_iter().filter(|(_, span, most)| span > most) {
+            say(field, format!("`{span}` is too long; write {most} or less"));
+        }
+        problems
     }
 }

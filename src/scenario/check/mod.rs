@@ -1,18 +1,19 @@
 //! From a scenario's text to its [`Plan`], or to every problem it has, each with its line, its column and a remedy.
 
 mod group;
+mod link;
 mod timeline;
 
 use std::fmt::{self, Display};
 use std::time::Duration;
 
 use harness::catalogue::near;
-use harness::link::{Nat, Profile, Sleep, Span, Spell, Spells};
+use harness::link::{Profile, Span, Spell, Spells};
 
 use super::places::{Place, Places};
-use super::plan::Plan;
+use super::plan::{Group, Plan};
 use super::reading::Reading;
-use super::schema::{self, Link, Scenario};
+use super::schema::{self, Scenario};
 use super::template::{Gap, Template};
 use crate::packet::QoS;
 
@@ -133,60 +134,14 @@ impl Check<'_> {
         Plan { about: scenario.about.clone(), seed: scenario.seed, lasts, calm, groups, timeline, expect }
     }
 
-    /// What a link is like.
-    fn link(&mut self, path: &str, link: &Link) -> Profile {
-        match link {
-            Link::Profile(name) => self.profile(&format!("{path}.0"), name),
-            Link::Link { like, delay, loss, kbit, nat, nat_resets, sleep } => {
-                let mut profile = match like {
-                    Some(name) => self.profile(&format!("{path}.like"), name),
-                    None => Profile::default(),
-                };
-                let most = Duration::from_secs(60);
-                if let Some(delay) = delay {
-                    let mean = self.span(&format!("{path}.delay.mean"), &delay.mean, Duration::ZERO..=most);
-                    profile.rtt = Profile::constant(mean * 2).rtt;
-                    let jitter = delay.jitter.as_deref();
-                    profile.jitter =
-                        Span(self.span_or(&format!("{path}.delay.jitter"), jitter, "0ms", Duration::ZERO..=most));
-                }
-                if let Some(loss) = loss {
-                    let loss = self.share(&format!("{path}.loss"), *loss);
-                    (profile.up.loss, profile.down.loss) = (loss, loss);
-                }
-                if let Some(kbit) = kbit {
-                    let kbit = self.number(&format!("{path}.kbit"), *kbit, 1, 10_000_000) as u32;
-                    (profile.up.kbit, profile.down.kbit) = (kbit, kbit);
-                }
-                if let Some(nat) = nat {
-                    let idle = self.span(&format!("{path}.nat"), nat, Duration::from_secs(1)..=LONGEST);
-                    profile.nat = Some(Nat { idle: vec![(1.0, Span(idle))], reset: false });
-                }
-                match &mut profile.nat {
-                    Some(nat) => nat.reset |= *nat_resets,
-                    None if *nat_resets => {
-                        self.say(&format!("{path}.nat_resets"), "nothing says when it forgets; write nat: \"5m\" too");
-                    }
-                    None => {}
-                }
-                if let Some(sleep) = sleep {
-                    profile.sleep = Some(self.sleep(&format!("{path}.sleep"), sleep));
-                }
-                if let Some(problem) = profile.problem() {
-                    self.say(path, problem);
-                }
-                profile
-            }
-        }
-    }
-
-    fn sleep(&mut self, path: &str, sleep: &schema::Sleep) -> Sleep {
-        let (schema::Sleep::Edrx { after, cycle } | schema::Sleep::Psm { after, cycle }) = sleep;
-        let after = Span(self.span(&format!("{path}.after"), after, Duration::ZERO..=LONGEST));
-        let cycle = Span(self.span(&format!("{path}.cycle"), cycle, Duration::from_millis(1)..=LONGEST));
-        match sleep {
-            schema::Sleep::Edrx { .. } => Sleep::Edrx(after, cycle),
-            schema::Sleep::Psm { .. } => Sleep::Psm(after, cycle),
+    /// How many messages the duties make in all, none of which alone may look like many.
+    fn messages(&mut self, groups: &[Group], lasts: Duration) {
+        let made: f64 = groups.iter().map(|group| group.messages(lasts)).sum();
+        if made > MOST_MESSAGES {
+            let why = format!(
+                "its duties make about {made:.0e} messages; {MOST_MESSAGES:.0e} at most, so raise every, or lower count or lasts"
+            );
+            self.say("fleet", why);
         }
     }
 
@@ -202,7 +157,12 @@ impl Check<'_> {
         let known = self.profiles.iter().find(|(known, _)| *known == name);
         known.map(|(_, profile)| profile.clone()).unwrap_or_else(|| {
             let names: Vec<_> = self.profiles.iter().map(|(name, _)| *name).collect();
-            self.say(path, format!("there is no link profile `{name}`; {}", among(name, names)));
+            let own = if name.ends_with(".ron") {
+                "; a scenario holds all it needs, so write Link, and behind it what that file holds: Link(rtt: ...)"
+            } else {
+                ""
+            };
+            self.say(path, format!("there is no link profile `{name}`; {}{own}", among(name, names)));
             Profile::default()
         })
     }

@@ -161,7 +161,7 @@ fn spans_need_units_and_limits() {
     mended("\"15m\"", "\"15\"", &["7:12: `15` has no unit; write 250ms, 30s, 5m or 2h"]);
     mended("\"15m\"", "\"32d\"", &["`32d` is too long; write 31d or less"]);
     mended("keep_alive: \"60s\"", "keep_alive: \"60.5s\"", &["whole number of seconds"]);
-    mended("keep_alive: \"60s\"", "keep_alive: \"65536s\"", &["too long"]);
+    mended("keep_alive: \"60s\"", "keep_alive: \"65536s\"", &["too long; write 65535s or less"]);
     mended("every: \"10s\"", "every: \"0s\"", &["too short"]);
     mended("At(\"5m\"", "At(\"16m\"", &["too long"]);
 }
@@ -227,7 +227,8 @@ fn links_sleep_and_networks_forget() {
     mended("Profile(\"lte-m\")", "Link(nat: \"5m\", nat_resets: true)", &[]);
     mended("Profile(\"lte-m\")", "Link(nat_resets: true)", &["nothing says when it forgets"]);
     mended("Profile(\"lte-m\")", "Link(sleep: Psm(after: \"16s\", cycle: \"1h\"))", &[]);
-    mended("Profile(\"lte-m\")", "Link(sleep: Edrx(after: \"16\", cycle: \"0s\"))", &["no unit", "too short"]);
+    mended("Profile(\"lte-m\")", "Link(sleep: Edrx(after: \"16\", cycle: \"1s\"))", &["no unit"]);
+    mended("Profile(\"lte-m\")", "Link(sleep: Edrx(after: \"16s\", cycle: \"0s\"))", &["`0s` is too short; write 1ms"]);
 }
 
 #[test]
@@ -387,4 +388,41 @@ fn an_answer_takes_no_more_levels_than_wildcards_match() {
         |topic: &str| format!("Answer(filter: \"q/+/x\", topic: \"{topic}\"), Listen(filter: \"lift/+/state\"");
     mended("Listen(filter: \"lift/+/state\"", &answer("a/{1}"), &[]);
     mended("Listen(filter: \"lift/+/state\"", &answer("a/{2}"), &["1 wildcards, so there is nothing for {2}"]);
+}
+
+#[test]
+fn a_link_has_every_field_of_a_profile() {
+    let link = |fields: &str| {
+        let text = LIFTS.replace("Profile(\"lte-m\")", &format!("Link({fields})"));
+        check(&text, &profiles()).unwrap_or_else(|problems| panic!("{problems:#?}")).groups[0].link.clone()
+    };
+    let told = |fields: &str, expect: &[&str]| mended("Profile(\"lte-m\")", &format!("Link({fields})"), expect);
+    // A file that holds a profile is a link when `Link` stands before it.
+    for (name, text) in crate::links::EMBEDDED {
+        let (_, content) = text.split_once("\n(").expect("a profile");
+        assert_eq!(Some(link(content.trim_end().strip_suffix(')').expect("a bracket"))), crate::links::named(name));
+    }
+    let one_way = link("like: \"lte-m\", loss: 0.5, up: (kbit: 20, queue: 3000)");
+    assert_eq!((one_way.up.kbit, one_way.up.queue, one_way.up.loss, one_way.down.loss), (20, 3000, 0.5, 0.5));
+    assert_eq!((one_way.down.kbit, one_way.rtt.at(0.5).as_millis()), (0, 120));
+    // Each problem has its own place, and none hides another.
+    let wrong =
+        "\n  bursts: (good: Exponential(\"1\"),\n   bad: Exponential(\"1s\"), loss: 1.0),\n  mtu: 100,\n  stack: LwIp,";
+    told(wrong, &["9:31: `1` has no unit", "11:8: 100 is outside 576", "12:10: "]);
+    told("up: (kbit: 10000001)", &["out of range"]);
+    told("up: (kbit: 10000000)", &[]);
+    told("up: (kbit: 8, queue: 1399)", &["a queue of 1399 bytes never takes a packet of 1400"]);
+    told("up: (kbit: 8, queue: 1400)", &[]);
+    told("down: (loss: NaN)", &["NaN is no share"]);
+    told("rtt: [(0.5, \"121s\")]", &["`121s` is too long; write 2m or less"]);
+    told("delay: (mean: \"1s\"), jitter: \"1s\"", &["write delay, or these"]);
+    told("gaps: (every: Pareto(\"1s\", NaN), lasts: Pareto(\"1s\", inf))", &["above 1", "above 1"]);
+    told("gaps: (every: Exponential(\"32d\"), lasts: Lognormal(\"1s\", \"1s\"))", &["too long", "a lognormal needs"]);
+    told("promotion: (idle: \"32d\", delay: [(0.5, \"61s\")])", &["too long", "too long"]);
+    told("nat: (idle: [(NaN, \"5m\")])", &["a weight above zero"]);
+    told("nat: (idle: [(1.0, \"5m\"), (-0.5, \"9m\")])", &["none below"]);
+    told("nat: (idle: [(1.0, \"999ms\")], reset: true)", &["too short; write 1s or more"]);
+    told("stack: Ideal, loss: 0.1", &["Ideal sends nothing again"]);
+    told("stack: Ideal", &[]);
+    told("like: \"mine.ron\"", &["write Link, and behind it what that file holds"]);
 }

@@ -7,6 +7,7 @@
 mod duty;
 mod expectation;
 mod group;
+mod link;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use duty::{Day, Duty, Field, Offline, Pattern, Payload};
 pub use expectation::{Expectation, Phase};
 pub use group::{DutyCycle, Group, Jitter, Reconnect, Session, Starts, Version, Will};
+pub use link::{Delay, Lane, Link, Said};
 pub use timeline::{Happening, Keeps, Moment, Way};
 
 /// A fleet, its network, what happens to it, and what is expected of the broker.
@@ -55,58 +57,6 @@ const fn one() -> u64 {
     1
 }
 
-/// A link.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Link {
-    /// One of those that `testament link list` names.
-    Profile(String),
-    /// One described here.
-    Link {
-        /// What it is like but for what follows; a perfect link if absent.
-        #[serde(default)]
-        like: Option<String>,
-        /// How long packets take one way.
-        #[serde(default)]
-        delay: Option<Delay>,
-        /// The share of packets lost each way.
-        #[serde(default)]
-        loss: Option<f64>,
-        /// Kilobits in a second each way.
-        #[serde(default)]
-        kbit: Option<u64>,
-        /// After how long of silence the translator of addresses on the way forgets a connection.
-        #[serde(default)]
-        nat: Option<String>,
-        /// Whether it answers what comes then with a reset; else that vanishes.
-        #[serde(default)]
-        nat_resets: bool,
-        /// How the device sleeps.
-        #[serde(default)]
-        sleep: Option<Sleep>,
-    },
-}
-
-/// How a device that sleeps can be reached.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Sleep {
-    /// It listens once in a cycle (eDRX).
-    Edrx {
-        /// Once it has been idle for so long.
-        after: String,
-        /// The cycle.
-        cycle: String,
-    },
-    /// It is off (PSM) until it sends.
-    Psm {
-        /// Once it has been idle for so long (T3324).
-        after: String,
-        /// It listens again after so long at the latest (T3412).
-        cycle: String,
-    },
-}
-
 /// Where contact is lost now and then, for all who stand there.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,15 +65,4 @@ pub struct Region {
     pub every: String,
     /// On average for so long.
     pub lasts: String,
-}
-
-/// How long packets take one way.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Delay {
-    /// On average.
-    pub mean: String,
-    /// Up to so much more for each packet.
-    #[serde(default)]
-    pub jitter: Option<String>,
 }

@@ -111,8 +111,10 @@ fn profile() -> impl Strategy<Value = Profile> {
         )
     };
     let sleep = proptest::option::of(prop_oneof![
-        (1u64..5_000, 100u64..20_000).prop_map(|(idle, cycle)| Sleep::Edrx(Span::ms(idle), Span::ms(cycle))),
-        (1u64..5_000, 100u64..20_000).prop_map(|(idle, cycle)| Sleep::Psm(Span::ms(idle), Span::ms(cycle))),
+        (1u64..5_000, 100u64..20_000)
+            .prop_map(|(after, cycle)| Sleep::Edrx { after: Span::ms(after), cycle: Span::ms(cycle) }),
+        (1u64..5_000, 100u64..20_000)
+            .prop_map(|(after, cycle)| Sleep::Psm { after: Span::ms(after), cycle: Span::ms(cycle) }),
     ]);
     let rest = (stack, 576u16..1500, proptest::option::of(1u64..20_000), 0u64..100);
     (1u64..2_000, 0u64..2_000, lane(), lane(), bursts, spells(), spells(), sleep, rest).prop_map(
@@ -188,7 +190,7 @@ proptest! {
 
     #[test]
     fn every_byte_arrives_once_weather_permits(profile in profile(), seed in 0u64..1_000, acts in acts()) {
-        prop_assert_eq!(profile.problem(), None);
+        prop_assert_eq!(profile.problems(), []);
         let (bench, sent) = play(&profile, seed, &acts);
         // Losses may outlast the patience of a stack; then both ends agree on how far it came, and no further.
         if !bench.ends().iter().any(|words| words.contains("Closed")) {
@@ -360,7 +362,7 @@ fn readers_take_what_they_like() {
 #[test]
 fn a_sleeping_device_is_reached_when_it_wakes() {
     let mut profile = Profile::constant(Duration::from_millis(100));
-    profile.sleep = Some(Sleep::Psm(Span::ms(5_000), Span::ms(3_600_000)));
+    profile.sleep = Some(Sleep::Psm { after: Span::ms(5_000), cycle: Span::ms(3_600_000) });
     let mut bench = Bench::opened(profile);
     let began = bench.now;
     bench.send(End::Server, 5);
