@@ -50,6 +50,9 @@ enum What {
     Fit {
         /// The measurement
         file: PathBuf,
+        /// The time between two probes of a ping log that has no time stamps (1s)
+        #[arg(long, value_parser = span)]
+        interval: Option<Duration>,
         /// Where to write the profile (otherwise it is printed)
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -79,7 +82,7 @@ impl Link {
                         .with_context(|| format!("cannot write {}", file.display()))?;
                 }
             }
-            What::Fit { file, out } => fit(&file, out.as_deref())?,
+            What::Fit { file, interval, out } => fit(&file, interval, out.as_deref())?,
         }
         Ok(super::OK)
     }
@@ -107,9 +110,9 @@ fn find(name: &str) -> anyhow::Result<Profile> {
     links::read(&text).map_err(|problem| anyhow!("{name}:{problem}; docs/links.md shows the form"))
 }
 
-fn fit(file: &Path, out: Option<&Path>) -> anyhow::Result<()> {
+fn fit(file: &Path, interval: Option<Duration>, out: Option<&Path>) -> anyhow::Result<()> {
     let text = read("the measurement", file)?;
-    let fit = link::fit(&text).map_err(|problem| anyhow!("{}: {problem}", file.display()))?;
+    let fit = link::fit(&text, interval).map_err(|problem| anyhow!("{}: {problem}", file.display()))?;
     let pretty = ron::ser::PrettyConfig::new().depth_limit(2).compact_arrays(true);
     let profile = ron::ser::to_string_pretty(&fit.profile, pretty).context("the profile cannot be written as RON")?;
     let text = format!("// {}\n{profile}\n", fit.found);
@@ -117,7 +120,7 @@ fn fit(file: &Path, out: Option<&Path>) -> anyhow::Result<()> {
         Some(out) => {
             fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
             print(&format!(
-                "{}\nwritten to {}; see it: testament link show {}\n",
+                "{}\nwritten to {}; see it: testament link show {}\nto play it, write Link in a scenario, and behind it what the file holds: links: {{ \"mine\": Link(...) }}\n",
                 fit.found,
                 out.display(),
                 out.display()

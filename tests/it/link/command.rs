@@ -39,8 +39,19 @@ fn what_is_fitted_can_be_shown() {
         .collect();
     fs::write(&log, lines).expect("a log");
     let path = profile.to_str().expect("a path");
-    let (code, out, error) = link(&["fit", log.to_str().expect("a path"), "--out", path]);
+    let measured = log.to_str().expect("a path");
+    let (code, _, error) = link(&["fit", measured]);
+    assert!(code == Some(2) && error.contains("say it with --interval"), "{error}");
+    let (code, out, error) = link(&["fit", measured, "--interval", "1s", "--out", path]);
     assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
+    // What was fitted is a link of a scenario as it stands there.
+    let fitted = fs::read_to_string(&profile).expect("a profile");
+    let (_, fields) = fitted.split_once('\n').expect("a comment, and the profile");
+    let scenario = format!(
+        "Scenario(about: \"mine\", lasts: \"1m\", links: {{ \"mine\": Link{fields} }}, fleet: [(name: \"d\", count: 1, link: \"mine\")])"
+    );
+    let plan = testament::scenario::check(&scenario, &[]).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(Ok(&plan.groups[0].link), testament::links::read(&fitted).as_ref());
     let (code, out, error) = link(&["show", path]);
     assert_eq!((code, error.as_str()), (Some(0), ""));
     let packets = out.lines().find(|line| line.starts_with("packet")).expect("a row");
