@@ -398,17 +398,16 @@ impl Machine {
     }
 
     fn transmit(&mut self, now: Instant, link: &mut Link, end: End, segment: Segment) {
-        if self.passage != Passage::Open {
-            return;
-        }
-        if let Some(idle) = link.nat_idle()
-            && now.since(self.spoke) >= idle
-        {
+        if self.passage == Passage::Open && link.nat_idle().is_some_and(|idle| now.since(self.spoke) >= idle) {
             self.passage = Passage::Forgotten;
-            if link.profile().nat.as_ref().is_some_and(|nat| nat.reset) {
-                self.close(now, end, Closed::Reset);
+        }
+        match self.passage {
+            Passage::Open => {}
+            // Whoever speaks into what was forgotten hears of it for itself.
+            Passage::Forgotten if link.profile().nat.as_ref().is_some_and(|nat| nat.reset) => {
+                return self.close(now, end, Closed::Reset);
             }
-            return;
+            Passage::Forgotten | Passage::Severed => return,
         }
         self.spoke = now;
         let bytes = match segment.body {
