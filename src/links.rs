@@ -87,6 +87,25 @@ mod tests {
         }
     }
 
+    /// By packets every 20 ms for 20 hours: how often nothing came for a second or more, and for how long at most.
+    #[test]
+    fn on_the_move_there_is_nothing_for_a_second_about_once_a_minute() {
+        let mut profile = named("lte-moving").expect("a profile");
+        (profile.up.loss, profile.jitter, profile.rtt) =
+            (0.0, Default::default(), Profile::constant(Duration::ZERO).rtt);
+        let mut link = Link::new(Arc::new(profile), 1, "moving");
+        let (step, hours) = (Duration::from_millis(20), 20);
+        let packets = (0..hours * 3600 * 50).filter_map(|nth| link.probe(Instant::ZERO + step * nth, Way::Up, 20));
+        let (mut long, mut longest, mut last) = (0, Duration::ZERO, Instant::ZERO);
+        for arrived in packets {
+            let silence = arrived.since(last);
+            (long, longest) = (long + u32::from(silence >= Duration::from_secs(1)), longest.max(silence));
+            last = arrived;
+        }
+        assert!((0.8..1.2).contains(&(f64::from(long) / f64::from(hours * 60))), "{long} in {hours} hours");
+        assert!((10..16).contains(&longest.as_secs()), "{longest:?}");
+    }
+
     #[test]
     fn mistakes_name_their_place_and_their_remedy() {
         fn check(text: &str, expect: &str) {
