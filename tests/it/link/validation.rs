@@ -15,8 +15,7 @@ use super::thin::{Case, Loss, quantile};
 /// Seeds of the model for each case.
 const SEEDS: u64 = 10;
 /// Delays closer than this are one: the emulator of the rig and its scheduler move a packet by up to as much.
-const RESOLUTION_MS: f64 = 2.5;
-const RESOLUTION_SHARE: f64 = 0.02;
+const RESOLUTION_MS: f64 = 2.0;
 const MOST_GAP: f64 = 0.015;
 
 #[derive(Deserialize)]
@@ -88,9 +87,8 @@ fn loss(words: &str) -> Option<Loss> {
 /// How far the distribution functions are apart at one of the kernel's quantiles, for delays that differ by no more
 /// than the rig itself adds.
 fn gap(model: &[f64], share: f64, kernel: f64) -> f64 {
-    let near = RESOLUTION_MS.max(kernel * RESOLUTION_SHARE);
-    let below = model.partition_point(|delay| *delay < kernel - near) as f64 / model.len() as f64;
-    let upto = model.partition_point(|delay| *delay <= kernel + near) as f64 / model.len() as f64;
+    let below = model.partition_point(|delay| *delay < kernel - RESOLUTION_MS) as f64 / model.len() as f64;
+    let upto = model.partition_point(|delay| *delay <= kernel + RESOLUTION_MS) as f64 / model.len() as f64;
     (below - share).max(share - upto).max(0.0)
 }
 
@@ -159,12 +157,11 @@ fn the_model_meets_every_kernel_case_and_the_report_says_how() {
          Kernel: {}. Rig: {}.\n\n\
          The model runs each case with {SEEDS} seeds, with 0.18 ms each way for the emulator in every case and no constant \
          for any. At p50, p90, p95 and p99 it must lie within the bounds given; the largest gap between the distribution \
-         functions, at the delays listed, must be at most {} points, where delays within {RESOLUTION_MS} ms or {} % of each \
+         functions, at the delays listed, must be at most {} points, where delays within {RESOLUTION_MS} ms of each \
          other count as one: so far the rig moves a packet that nothing happened to.\n",
         measured.kernel,
         measured.rig,
-        MOST_GAP * 100.0,
-        RESOLUTION_SHARE * 100.0
+        MOST_GAP * 100.0
     );
     let mut broken = Vec::new();
     for case in &measured.cases {
