@@ -17,6 +17,9 @@ pub struct Reconnect {
     pub stable: Duration,
     /// How each wait is drawn.
     pub jitter: Jitter,
+    /// Whether to come back although the server of 5.0 said that the session was taken over, which throws out whoever took
+    /// it over.
+    pub after_takeover: bool,
 }
 
 /// How a wait is drawn.
@@ -32,13 +35,14 @@ pub enum Jitter {
 }
 
 impl Default for Reconnect {
-    /// Up to 1 s at first, up to 30 s at last, forgotten after 30 s of standing.
+    /// Up to 1 s at first, up to 30 s at last, forgotten after 30 s of standing; not after a takeover.
     fn default() -> Self {
         Self {
             first: Duration::from_secs(1),
             max: Duration::from_secs(30),
             stable: Duration::from_secs(30),
             jitter: Jitter::Full,
+            after_takeover: false,
         }
     }
 }
@@ -94,6 +98,7 @@ mod tests {
         max: Duration::from_secs(30),
         stable: Duration::from_secs(10),
         jitter: Jitter::Full,
+        after_takeover: false,
     };
 
     #[test]

@@ -132,7 +132,7 @@ impl Why {
     }
 
     /// Whether the same CONNECT, sent again, can hope for another answer. After a takeover it would only throw out the
-    /// client that has just thrown us out.
+    /// client that has just thrown us out; [`super::Reconnect::after_takeover`] says whether that matters.
     pub(super) fn worth_another_try(&self) -> bool {
         !matches!(
             self.reason(),

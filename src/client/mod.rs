@@ -391,7 +391,9 @@ impl Client {
             State::Opening(_) => self.wire.do_not_open(),
             State::Idle | State::Waiting(_) => {}
         }
-        let limits = self.options.reconnect.filter(|_| why.worth_another_try());
+        let taken_over = why.reason() == Some(ReasonCode::SessionTakenOver);
+        let tries = |limits: &Reconnect| why.worth_another_try() || taken_over && limits.after_takeover;
+        let limits = self.options.reconnect.filter(tries);
         let again_at = limits.map(|limits| self.now + self.backoff.failed(stood, &limits));
         if let Some(moment) = again_at {
             self.state = State::Waiting(moment);

@@ -57,6 +57,7 @@ pub fn options(group: &Group) -> Arc<Options> {
                 scenario::plan::Jitter::Half => Jitter::Half,
                 scenario::plan::Jitter::None => Jitter::None,
             },
+            after_takeover: group.reconnect.after_takeover,
         }),
         queue: group.queue as usize,
         send_maximum: NonZeroU16::new(20).unwrap_or(NonZeroU16::MAX),

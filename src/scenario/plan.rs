@@ -117,6 +117,8 @@ pub struct Reconnect {
     pub jitter: Jitter,
     /// How long a connection must have stood for the next failure to count as the first.
     pub stable: Duration,
+    /// Whether a device comes back that was told that another of its name took its session over.
+    pub after_takeover: bool,
 }
 
 /// When the devices of a group first connect.

@@ -145,6 +145,22 @@ fn each_personality_comes_back_in_its_own_time() {
 }
 
 #[test]
+fn whether_a_device_comes_back_after_a_takeover_is_its_habit() {
+    let connected = |version: &str, reconnect: &str| {
+        let clones = format!("version: {version}, clones: 2, reconnect: ({reconnect})");
+        device(&habit(2, &clones, "")).connected
+    };
+    // 3.1.1 has no word for it. In 5.0 the stubborn throw each other out once a second all the same; others give way.
+    for stubborn in ["like: \"every-second\"", "like: \"full-jitter\", after_takeover: true, max: \"1s\""] {
+        let (five, three) = (connected("V5", stubborn), connected("V311", stubborn));
+        assert!(five > 150 && three > 150, "{stubborn}: {five} connections, and {three} in 3.1.1");
+    }
+    for polite in ["like: \"full-jitter\"", "like: \"every-second\", after_takeover: false"] {
+        assert_eq!(connected("V5", polite), 2, "{polite}");
+    }
+}
+
+#[test]
 fn a_clock_that_runs_wrong_says_more_or_less() {
     let said = |drift: &str| {
         device(&habit(

@@ -16,23 +16,25 @@ const LARGEST_PAYLOAD: u64 = 1 << 20;
 /// The largest client identifier that every server of 3.1 takes (mqtt31:diff-003 in words: 1 to 23 characters).
 const LONGEST_ID_OF_31: usize = 23;
 
-/// How devices met in the field come back: the name, the first and the longest wait, how it is drawn, and after how long
-/// a connection counts as good.
+/// How devices met in the field come back: the name, the first and the longest wait, how it is drawn, after how long a
+/// connection counts as good, and whether they come back when another of their name took their session over. Who never looks
+/// at the reason does.
 pub(super) const PERSONALITIES: &[(&str, Reconnect)] = &[
     // Not even the quickest comes back at the moment at which it was thrown out.
-    ("no-back-off", habit(10, 10, Jitter::None, 0)),
-    ("every-second", habit(1_000, 1_000, Jitter::None, 0)),
-    ("doubling-to-128s", habit(1_000, 128_000, Jitter::None, 0)),
-    ("aws-ios", habit(1_000, 128_000, Jitter::None, 20)),
-    ("full-jitter", habit(1_000, 30_000, Jitter::Full, 30)),
+    ("no-back-off", habit(10, 10, Jitter::None, 0, true)),
+    ("every-second", habit(1_000, 1_000, Jitter::None, 0, true)),
+    ("doubling-to-128s", habit(1_000, 128_000, Jitter::None, 0, true)),
+    ("aws-ios", habit(1_000, 128_000, Jitter::None, 20, true)),
+    ("full-jitter", habit(1_000, 30_000, Jitter::Full, 30, false)),
 ];
 
-const fn habit(first: u64, max: u64, jitter: Jitter, stable: u64) -> Reconnect {
+const fn habit(first: u64, max: u64, jitter: Jitter, stable: u64, after_takeover: bool) -> Reconnect {
     Reconnect {
         first: Duration::from_millis(first),
         max: Duration::from_millis(max),
         jitter,
         stable: Duration::from_secs(stable),
+        after_takeover,
     }
 }
 
@@ -310,6 +312,7 @@ impl Check<'_> {
             }
         }
         habit.jitter = said.jitter.unwrap_or(habit.jitter);
+        habit.after_takeover = said.after_takeover.unwrap_or(habit.after_takeover);
         if habit.first > habit.max {
             self.say(&format!("{path}.max"), "the longest wait is shorter than the first; raise max or lower first");
         }

@@ -133,6 +133,8 @@ pub struct Reconnect {
     pub jitter: Option<Jitter>,
     /// How long a connection must have stood for the next failure to count as the first.
     pub stable: Option<String>,
+    /// Whether it comes back although it was told that another device of its name took its session over.
+    pub after_takeover: Option<bool>,
 }
 
 /// How a wait is drawn.
