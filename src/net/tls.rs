@@ -56,6 +56,9 @@ pub(super) fn with_remedy(error: io::Error) -> io::Error {
         Some(InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "call the server by a name that its certificate has, or trust any certificate by --insecure",
+        Some(InvalidCertificate(CertificateError::Other(why))) if why.to_string().contains("CaUsedAsEndEntity") => {
+            "it shows the certificate of an authority as its own, as many self-signed ones are: give it one that the authority has signed, or trust any certificate by --insecure"
+        }
         Some(InvalidCertificate(_)) => {
             "if it is yours, trust its authority by --cafile FILE, or any certificate by --insecure"
         }

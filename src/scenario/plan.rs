@@ -89,6 +89,27 @@ pub struct Group {
     pub does: Vec<Duty>,
 }
 
+impl Group {
+    /// About how many messages its duties make in `lasts`, where no day or night makes them fewer. Not counted is what is said
+    /// at each connect.
+    pub fn messages(&self, lasts: Duration) -> f64 {
+        let each = self.does.iter().map(|duty| match duty {
+            Duty::Publish(publish) => {
+                let (every, count) = match publish.pace {
+                    Pace::Steady(every) | Pace::InStep(every) | Pace::Random(every) => (every, 1),
+                    Pace::Burst(every, count, _) => (every, count),
+                    Pace::OnConnect => return 0.0,
+                };
+                let periods = publish.until.saturating_sub(publish.from).div_duration_f64(every);
+                f64::from(count) * periods.min(publish.times.map_or(f64::INFINITY, |times| times as f64))
+            }
+            Duty::Ask { every: Some(every), .. } => lasts.div_duration_f64(*every),
+            Duty::Ask { every: None, .. } | Duty::Listen { .. } | Duty::Answer { .. } => 0.0,
+        });
+        f64::from(self.count) * each.sum::<f64>()
+    }
+}
+
 /// A will.
 #[derive(Clone, Debug)]
 pub struct Will {

@@ -104,7 +104,9 @@ impl Fleet {
             }
         }
         if self.check {
-            print(&format!("{shown} is in order: {} devices in {} groups\n", plan.devices(), plan.groups.len()))?;
+            let counted = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+            let (devices, groups) = (counted(plan.devices() as usize, "device"), counted(plan.groups.len(), "group"));
+            print(&format!("{shown} is in order: {devices} in {groups}\n"))?;
             return Ok(OK);
         }
         plan.seed = self.seed.unwrap_or(plan.seed);

@@ -13,6 +13,8 @@ use crate::topic::{Filter, Topic};
 pub(super) const TAG: u32 = 16;
 /// The largest payload.
 const LARGEST_PAYLOAD: u64 = 1 << 20;
+/// The largest number in a payload: however often it is added to, JSON can hold it.
+const LARGEST_NUMBER: f64 = 1e100;
 /// The largest client identifier that every server of 3.1 takes (mqtt31:diff-003 in words: 1 to 23 characters).
 const LONGEST_ID_OF_31: usize = 23;
 
@@ -458,6 +460,18 @@ impl Check<'_> {
     fn fields(&mut self, path: &str, fields: &std::collections::BTreeMap<String, Field>) {
         for (name, field) in fields {
             let at = format!("{path}.{name}");
+            let numbers = match field {
+                Field::Counter { from, step } => vec![from, step],
+                Field::Walk { from, step, min, max } => vec![from, step, min, max],
+                Field::Sine { mean, amplitude, .. } => vec![mean, amplitude],
+                Field::OneOf(_) | Field::Text(_) => Vec::new(),
+            };
+            if let Some(number) = numbers.into_iter().find(|number| number.abs() > LARGEST_NUMBER || number.is_nan()) {
+                self.say(
+                    &at,
+                    format!("{number:e} is no number that JSON can hold; write one up to {LARGEST_NUMBER:e}"),
+                );
+            }
             match field {
                 Field::Walk { from, step, min, max } if !(min <= from && from <= max && *step >= 0.0) => {
                     self.say(&at, "a walk begins between min and max, and its step is not negative");

@@ -27,6 +27,8 @@ const MOST_GROUPS: usize = 64;
 const MOST_DUTIES: usize = 32;
 /// The most things that happen.
 const MOST_MOMENTS: usize = 10_000;
+/// The most messages that the duties of a fleet may make: what a day of a million devices needs with one in ten seconds.
+const MOST_MESSAGES: f64 = 1e10;
 /// The longest run.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 /// The longest calm.
@@ -118,7 +120,8 @@ impl Check<'_> {
         if devices > MOST_DEVICES {
             self.say("fleet", format!("there are {devices} devices in all; {MOST_DEVICES} at most"));
         }
-        let groups = (0..scenario.fleet.len()).map(|number| self.group(scenario, number, lasts)).collect();
+        let groups: Vec<_> = (0..scenario.fleet.len()).map(|number| self.group(scenario, number, lasts)).collect();
+        self.messages(&groups, lasts);
         if scenario.timeline.len() > MOST_MOMENTS {
             self.say("timeline", format!("{} things happen; {MOST_MOMENTS} at most", scenario.timeline.len()));
         }

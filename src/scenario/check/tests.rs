@@ -341,6 +341,38 @@ fn nonsense_of_every_kind_is_told() {
 }
 
 #[test]
+fn a_payload_holds_numbers_that_json_can_hold() {
+    let told = |field: &str, expect: &[&str]| {
+        mended("size: 180", &format!("size: 180, payload: Json({{ \"x\": {field} }})"), expect);
+    };
+    told("Counter(from: NaN)", &["NaN is no number that JSON can hold"]);
+    told("Counter(step: inf)", &["inf is no number"]);
+    told("Counter(from: -1e100)", &[]);
+    told("Counter(from: -1.1e100)", &["is no number"]);
+    told("Sine(mean: inf, amplitude: 1.0, period: \"1m\")", &["inf is no number"]);
+    told("Sine(mean: 1.0, amplitude: NaN, period: \"1m\")", &["NaN is no number"]);
+    told("Walk(from: 1.0, step: inf, min: 0.0, max: 2.0)", &["inf is no number"]);
+}
+
+#[test]
+fn a_fleet_makes_no_more_messages_than_a_run_can_count() {
+    // 400 lifts and 15 minutes, besides the state that the lifts tell every ten seconds.
+    let burst = |count: u32| format!("every: \"10s\", pattern: Burst(count: {count})");
+    mended("every: \"10s\"", "every: \"1ms\"", &[]);
+    let days = |text: &str| text.replace("\"15m\"", "\"31d\"").replace("count: 400", "count: 100000");
+    let problems = |text: &str| check(text, &profiles()).err().unwrap_or_default();
+    let many = problems(&days(&LIFTS.replace("every: \"10s\"", "every: \"1s\"")));
+    assert!(
+        many.iter().any(|it| it.why.contains("make about 3e11 messages; 1e10 at most, so raise every")),
+        "{many:?}"
+    );
+    // 400 * 90 * 100,000 are 3.6e9.
+    mended("every: \"10s\"", &burst(100_000), &[]);
+    let more = problems(&LIFTS.replace("every: \"10s\"", &burst(100_000)).replace("count: 400", "count: 1200"));
+    assert!(more.len() == 1 && more[0].why.contains("messages"), "{more:?}");
+}
+
+#[test]
 fn a_bracket_too_few_or_too_many_is_told_with_its_place() {
     for (at, _) in LIFTS.match_indices(['(', ')', '[', ']', '{', '}', '"', ',']) {
         let comment = LIFTS[..at].lines().last().is_some_and(|line| line.starts_with("//"));
