@@ -62,8 +62,8 @@ struct Rest {
     shares: Option<Instant>,
     /// When it takes its leave.
     leaves_at: Option<Instant>,
-    /// In 3.1, how many identifiers of messages it may still hold whose handshake the server has forgotten, and uses for
-    /// others without being able to say so.
+    /// How many identifiers of messages it may still hold whose handshake the server has forgotten, and uses for others
+    /// without its being able to know: in 3.1, and where an attempt of which it heard nothing made another session.
     stale: usize,
     /// QoS 2 messages that the server has taken, and need not have passed on.
     taken: VecDeque<Taken>,
@@ -333,21 +333,22 @@ impl Device {
             if plan.version != Version::V31 && truth.is_some_and(|truth| truth != present) {
                 counts.untrue_sessions += 1;
             }
+            // Where the session may have ended and there is one, it may be that of an attempt of which we heard nothing; 3.1
+            // does not say whether there is one.
+            let another = truth != Some(true) && (!present || self.contact.is_unsure());
             // A session that ended in time takes what was owed with it, and what the server had taken and not passed on. One that
             // was lost does not.
-            if !present && truth != Some(true) {
+            if another {
                 self.unsubscribed(now, floor);
                 if let Some(rest) = &mut self.rest {
                     rest.taken.clear();
                 }
             }
-            // What the server had not confirmed begins anew where it has no session; 3.1 does not say whether it has.
-            let forgotten = version == Version::V31 && self.contact.is_forgotten(floor.forgot_at);
-            if forgotten && self.client.half_received() > 0 {
+            if another && (present || version == Version::V31) && self.client.half_received() > 0 {
                 self.rest().stale = self.client.half_received();
             }
-            let lost = if version == Version::V31 { forgotten } else { !present };
-            if lost {
+            // What the server had not confirmed begins anew where it has not the session.
+            if another || !present && version != Version::V31 {
                 self.begin_anew(floor);
             }
         } else if present && !self.contact.is_unsure() {
