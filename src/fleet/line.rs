@@ -252,6 +252,15 @@ impl Line {
         self.strands.iter().any(|strand| strand.device && strand.is_forgotten())
     }
 
+    /// Whether what the server has for the device may be held up: something is on its way on the connection that the device
+    /// uses, or nobody is at the other end of it any more.
+    pub(super) fn is_held_up(&self) -> bool {
+        let mut used = self.strands.iter().filter(|strand| strand.device);
+        used.any(|strand| {
+            strand.server.is_none() || strand.bytes.as_ref().is_some_and(|bytes| !bytes.iter().all(Queue::is_empty))
+        })
+    }
+
     /// How many places for connections there are, free or not.
     pub(super) fn places(&self) -> usize {
         1 + self.strands.more.len()

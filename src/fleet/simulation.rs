@@ -248,8 +248,8 @@ impl<'a, S: Node> Simulation<'a, S> {
 
     /// Ends the run and keeps its books.
     pub fn into_floor(mut self) -> Floor {
-        for Post { device, .. } in &mut self.posts {
-            device.settle(self.now, &mut self.floor);
+        for Post { device, line, .. } in &mut self.posts {
+            device.settle(self.now, line.is_held_up(), &mut self.floor);
         }
         self.floor
     }

@@ -1,11 +1,17 @@
-//! What is legal in a scenario and probably not meant: a subscription to which nobody in the fleet ever writes.
+//! What is legal in a scenario and probably not meant: a subscription to which nobody in the fleet ever writes, and a calm
+//! that is too short for what must come in it.
 //!
 //! It is no mistake where somebody outside of the fleet writes there, as may be on a live target, so a run does not end for
-//! it. Whatever gaps leave open is taken for a match: what is told here is certain.
+//! it. A calm that is too short leaves promises unproven. Whatever gaps leave open is taken for a match: what is told here is certain.
+
+use std::time::Duration;
+
+use harness::fault::Fault;
+use harness::link::Sleep;
 
 use super::check::Problem;
 use super::places::Places;
-use super::plan::{Duty, Group, Plan};
+use super::plan::{Duty, Expectation, Group, Happening, Moment, Plan};
 use super::template::{ANYTHING, EVERYTHING, Template};
 
 /// What a scenario says that `plan` was made of and that comes to nothing, in the order of the places.
@@ -14,6 +20,9 @@ pub fn doubts(text: &str, plan: &Plan) -> Vec<Problem> {
     let places = Places::of(text);
     let mut doubts = Vec::new();
     for (number, group) in plan.groups.iter().enumerate() {
+        if let Some(why) = too_short(plan, number) {
+            doubts.push(Problem { place: places.at(&format!("fleet[{number}]")), why });
+        }
         for (place, duty) in group.does.iter().enumerate() {
             let (field, filter, what) = match duty {
                 Duty::Listen { filter, .. } => ("filter", filter, "writes to"),
@@ -38,6 +47,44 @@ pub fn doubts(text: &str, plan: &Plan) -> Vec<Problem> {
     }
     doubts.sort_by_key(|doubt| doubt.place);
     doubts
+}
+
+/// Why what a group must hear may still be under way when the calm ends; nothing if it must hear nothing, or the calm lasts.
+fn too_short(plan: &Plan, number: usize) -> Option<String> {
+    let Plan { groups, timeline, calm, expect, .. } = plan;
+    let Group { name, link, keep_alive, does, .. } = &groups[number];
+    let owes = |it: &Expectation| matches!(it, Expectation::NoLoss(..) | Expectation::WillsExact);
+    if !expect.iter().any(owes) || does.iter().all(|duty| matches!(duty, Duty::Publish(_))) {
+        return None;
+    }
+    let keep_alive = Duration::from_secs((*keep_alive).into());
+    let or_for_ever = |span: Duration| if span.is_zero() { Duration::MAX } else { span };
+    let cycle = link.sleep.as_ref().map(|(Sleep::Edrx(_, cycle) | Sleep::Psm(_, cycle))| cycle.0);
+    let longer = format!("longer than the calm of {calm:?}: what is for it may still be under way in the end");
+    // A ping wakes the device as well.
+    if let Some(silent) = cycle.map(|cycle| cycle.min(or_for_ever(keep_alive))).filter(|silent| silent > calm) {
+        return Some(format!("`{name}` sleeps for up to {silent:?}, {longer}; make the calm longer"));
+    }
+    let half_opens =
+        |it: &Moment| matches!(it.what, Happening::Link { group, fault: Fault::HalfOpen, .. } if group == number);
+    let forgets = link
+        .nat
+        .as_ref()
+        .filter(|nat| !nat.reset)
+        .is_some_and(|nat| nat.idle.iter().any(|(weight, idle)| *weight > 0.0 && idle.0 < or_for_ever(keep_alive)));
+    let missed = or_for_ever(keep_alive).saturating_mul(3) / 2;
+    if !(forgets || timeline.iter().any(half_opens)) || missed <= *calm {
+        return None;
+    }
+    Some(if keep_alive.is_zero() {
+        format!(
+            "with keep alive 0 nobody misses a connection of `{name}` that ends without a word, and what is for it stays under way; give it a keep alive"
+        )
+    } else {
+        format!(
+            "a connection of `{name}` that ends without a word is missed after one and a half keep alives, {missed:?}, {longer}; make the calm longer, or the keep alive shorter"
+        )
+    })
 }
 
 /// The topics that the fleet writes to.
@@ -141,6 +188,37 @@ mod tests {
         }
         listen("$share/x/c", Some("writes to `c`"));
         listen("a/{id}", Some("6:32: nobody in the fleet writes to `a/r*x`"));
+    }
+
+    #[test]
+    fn a_calm_is_doubted_that_is_too_short_for_what_must_be_heard_in_it() {
+        #[track_caller]
+        fn check(link: &str, keep_alive: &str, calm: &str, moment: &str, expect: Option<&str>) {
+            let text = format!(
+                r#"Scenario(about: "a test", lasts: "1h", calm: "{calm}", links: {{ "it": Link({link}) }}, fleet: [
+                (name: "r", count: 1, link: "it", keep_alive: "{keep_alive}", does: [Listen(filter: "a", qos: 1)]),
+                (name: "w", count: 1, link: "it", keep_alive: "{keep_alive}", does: [Publish(topic: "a", every: "1s")]),
+                ], timeline: [{moment}], expect: [NoLoss()])"#
+            );
+            let plan = crate::scenario::check(&text, &[]).expect("a legal scenario");
+            let found: Vec<_> = doubts(&text, &plan).iter().map(ToString::to_string).collect();
+            assert_eq!(found.len(), usize::from(expect.is_some()), "{found:?}");
+            assert!(expect.is_none_or(|expect| found[0].contains(expect)), "{found:?}");
+        }
+        let psm = "sleep: Psm(after: \"10s\", cycle: \"2h\")";
+        check(psm, "4h", "2m", "", Some("`r` sleeps for up to 7200s"));
+        check(psm, "1m", "2m", "", None);
+        check(psm, "4h", "2h", "", None);
+        check("sleep: Edrx(after: \"10s\", cycle: \"40s\")", "0s", "30s", "", Some("40s"));
+        let half_open = "At(\"1m\", HalfOpen(group: \"r\"))";
+        check("", "1m", "90s", half_open, None);
+        check("", "1m", "89s", half_open, Some("after one and a half keep alives, 90s"));
+        check("", "0s", "89s", half_open, Some("with keep alive 0"));
+        check("", "1m", "89s", "At(\"1m\", HalfOpen(group: \"w\"))", None);
+        check("nat: \"30s\"", "1m", "89s", "", Some("keep alives"));
+        check("nat: \"30s\", nat_resets: true", "1m", "89s", "", None);
+        check("nat: \"60s\"", "1m", "89s", "", None);
+        check("nat: \"60s\"", "0s", "89s", "", Some("with keep alive 0"));
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The books of a fleet can fail: for kinds of expectations a fleet that keeps it with the reference broker, and a broken
 //! broker with which it does not.
 
-use harness::node::Node;
+use std::collections::VecDeque;
+
+use harness::node::{ConnId, Input, Node, Output};
+use harness::time::Instant;
+use testament::broker::Broker;
 use testament::fleet::report::Report;
 use testament::fleet::run::{play_against, reference};
 use testament::fleet::shard::Shard;
@@ -54,6 +58,57 @@ const LINE: &str = r#"Scenario(about: "a line", lasts: "2m", calm: "1m", links: 
     ],
     expect: [EXPECTATION])"#;
 
+/// A machine that speaks while it is off, too, and has a new session each time it is on: what it made meanwhile goes out once.
+const NIGHT: &str = r#"Scenario(about: "a night", lasts: "2m", calm: "1m", links: { "lan": Link(delay: (mean: "5ms")) },
+    fleet: [
+        (name: "machine", count: 1, version: V311, link: "lan", starts: At("1s"), duty_cycle: (on: "2s", off: "8s"), does: [
+            Publish(topic: "two/{id}", qos: 2, every: "500ms"),
+        ]),
+        (name: "reader", count: 1, version: V311, link: "lan", does: [Listen(filter: "two/+", qos: 2)]),
+    ],
+    expect: [EXPECTATION])"#;
+
+/// The reference broker, but that each QoS 2 message goes out once more, under an identifier of its own.
+struct Twice {
+    broker: Broker,
+    more: VecDeque<(ConnId, Vec<u8>)>,
+    said: Vec<u8>,
+}
+
+impl Node for Twice {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.broker.handle(now, input);
+    }
+
+    fn poll(&mut self) -> Option<Output<'_>> {
+        if let Some((conn, said)) = self.more.pop_front() {
+            self.said = said;
+            return Some(Output::Send { conn, head: &self.said, tail: None });
+        }
+        let output = self.broker.poll()?;
+        if let Output::Send { conn, head, tail } = &output {
+            let bytes = [*head, tail.map_or(&[][..], |tail| tail.as_slice())].concat();
+            // In these short packets one byte tells the length.
+            let mut rest = &bytes[..];
+            while let [first, length, ..] = *rest {
+                let (packet, after) = rest.split_at(usize::from(length) + 2);
+                if first & 0xF6 == 0x34 {
+                    let mut packet = packet.to_vec();
+                    let at = 4 + usize::from(packet[3]);
+                    packet[at] ^= 0x80;
+                    self.more.push_back((*conn, packet));
+                }
+                rest = after;
+            }
+        }
+        Some(output)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.broker.deadline()
+    }
+}
+
 fn played(scenario: &str, expectation: &str, server: impl Fn(u64) -> Box<dyn Node>) -> Report {
     let text = scenario.replace("EXPECTATION", expectation);
     let plan = scenario::check(&text, &links::all()).unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -84,6 +139,11 @@ fn what_is_lost_shows() {
 fn what_comes_twice_shows() {
     check("NoDuplicates()", "delivers-twice");
     check("NoDuplicates(qos: 0)", "delivers-twice");
+    let broken = played(NIGHT, "NoDuplicates(qos: 2)", |seed| {
+        Box::new(Twice { broker: reference(seed), more: VecDeque::new(), said: Vec::new() })
+    });
+    let (again, wrong) = (broken.messages[0].account.repeated, broken.messages[0].account.duplicated);
+    assert!(again > 200 && wrong == again, "{again} {wrong}\n{}", broken.text());
 }
 
 /// Where many machines speak, those that change places are of different ones nearly always, and that is no disorder.
@@ -109,6 +169,24 @@ fn retained_messages_that_are_gone_or_wrong_show() {
     check("RetainedExact", "stores-nothing");
     check("RetainedExact", "stores-everything");
     check("RetainedExact", "never-stores-a-will");
+}
+
+/// What a broker holds back shows beside what links and readers hold up: though the last of it may be under way, what was
+/// overtaken is not.
+#[test]
+fn what_is_lost_to_a_slow_reader_shows() {
+    let slow = LINE.replace("link: \"lan\", does: [Listen", "link: \"lan\", reads: 80, keep_alive: \"5m\", patience: \"5m\", does: [Listen");
+    let found = |server: &dyn Fn(u64) -> Box<dyn Node>| {
+        let report = played(&slow, "NoLoss(qos: 2)", server);
+        let sum = |of: fn(&harness::ledger::Account) -> u64| report.messages.iter().map(|it| of(&it.account)).sum::<u64>();
+        (report.broken(), sum(|account| account.lost), sum(|account| account.under_way))
+    };
+    let (broken, lost, under_way) = found(&|seed| Box::new(reference(seed)));
+    assert!((broken, lost) == (0, 0) && under_way > 10, "{broken} {lost} {under_way}");
+    let mutants = mutants();
+    let mutant = mutants.iter().find(|it| it.name == "delivers-every-other-message").expect("a mutant");
+    let (broken, lost, under_way) = found(&|seed| mutant.listening(reference(seed)));
+    assert!(broken == 1 && lost > 10 && under_way > 0, "{broken} {lost} {under_way}");
 }
 
 #[test]

@@ -58,11 +58,11 @@ fn the_numbers_add_up() {
         let report = json(scenario);
         let list = |name: &str| report[name].as_array().unwrap();
         let points = report["series"]["points"].as_array().unwrap();
-        // Of each pair of groups, what was sent came, is missing, or was not owed.
+        // Of each pair of groups, what was sent came, is missing or under way, or was not owed.
         for entry in list("messages") {
-            let [sent, prior, arrived, lost, unowed] =
-                ["sent", "prior", "arrived", "lost", "unowed"].map(|field| number(&entry[field]));
-            assert_eq!(sent + prior, arrived + lost + unowed, "{entry}");
+            let [sent, prior, arrived, lost, under_way, unowed] =
+                ["sent", "prior", "arrived", "lost", "under_way", "unowed"].map(|field| number(&entry[field]));
+            assert_eq!(sent + prior, arrived + lost + under_way + unowed, "{entry}");
             assert!(number(&entry["owed"]) <= sent && number(&entry["excused"]) <= unowed + arrived, "{entry}");
         }
         let told: Vec<_> = list("messages").iter().filter(|entry| entry["wills"] == false).collect();
@@ -183,6 +183,7 @@ fn machines_find_what_is_documented_and_nothing_else() {
         messages[].repeated
         messages[].sent
         messages[].to
+        messages[].under_way
         messages[].unowed
         messages[].wills
         retained.examples[]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Guarantee;
 
 /// What became of the messages that one group wrote for another under one guarantee. A message counts once for each
-/// reader. The books balance: `sent + prior = arrived + lost + unowed`, as long as a reader is granted the same each time.
+/// reader. The books balance: `sent + prior = arrived + lost + under_way + unowed`, as long as a reader is granted the same each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Sent while the reader was subscribed, whether or not it was connected, or owed to it all the same: a will is written
@@ -33,6 +33,8 @@ pub struct Account {
     pub invented: u64,
     /// Still owed when the books were closed.
     pub lost: u64,
+    /// Owed until then as well, and the way to the reader was not free, so that nobody can tell whether it would have come.
+    pub under_way: u64,
     /// Sent, and neither arrived nor owed when the books were closed: nothing was promised, nobody confirmed it, or it was
     /// excused.
     pub unowed: u64,
@@ -52,6 +54,7 @@ impl Account {
         self.forbidden += other.forbidden;
         self.invented += other.invented;
         self.lost += other.lost;
+        self.under_way += other.under_way;
         self.unowed += other.unowed;
     }
 }

@@ -34,6 +34,7 @@ pub(super) enum Booked {
     Waive { reader: u32, stream: u32, sequence: u32 },
     Connect { reader: u32 },
     Disconnect { reader: u32 },
+    HoldUp { reader: u32 },
 }
 
 impl Booked {
@@ -51,6 +52,7 @@ impl Booked {
             | Self::Close { reader }
             | Self::Part { reader, .. }
             | Self::Connect { reader }
+            | Self::HoldUp { reader }
             | Self::Disconnect { reader } => (None, Some(reader)),
         }
     }
@@ -82,6 +84,7 @@ impl Journal {
             Booked::Renew { stream, sequence } => (8, [stream.into(), sequence.into(), 0]),
             Booked::Part { reader, again } => (9, [reader.into(), again.since(now).as_nanos() as u64, 0]),
             Booked::Waive { reader, stream, sequence } => (10, [reader.into(), stream.into(), sequence.into()]),
+            Booked::HoldUp { reader } => (11, [reader.into(), 0, 0]),
         };
         // The kind stands in the lowest bits of the time since the last one.
         let since = now.since(self.last).as_nanos() as u64;
@@ -112,7 +115,7 @@ impl Journal {
 }
 
 /// How many numbers each kind has.
-const NUMBERS: [usize; 11] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2, 3];
+const NUMBERS: [usize; 12] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2, 3, 1];
 
 fn read(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
@@ -148,6 +151,7 @@ fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
         7 => Booked::Disconnect { reader: first.ok()? },
         8 => Booked::Renew { stream: first.ok()?, sequence: second.ok()? },
         9 => Booked::Part { reader: first.ok()?, again: now + Duration::from_nanos(numbers[1]) },
+        11 => Booked::HoldUp { reader: first.ok()? },
         _ => Booked::Waive { reader: first.ok()?, stream: second.ok()?, sequence: third.ok()? },
     };
     Some((now, booked))
@@ -209,6 +213,7 @@ impl Ledger {
                 Booked::Part { reader, again } => self.part(reader, again),
                 Booked::Connect { reader } => self.connect(reader, now),
                 Booked::Disconnect { reader } => self.disconnect(reader),
+                Booked::HoldUp { reader } => self.hold_up(reader),
             }
         }
     }

@@ -62,6 +62,13 @@ impl Ledger {
         self.waived.entry(number).or_default().insert(sequence)
     }
 
+    /// The books are about to be closed, and the way to `reader` is not free: what is owed to it and did not come may be held
+    /// up there, or wait behind that.
+    pub fn hold_up(&mut self, reader: u32) {
+        self.note(Booked::HoldUp { reader });
+        self.readers[reader as usize].held_up = true;
+    }
+
     fn excuse(&mut self, reader: u32, which: impl Fn(&Stream) -> bool) {
         for streams in self.readers[reader as usize].streams.clone() {
             for stream in streams {
@@ -151,6 +158,29 @@ mod tests {
             let account = Account { sent: 1, owed: 1, lost, excused, unowed, ..Account::default() };
             assert_eq!(ledger.settle(at(9)).entries[0].account, account);
         }
+    }
+
+    #[test]
+    fn what_is_held_up_in_the_end_is_under_way_but_for_what_was_overtaken() {
+        let check = |ordered: bool, holds: bool, overtakes: Option<u32>, lost: u64| {
+            let mut ledger = books(AtLeastOnce, false, ordered);
+            (3..6).for_each(|sequence| ledger.accept(0, sequence, at(2)));
+            overtakes.into_iter().for_each(|sequence| _ = ledger.arrive(0, 0, sequence, at(3)));
+            if holds {
+                ledger.hold_up(0);
+            }
+            let balance = ledger.settle(at(9));
+            let Account { lost: found, under_way, .. } = balance.entries[0].account;
+            assert_eq!(found, lost, "{ordered} {holds} {overtakes:?}");
+            assert_eq!(found + under_way + overtakes.map_or(0, |_| 1), 3);
+            assert_eq!(balance.findings.len() as u64, lost);
+        };
+        check(true, false, None, 3);
+        check(true, true, None, 0);
+        check(true, true, Some(3), 0);
+        check(true, true, Some(4), 1);
+        check(true, true, Some(5), 2);
+        check(false, true, Some(5), 0);
     }
 
     #[test]

@@ -408,9 +408,15 @@ impl Device {
         self.settle_will(why, missed_by, floor);
     }
 
-    /// The run is over: books what the server must have done by now without us.
-    pub fn settle(&mut self, now: Instant, floor: &mut Floor) {
+    /// The run is over: books what the server must have done by now without us, and what may still be under way to us because
+    /// the connection is held up.
+    pub fn settle(&mut self, now: Instant, held_up: bool, floor: &mut Floor) {
         self.settle_present_will(floor);
+        if held_up || !self.connected {
+            for reader in self.readers(floor) {
+                floor.ledger.hold_up(reader);
+            }
+        }
         if self.connected {
             return;
         }

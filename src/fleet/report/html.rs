@@ -7,9 +7,7 @@ use askama::Template;
 use harness::report::plot;
 use harness::report::terminal::visible;
 
-use super::{
-    AWAY, BEFORE, Broken, DEVICES, Event, Grief, Group, Latency, Messages, Moment, OWED, PHASES, Report, WILLS, said,
-};
+use super::{AWAY, Broken, DEVICES, Event, Grief, Group, Latency, Messages, Moment, PHASES, Report, WILLS, said};
 use crate::fleet::measured::Run;
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
@@ -34,7 +32,7 @@ struct Page<'a> {
     latency: Vec<Took<'a>>,
     /// What the two phases are, what the books mean, and what the table of devices.
     phases: &'static str,
-    sum: &'static str,
+    sum: String,
     books: String,
     about_wills: &'static str,
     about_devices: &'static str,
@@ -42,6 +40,9 @@ struct Page<'a> {
     /// Whether any message came that was sent before its reader had subscribed, and the name of their column.
     prior: bool,
     before: &'static str,
+    /// The same of what is still under way.
+    under_way: bool,
+    held: &'static str,
     messages: Vec<Booked<'a>>,
     wills: Vec<Booked<'a>>,
     groups: Vec<Row<'a>>,
@@ -75,6 +76,7 @@ struct Booked<'a> {
     prior: String,
     arrived: String,
     lost: String,
+    under_way: String,
     unowed: String,
     repeated: String,
     reordered: String,
@@ -116,7 +118,7 @@ fn page(report: &Report) -> Page<'_> {
     let broken = report.broken();
     let unproven = report.unproven();
     let kept = report.expectations.len() - broken - unproven;
-    let prior = report.has_prior();
+    let (prior, under_way) = (report.has_prior(), report.has_under_way());
     let (wills, messages): (Vec<_>, Vec<_>) = report.messages.iter().map(booked).partition(|row| row.of.wills);
     Page {
         report,
@@ -134,12 +136,14 @@ fn page(report: &Report) -> Page<'_> {
         latency: report.groups.iter().flat_map(|group| group.latency.iter().map(|it| took(group, it))).collect(),
         phases: PHASES,
         sum: report.sum(),
-        books: if prior { format!("{OWED} {BEFORE}") } else { OWED.to_owned() },
+        books: report.books(false),
         about_wills: WILLS,
         about_devices: AWAY,
         heads: ["group"].into_iter().chain(DEVICES).collect(),
         prior,
         before: if prior { "before" } else { "" },
+        held: if under_way { "under way" } else { "" },
+        under_way,
         messages,
         wills,
         groups: report.groups.iter().map(|group| Row { group, cells: group.cells() }).collect(),
@@ -173,7 +177,7 @@ fn took<'a>(group: &'a Group, latency: &'a Latency) -> Took<'a> {
 }
 
 fn booked(messages: &Messages) -> Booked<'_> {
-    let [sent, prior, arrived, lost, unowed] = messages.sum().map(count);
+    let [sent, prior, arrived, lost, under_way, unowed] = messages.sum().map(count);
     let account = &messages.account;
     Booked {
         of: messages,
@@ -182,6 +186,7 @@ fn booked(messages: &Messages) -> Booked<'_> {
         prior,
         arrived,
         lost,
+        under_way,
         unowed,
         repeated: count(account.repeated),
         reordered: count(account.reordered),

@@ -5,7 +5,7 @@ use std::io;
 use harness::report::markdown::{escaped, tagged};
 
 use super::course::Row;
-use super::{AWAY, Broken, DEVICES, Event, Grief, Latency, PHASES, Report, said};
+use super::{AWAY, Broken, DEVICES, Event, Grief, Latency, PHASES, Report, SUM, said};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{self, count, seconds, some};
 use crate::scenario::schema::Phase;
@@ -87,21 +87,17 @@ fn course(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
 }
 
 fn messages(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {
-    let prior = report.has_prior();
-    let before = if prior { "before | " } else { "" };
-    let heads = format!("sent | {before}arrived | missing | not owed | again | in disorder");
-    writeln!(out, "| messages | QoS | {heads} |\n|---|{}", "--:|".repeat(if prior { 8 } else { 7 }))?;
+    let shown = report.shown();
+    let shown = |cells: [String; 6]| cells.into_iter().zip(shown).filter_map(|(cell, shows)| shows.then_some(cell));
+    let heads: Vec<_> = shown(SUM.map(str::to_owned)).chain(["again", "in disorder"].map(str::to_owned)).collect();
+    writeln!(out, "| messages | QoS | {} |\n|---|{}", heads.join(" | "), "--:|".repeat(heads.len() + 1))?;
     for messages in &report.messages {
-        let account = &messages.account;
-        let numbers = messages.sum().into_iter().chain([account.repeated, account.reordered]).map(count);
-        let mut numbers: Vec<_> = numbers.collect();
-        if !prior {
-            numbers.remove(1);
-        }
+        let rest = [messages.account.repeated, messages.account.reordered].map(count);
+        let numbers: Vec<_> = shown(messages.sum().map(count)).chain(rest).collect();
         let (way, qos) = (escaped(&messages.way()), messages.guarantee as u8);
         writeln!(out, "| {way} | {qos} | {} |", numbers.join(" | "))?;
     }
-    writeln!(out, "\nEach message counts once for each reader, and {}. {}\n", report.sum(), report.books())
+    writeln!(out, "\nEach message counts once for each reader, and {}. {}\n", report.sum(), report.books(true))
 }
 
 fn devices(out: &mut dyn io::Write, report: &Report) -> io::Result<()> {

@@ -39,6 +39,11 @@ const OWED: &str = "A message is owed when the broker has confirmed it to its wr
 /// What its column `before` means.
 const BEFORE: &str =
     "Before: of what arrived, what was sent before its reader had subscribed, such as what is retained.";
+/// What its column `under way` means.
+const UNDER_WAY: &str = "Under way: owed, and in the end the way to the reader was not free, so that nobody can tell whether it \
+    would have come.";
+/// The columns of the ledger that add up.
+const SUM: [&str; 6] = ["sent", "before", "arrived", "missing", "under way", "not owed"];
 /// What its rows of wills mean.
 const WILLS: &str = "Each connection writes a last will of its own. It is due when the connection is lost, and not owed while \
     that stands; nor may it come when its writer takes leave, or is back within the delay of the will.";
@@ -257,19 +262,28 @@ impl Report {
         self.messages.iter().any(|messages| messages.account.prior > 0)
     }
 
-    /// What adds up in each row of the ledger.
-    fn sum(&self) -> &'static str {
-        if self.has_prior() {
-            "sent + before = arrived + missing + not owed"
-        } else {
-            "sent = arrived + missing + not owed"
-        }
+    /// Whether anything was still under way in the end.
+    fn has_under_way(&self) -> bool {
+        self.messages.iter().any(|messages| messages.account.under_way > 0)
     }
 
-    /// What the ledger means, as far as it shows.
-    fn books(&self) -> String {
-        let wills = self.messages.iter().any(|messages| messages.wills);
-        let shown = [(true, OWED), (self.has_prior(), BEFORE), (wills, WILLS)];
+    /// Which of the columns [`SUM`] show: some have nothing in them nearly always.
+    fn shown(&self) -> [bool; 6] {
+        [true, self.has_prior(), true, true, self.has_under_way(), true]
+    }
+
+    /// What adds up in each row of the ledger.
+    fn sum(&self) -> String {
+        let shown = SUM.into_iter().zip(self.shown()).filter_map(|(column, shows)| shows.then_some(column));
+        let columns: Vec<_> = shown.collect();
+        let (left, right) = columns.split_at(columns.len() - 3 - usize::from(self.has_under_way()));
+        format!("{} = {}", left.join(" + "), right.join(" + "))
+    }
+
+    /// What the ledger means, as far as it shows, that of wills with it or without.
+    fn books(&self, with_wills: bool) -> String {
+        let wills = with_wills && self.messages.iter().any(|messages| messages.wills);
+        let shown = [(true, OWED), (self.has_under_way(), UNDER_WAY), (self.has_prior(), BEFORE), (wills, WILLS)];
         shown.into_iter().filter_map(|(shows, what)| shows.then_some(what)).collect::<Vec<_>>().join(" ")
     }
 
@@ -432,10 +446,10 @@ impl Messages {
         if self.wills { format!("last wills of {from} to {to}") } else { format!("{from} to {to}") }
     }
 
-    /// What the books say of them, as far as it adds up: `sent + prior = arrived + missing + not owed`.
-    fn sum(&self) -> [u64; 5] {
-        let Account { sent, prior, arrived, lost, unowed, .. } = self.account;
-        [sent, prior, arrived, lost, unowed]
+    /// What the books say of them, as far as it adds up, in the order of [`SUM`].
+    fn sum(&self) -> [u64; 6] {
+        let Account { sent, prior, arrived, lost, under_way, unowed, .. } = self.account;
+        [sent, prior, arrived, lost, under_way, unowed]
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use harness::report::terminal::{Ink, painted, prose, visible};
 
 use super::course::Row;
-use super::{AWAY, DEVICES, Event, Grief, PHASES, Report, said};
+use super::{AWAY, DEVICES, Event, Grief, PHASES, Report, SUM, said};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
@@ -138,23 +138,21 @@ impl Terminal<'_> {
 
     fn messages(&mut self) -> io::Result<()> {
         let report = self.report;
-        let prior = report.has_prior();
+        let shown = report.shown();
+        let shown = |cells: [String; 6]| cells.into_iter().zip(shown).filter_map(|(cell, shows)| shows.then_some(cell));
         self.title("Messages", &format!("once for each reader; {}", report.sum()))?;
         let names: Vec<_> = report.messages.iter().map(super::Messages::way).collect();
-        let mut rows = vec![row("", ["QoS", "sent", "before", "arrived", "missing", "not owed", "again", "disorder"])];
+        let line = |name: &str, qos: String, sum: [String; 6], rest: [String; 2]| -> Vec<String> {
+            [name.to_owned(), qos].into_iter().chain(shown(sum)).chain(rest).collect()
+        };
+        let heads = ["again", "disorder"].map(str::to_owned);
+        let mut rows = vec![line("", "QoS".to_owned(), SUM.map(str::to_owned), heads)];
         for (messages, name) in report.messages.iter().zip(&names) {
-            let [sent, prior, arrived, lost, unowed] = messages.sum().map(count);
-            let account = &messages.account;
-            let (again, disorder) = (count(account.repeated), count(account.reordered));
-            let qos = (messages.guarantee as u8).to_string();
-            let cells = [&qos, &sent, &prior, &arrived, &lost, &unowed, &again, &disorder];
-            rows.push(row(name, cells.map(String::as_str)));
-        }
-        if !prior {
-            rows.iter_mut().for_each(|row| _ = row.remove(3));
+            let rest = [messages.account.repeated, messages.account.reordered].map(count);
+            rows.push(line(name, (messages.guarantee as u8).to_string(), messages.sum().map(count), rest));
         }
         table(self.out, &rows)?;
-        self.note(&report.books())
+        self.note(&report.books(true))
     }
 
     fn latency(&mut self) -> io::Result<()> {
