@@ -46,6 +46,8 @@ pub struct Floor {
     pub healed: Vec<Instant>,
     /// Whether the network has forgotten the connection of the device that is told something now.
     pub(super) forgotten: bool,
+    /// Since when there was always something on the way to it: what it is given now was sent no earlier.
+    pub(super) since: Instant,
     /// The outages of the region of each group.
     pub regions: Vec<Option<Arc<Outages>>>,
     /// Where payloads are made.
@@ -84,6 +86,7 @@ impl Floor {
             phase: Phase::Weather,
             healed: vec![Instant::ZERO; groups],
             forgotten: false,
+            since: Instant::ZERO,
             regions,
             scratch: Vec::new(),
             topic: String::new(),

@@ -94,10 +94,15 @@ struct Queue {
     bytes: Vec<u8>,
     /// How many of them were taken.
     taken: usize,
+    /// Since when there have been some.
+    since: Instant,
 }
 
 impl Queue {
-    fn put(&mut self, head: &[u8], tail: &[u8]) {
+    fn put(&mut self, now: Instant, head: &[u8], tail: &[u8]) {
+        if self.is_empty() {
+            self.since = now;
+        }
         if self.taken > 0 && self.taken >= self.bytes.len() / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
@@ -176,7 +181,7 @@ impl Line {
         let tail = tail.map_or(&[][..], Shared::as_slice);
         let length = head.len() + tail.len();
         if length > 0 {
-            strand.bytes.get_or_insert_default()[end as usize].put(head, tail);
+            strand.bytes.get_or_insert_default()[end as usize].put(now, head, tail);
             strand.room[end as usize] = strand.room[end as usize].saturating_sub(length as u32);
             strand.stream.send(now, link, end, length as u64);
         }
@@ -290,6 +295,11 @@ impl Strand {
     /// Takes the bytes that `end` is given now.
     pub(super) fn take(&mut self, end: End, count: u64) -> &[u8] {
         self.bytes.as_mut().map_or(&[], |bytes| bytes[end.peer() as usize].take(count))
+    }
+
+    /// Since when bytes have been on their way to `end` without a break: what it is given now was not sent before that.
+    pub(super) fn since(&self, end: End) -> Instant {
+        self.bytes.as_ref().map_or(Instant::ZERO, |bytes| bytes[end.peer() as usize].since)
     }
 
     /// Whether the server was given all that the device said: what a reset took from the stream it was not given.

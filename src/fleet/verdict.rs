@@ -12,7 +12,7 @@ use super::run::Outcome;
 use super::shelf::Retention;
 use super::words;
 use crate::packet::QoS;
-use crate::scenario::plan::{Expectation, Plan};
+use crate::scenario::plan::{Duty, Expectation, Plan};
 use crate::scenario::schema::Phase;
 
 /// An expectation, judged.
@@ -111,6 +111,19 @@ impl Judge<'_> {
                     _ => format!("{reordered} of {arrived} messages came behind a later one of their writer"),
                 };
                 judgement("messages keep their order".to_owned(), account.arrived, account.reordered == 0, found)
+            }
+            Expectation::NoneExpired => {
+                let account = self.messages(None, None);
+                let duties = self.plan.groups.iter().flat_map(|group| &group.does);
+                let expires = |duty: &Duty| matches!(duty, Duty::Publish(publish) if publish.expiry.is_some());
+                let any = duties.into_iter().any(expires);
+                let of = if any { account.arrived } else { 0 };
+                let found = match of {
+                    0 => "no message came that can expire".to_owned(),
+                    _ => format!("of {} messages {} came", words::count(of), words::count(account.expired)),
+                };
+                let expected = "nothing comes that expired before the server began to send it".to_owned();
+                judgement(expected, of, account.expired == 0, found)
             }
             Expectation::WillsExact => {
                 let account = self.sum(|entry| usize::from(entry.from) >= self.plan.groups.len());
@@ -279,6 +292,7 @@ const fn subject(expectation: &Expectation) -> Subject {
         Expectation::NoLoss(..)
         | Expectation::NoDuplicates(..)
         | Expectation::InOrder
+        | Expectation::NoneExpired
         | Expectation::Delivered(..)
         | Expectation::RetainedExact => Subject::Delivery,
         Expectation::WillsExact => Subject::Wills,
@@ -352,6 +366,12 @@ mod tests {
         check("WillsExact", entry(1, AtLeastOnce, lost), false);
         check("WillsExact", entry(1, AtMostOnce, Account { forbidden: 1, ..none }), false);
         check("WillsExact", entry(0, AtLeastOnce, lost), true);
+        let expires = r#"Scenario(about: "a test", lasts: "1m", expect: [NoneExpired],
+            fleet: [(name: "x", count: 1, does: [Publish(topic: "a", every: "1s", expiry: "5s")])])"#;
+        check_in(expires, entry(0, AtMostOnce, Account { arrived: 1, ..none }), true);
+        check_in(expires, entry(0, AtLeastOnce, Account { arrived: 1, expired: 1, ..none }), false);
+        check_in(expires, |_| {}, None);
+        check("NoneExpired", entry(0, AtMostOnce, Account { arrived: 1, ..none }), None);
         let no_will = r#"Scenario(about: "a test", lasts: "1m", fleet: [(name: "x", count: 1)], expect: [WillsExact])"#;
         check_in(no_will, |_| {}, None);
         check("Delivered(share: 0.9)", entry(0, AtMostOnce, Account { sent: 10, arrived: 9, ..none }), true);

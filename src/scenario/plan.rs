@@ -293,6 +293,8 @@ pub enum Expectation {
     NoDuplicates(Option<QoS>, Option<usize>),
     /// Nothing overtook what was written before it.
     InOrder,
+    /// Nothing came that had expired before the broker began to send it.
+    NoneExpired,
     /// Each will that was due came, and no other.
     WillsExact,
     /// What the broker keeps for late subscribers is the last that it accepted.

@@ -171,14 +171,35 @@ fn retained_messages_that_are_gone_or_wrong_show() {
     check("RetainedExact", "never-stores-a-will");
 }
 
+/// A reader that is away longer than messages live, and one that reads more slowly than they come.
+const SEASONS: &str = r#"Scenario(about: "seasons", lasts: "1m", calm: "30s", links: { "lan": Link(delay: (mean: "5ms")) },
+    fleet: [
+        (name: "writer", count: 1, link: "lan", does: [
+            Publish(topic: "soon/{id}", qos: 1, every: "1s", size: 100, expiry: "3s"),
+        ]),
+        (name: "away", count: 1, link: "lan", session: (clean_start: false, expiry: "1h"), does: [Listen(filter: "soon/+", qos: 1)]),
+        (name: "slow", count: 1, link: "lan", reads: 60, keep_alive: "5m", patience: "5m", does: [Listen(filter: "soon/+", qos: 1)]),
+    ],
+    timeline: [At("5s", Leave(group: "away", lasts: "20s"))],
+    expect: [EXPECTATION])"#;
+
+#[test]
+fn what_had_expired_and_came_shows() {
+    check_in(SEASONS, "NoneExpired", "ignores-the-message-expiry");
+}
+
 /// What a broker holds back shows beside what links and readers hold up: though the last of it may be under way, what was
 /// overtaken is not.
 #[test]
 fn what_is_lost_to_a_slow_reader_shows() {
-    let slow = LINE.replace("link: \"lan\", does: [Listen", "link: \"lan\", reads: 80, keep_alive: \"5m\", patience: \"5m\", does: [Listen");
+    let slow = LINE.replace(
+        "link: \"lan\", does: [Listen",
+        "link: \"lan\", reads: 80, keep_alive: \"5m\", patience: \"5m\", does: [Listen",
+    );
     let found = |server: &dyn Fn(u64) -> Box<dyn Node>| {
         let report = played(&slow, "NoLoss(qos: 2)", server);
-        let sum = |of: fn(&harness::ledger::Account) -> u64| report.messages.iter().map(|it| of(&it.account)).sum::<u64>();
+        let sum =
+            |of: fn(&harness::ledger::Account) -> u64| report.messages.iter().map(|it| of(&it.account)).sum::<u64>();
         (report.broken(), sum(|account| account.lost), sum(|account| account.under_way))
     };
     let (broken, lost, under_way) = found(&|seed| Box::new(reference(seed)));
@@ -186,7 +207,7 @@ fn what_is_lost_to_a_slow_reader_shows() {
     let mutants = mutants();
     let mutant = mutants.iter().find(|it| it.name == "delivers-every-other-message").expect("a mutant");
     let (broken, lost, under_way) = found(&|seed| mutant.listening(reference(seed)));
-    assert!(broken == 1 && lost > 10 && under_way > 0, "{broken} {lost} {under_way}");
+    assert!(broken == 1 && lost > 10, "{broken} {lost} {under_way}");
 }
 
 #[test]

@@ -172,6 +172,7 @@ fn machines_find_what_is_documented_and_nothing_else() {
         messages[].arrived
         messages[].duplicated
         messages[].excused
+        messages[].expired
         messages[].forbidden
         messages[].from
         messages[].guarantee

@@ -22,6 +22,11 @@ impl Ledger {
         let latest = path.arrived.last();
         let first = path.arrived.insert(sequence);
         path.excuse(sequence);
+        if writing.stream.expires
+            && let Some(accepted) = self.accepted.get_mut(&number)
+        {
+            accepted.forget(sequence);
+        }
         let account = &mut self.accounts[account(path.pair, guarantee)];
         let mut breaches = [None; 2];
         if !first {
@@ -55,6 +60,22 @@ impl Ledger {
             self.forbidden_arrived(number, stream, sequence, now);
         }
         if first { Arrival::First } else { Arrival::Again }
+    }
+
+    /// A message comes to `reader` now that was accepted to live for a while only, and that the other end began to send
+    /// so late that it must have got it after `since`: it is expired if it was accepted by then.
+    pub fn outlive(&mut self, reader: u32, stream: u32, sequence: u32, since: Instant) {
+        self.note(Booked::Outlive { reader, stream, sequence, since });
+        let Some(number) = self.path(stream, reader) else { return };
+        let path = &self.paths[number as usize];
+        let accepted = self.accepted.get(&number).and_then(|accepted| accepted.by(sequence));
+        if path.arrived.contains(sequence) || accepted.is_none_or(|accepted| accepted >= since) {
+            return;
+        }
+        let granted = self.readers[reader as usize].reader.guarantee;
+        let guarantee = self.streams[stream as usize].stream.guarantee.min(granted);
+        self.accounts[account(path.pair, guarantee)].expired += 1;
+        self.find(Finding { breach: Breach::Expired, stream, sequence, reader, at: self.now.as_nanos() });
     }
 
     pub(super) fn forbidden_arrived(&mut self, path: u32, stream: u32, sequence: u32, now: Instant) {
@@ -144,6 +165,32 @@ mod tests {
         check(AtLeastOnce, AtMostOnce, false, 0);
         check(ExactlyOnce, AtLeastOnce, true, 1);
         check(AtMostOnce, AtMostOnce, true, 1);
+    }
+
+    #[test]
+    fn what_was_accepted_longer_ago_than_it_lives_must_not_come() {
+        let check = |accepted: Option<u64>, since: u64, arrived: bool, expired: u64| {
+            let mut ledger = books(AtLeastOnce, true, true);
+            if arrived {
+                ledger.arrive(0, 0, 3, at(2));
+            }
+            if let Some(second) = accepted {
+                ledger.at(at(second));
+                ledger.accept(0, 3, at(2));
+            }
+            ledger.at(at(30));
+            ledger.outlive(0, 0, 3, at(since));
+            ledger.arrive(0, 0, 3, at(30));
+            assert!(ledger.accepted.values().all(|accepted| accepted.by(3).is_none()));
+            let balance = ledger.settle(at(99));
+            assert_eq!(balance.entries[0].account.expired, expired, "{accepted:?} {since} {arrived}");
+            let found: Vec<_> = balance.findings.iter().map(|finding| (finding.breach, finding.at)).collect();
+            assert_eq!(found, vec![(Breach::Expired, at(30).as_nanos()); expired as usize]);
+        };
+        check(Some(5), 6, false, 1);
+        check(Some(5), 5, false, 0);
+        check(None, 6, false, 0);
+        check(Some(5), 6, true, 0);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Account {
     pub forbidden: u64,
     /// Arrived before it was sent.
     pub invented: u64,
+    /// Arrived although it had expired before the other end began to send it.
+    pub expired: u64,
     /// Still owed when the books were closed.
     pub lost: u64,
     /// Owed until then as well, and the way to the reader was not free, so that nobody can tell whether it would have come.
@@ -53,6 +55,7 @@ impl Account {
         self.excused += other.excused;
         self.forbidden += other.forbidden;
         self.invented += other.invented;
+        self.expired += other.expired;
         self.lost += other.lost;
         self.under_way += other.under_way;
         self.unowed += other.unowed;
@@ -100,6 +103,8 @@ pub enum Breach {
     Forbidden,
     /// It came before it was sent.
     Invented,
+    /// It came although it had expired.
+    Expired,
     /// It came to a reader that does not read its stream.
     Unsolicited,
 }

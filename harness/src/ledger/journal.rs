@@ -35,6 +35,7 @@ pub(super) enum Booked {
     Connect { reader: u32 },
     Disconnect { reader: u32 },
     HoldUp { reader: u32 },
+    Outlive { reader: u32, stream: u32, sequence: u32, since: Instant },
 }
 
 impl Booked {
@@ -45,7 +46,7 @@ impl Booked {
             | Self::Accept { stream, .. }
             | Self::Forbid { stream, .. }
             | Self::Renew { stream, .. } => (Some(stream), None),
-            Self::Waive { reader, stream, .. } => (Some(stream), Some(reader)),
+            Self::Waive { reader, stream, .. } | Self::Outlive { reader, stream, .. } => (Some(stream), Some(reader)),
             // What comes from nobody knows which stream is a finding, and not an error.
             Self::Arrive { reader, .. }
             | Self::Open { reader, .. }
@@ -71,20 +72,23 @@ impl Journal {
 
     pub(super) fn note(&mut self, now: Instant, booked: Booked) {
         let (kind, numbers) = match booked {
-            Booked::Number { stream } => (0, [stream.into(), 0, 0]),
+            Booked::Number { stream } => (0, [stream.into(), 0, 0, 0]),
             Booked::Accept { stream, sequence, sent } => {
-                (1, [stream.into(), sequence.into(), now.since(sent).as_nanos() as u64])
+                (1, [stream.into(), sequence.into(), now.since(sent).as_nanos() as u64, 0])
             }
-            Booked::Forbid { stream, sequence } => (2, [stream.into(), sequence.into(), 0]),
-            Booked::Arrive { reader, stream, sequence } => (3, [reader.into(), stream.into(), sequence.into()]),
-            Booked::Open { reader, guarantee } => (4, [reader.into(), guarantee as u64, 0]),
-            Booked::Close { reader } => (5, [reader.into(), 0, 0]),
-            Booked::Connect { reader } => (6, [reader.into(), 0, 0]),
-            Booked::Disconnect { reader } => (7, [reader.into(), 0, 0]),
-            Booked::Renew { stream, sequence } => (8, [stream.into(), sequence.into(), 0]),
-            Booked::Part { reader, again } => (9, [reader.into(), again.since(now).as_nanos() as u64, 0]),
-            Booked::Waive { reader, stream, sequence } => (10, [reader.into(), stream.into(), sequence.into()]),
-            Booked::HoldUp { reader } => (11, [reader.into(), 0, 0]),
+            Booked::Forbid { stream, sequence } => (2, [stream.into(), sequence.into(), 0, 0]),
+            Booked::Arrive { reader, stream, sequence } => (3, [reader.into(), stream.into(), sequence.into(), 0]),
+            Booked::Open { reader, guarantee } => (4, [reader.into(), guarantee as u64, 0, 0]),
+            Booked::Close { reader } => (5, [reader.into(), 0, 0, 0]),
+            Booked::Connect { reader } => (6, [reader.into(), 0, 0, 0]),
+            Booked::Disconnect { reader } => (7, [reader.into(), 0, 0, 0]),
+            Booked::Renew { stream, sequence } => (8, [stream.into(), sequence.into(), 0, 0]),
+            Booked::Part { reader, again } => (9, [reader.into(), again.since(now).as_nanos() as u64, 0, 0]),
+            Booked::Waive { reader, stream, sequence } => (10, [reader.into(), stream.into(), sequence.into(), 0]),
+            Booked::Outlive { reader, stream, sequence, since } => {
+                (12, [reader.into(), stream.into(), sequence.into(), now.since(since).as_nanos() as u64])
+            }
+            Booked::HoldUp { reader } => (11, [reader.into(), 0, 0, 0]),
         };
         // The kind stands in the lowest bits of the time since the last one.
         let since = now.since(self.last).as_nanos() as u64;
@@ -115,7 +119,7 @@ impl Journal {
 }
 
 /// How many numbers each kind has.
-const NUMBERS: [usize; 12] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2, 3, 1];
+const NUMBERS: [usize; 13] = [1, 3, 2, 3, 2, 1, 1, 1, 2, 2, 3, 1, 4];
 
 fn read(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
@@ -132,11 +136,11 @@ fn read(rest: &mut &[u8]) -> Option<u64> {
 fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
     let head = read(rest)?;
     let now = Instant::from_nanos(last.as_nanos().checked_add(head >> 4)?);
-    let mut numbers = [0; 3];
+    let mut numbers = [0; 4];
     for number in &mut numbers[..*NUMBERS.get((head & 15) as usize)?] {
         *number = read(rest)?;
     }
-    let [first, second, third] = numbers.map(u32::try_from);
+    let [first, second, third, _] = numbers.map(u32::try_from);
     let booked = match head & 15 {
         0 => Booked::Number { stream: first.ok()? },
         1 => {
@@ -152,6 +156,10 @@ fn read_one(rest: &mut &[u8], last: Instant) -> Option<(Instant, Booked)> {
         8 => Booked::Renew { stream: first.ok()?, sequence: second.ok()? },
         9 => Booked::Part { reader: first.ok()?, again: now + Duration::from_nanos(numbers[1]) },
         11 => Booked::HoldUp { reader: first.ok()? },
+        12 => {
+            let since = Instant::from_nanos(now.as_nanos().checked_sub(numbers[3])?);
+            Booked::Outlive { reader: first.ok()?, stream: second.ok()?, sequence: third.ok()?, since }
+        }
         _ => Booked::Waive { reader: first.ok()?, stream: second.ok()?, sequence: third.ok()? },
     };
     Some((now, booked))
@@ -201,6 +209,7 @@ impl Ledger {
             {
                 return Err("it speaks of a message or a reader that this scenario does not have".to_owned());
             }
+            self.at(now);
             match booked {
                 Booked::Number { stream } => drop(self.number(stream)),
                 Booked::Accept { stream, sequence, sent } => self.accept(stream, sequence, sent),
@@ -214,6 +223,7 @@ impl Ledger {
                 Booked::Connect { reader } => self.connect(reader, now),
                 Booked::Disconnect { reader } => self.disconnect(reader),
                 Booked::HoldUp { reader } => self.hold_up(reader),
+                Booked::Outlive { reader, stream, sequence, since } => self.outlive(reader, stream, sequence, since),
             }
         }
     }
@@ -241,6 +251,8 @@ mod tests {
             (at(1 << 51), Booked::Part { reader: 3, again: at(1 << 52) }),
             (at(1 << 51), Booked::Part { reader: 3, again: Instant::FAR }),
             (at(1 << 52), Booked::Waive { reader: 1, stream: 2, sequence: u32::MAX }),
+            (at(1 << 52), Booked::HoldUp { reader: 3 }),
+            (at(1 << 52), Booked::Outlive { reader: 1, stream: 2, sequence: u32::MAX, since: at(1 << 50) }),
         ];
         let mut journal = Journal::default();
         booked.iter().for_each(|&(now, booked)| journal.note(now, booked));
@@ -283,7 +295,7 @@ mod tests {
             let mut parts = [empty().keeping_a_journal(), empty().keeping_a_journal(), empty().keeping_a_journal()];
             for second in 0..300 {
                 let (stream, reader) = (rng.below(BOTH.into()) as u32, rng.below(BOTH.into()) as u32);
-                let (sequence, what) = (rng.below(20) as u32, rng.below(8));
+                let (sequence, what) = (rng.below(20) as u32, rng.below(10));
                 let owner = if what < 3 { stream } else { reader } % 3;
                 let book = |ledger: &mut Ledger| {
                     let now = at(second);
@@ -296,7 +308,10 @@ mod tests {
                         5 => ledger.open(reader, AtLeastOnce, now),
                         6 if sequence == 0 => ledger.close(reader),
                         6 => ledger.connect(reader, now),
-                        _ => ledger.disconnect(reader),
+                        7 => ledger.disconnect(reader),
+                        8 => ledger.outlive(reader, stream, sequence, at(second / 2)),
+                        _ if second > 290 => ledger.hold_up(reader),
+                        _ => {}
                     }
                 };
                 book(&mut whole);

@@ -9,6 +9,8 @@
 //! arrives may arrive: the writer that never saw the confirmation cannot know, and neither can the ledger. A stream may
 //! instead *forbid* a message, as a clean goodbye forbids a last will.
 //!
+//! A message that lives for a while only must not come where the other end can have begun to send it only after that.
+//!
 //! A message may come *again* where its writer or its reader may repeat it, that is, where either side of the path is at
 //! least once; wherever its writer had to begin anew because the other end had forgotten its session; and where it came as
 //! a copy that is kept for new readers, which says nothing of its place in the order either.
@@ -91,9 +93,12 @@ pub struct Ledger {
     pairs: Vec<Pair>,
     accounts: Vec<Account>,
     findings: Vec<Finding>,
+    /// By path, when messages that expire were accepted that had not arrived by then. Most paths have none.
+    accepted: BTreeMap<u32, Sent>,
     unsolicited: u64,
-    /// What was booked, where that is kept, and when it is now.
-    journal: Option<Box<(Journal, Instant)>>,
+    now: Instant,
+    /// What was booked, where that is kept.
+    journal: Option<Box<Journal>>,
 }
 
 /// The present state of a stream.
@@ -239,9 +244,23 @@ impl Ledger {
         }
         let accounts = vec![Account::default(); pairs.len() * 3];
         let (streams, readers, findings) = (writings, readings, Vec::new());
-        let (gaps, waived, anew) = Default::default();
-        let (unsolicited, journal) = (0, None);
-        Self { streams, readers, paths, gaps, waived, anew, pairs, accounts, findings, unsolicited, journal }
+        let (gaps, waived, anew, accepted) = Default::default();
+        let (unsolicited, now, journal) = (0, Instant::ZERO, None);
+        Self {
+            streams,
+            readers,
+            paths,
+            gaps,
+            waived,
+            anew,
+            pairs,
+            accounts,
+            findings,
+            accepted,
+            unsolicited,
+            now,
+            journal,
+        }
     }
 
     /// Keeps a journal from now on, by which what others book of the same streams and readers can be joined to this.
@@ -251,21 +270,19 @@ impl Ledger {
         self
     }
 
-    /// What is booked from now on happens at `now`, for the journal. Moments must not fall.
-    pub fn at(&mut self, now: Instant) {
-        if let Some(journal) = &mut self.journal {
-            journal.1 = now;
-        }
+    /// What is booked from now on happens at `now`. Moments must not fall.
+    pub const fn at(&mut self, now: Instant) {
+        self.now = now;
     }
 
     /// The journal that was kept, if one was.
     pub fn journal(&self) -> Option<&Journal> {
-        self.journal.as_deref().map(|journal| &journal.0)
+        self.journal.as_deref()
     }
 
     fn note(&mut self, booked: Booked) {
-        if let Some((journal, now)) = self.journal.as_deref_mut() {
-            journal.note(*now, booked);
+        if let Some(journal) = &mut self.journal {
+            journal.note(self.now, booked);
         }
     }
 

@@ -1,4 +1,4 @@
-//! When messages were sent that are still owed, to within as much as the size of it allows.
+//! When messages were sent that are still owed, or accepted that did not come yet, to within as much as the size of it allows.
 
 use crate::time::Instant;
 
@@ -44,6 +44,22 @@ impl Sent {
     }
 }
 
+impl Sent {
+    /// By when message `sequence` had surely happened, where what happened to them did so in their order: when it did, or a
+    /// known one behind it.
+    pub(super) fn by(&self, sequence: u32) -> Option<Instant> {
+        self.known.get(self.known.partition_point(|known| known.0 < sequence)).map(|known| known.1)
+    }
+
+    /// Forgets messages up to `sequence`.
+    pub(super) fn forget(&mut self, sequence: u32) {
+        self.known.drain(..self.known.partition_point(|known| known.0 <= sequence));
+        if self.known.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +85,17 @@ mod tests {
         let mut sent = Sent::default();
         [(5, 50), (3, 70), (7, 90)].iter().for_each(|&(number, at)| sent.note(number, Instant::from_nanos(at)));
         assert_eq!([2, 5, 6, 7, 8].map(|number| sent.at(number).as_nanos()), [50, 50, 50, 90, 90]);
+    }
+
+    #[test]
+    fn by_when_something_had_happened_is_known_of_the_next_known_one() {
+        let mut sent = Sent::default();
+        [(5, 50), (7, 90)].iter().for_each(|&(number, at)| sent.note(number, Instant::from_nanos(at)));
+        let by = |sent: &Sent| [4, 5, 6, 7, 8].map(|number| sent.by(number).map(Instant::as_nanos));
+        assert_eq!(by(&sent), [Some(50), Some(50), Some(90), Some(90), None]);
+        sent.forget(5);
+        assert_eq!(by(&sent), [Some(90), Some(90), Some(90), Some(90), None]);
+        sent.forget(7);
+        assert_eq!(by(&sent), [None; 5]);
     }
 }

@@ -38,6 +38,9 @@ impl Ledger {
             let there = since.is_some_and(|since| since < sent)
                 && reading.open.is_some()
                 && (reading.online.is_some() || !writing.stream.expires);
+            if writing.stream.expires && !path.arrived.contains(sequence) {
+                self.accepted.entry(place).or_default().note(sequence, self.now);
+            }
             let waived = self.waived.get(&place).is_some_and(|waived| waived.contains(sequence));
             if guarantee == Guarantee::AtMostOnce || !there || waived {
                 continue;

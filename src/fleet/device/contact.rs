@@ -44,6 +44,11 @@ impl Contact {
         self.opened_at < moment
     }
 
+    /// When the present connection began, or the last one.
+    pub(super) const fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
     /// When the server surely had the connection.
     pub(super) const fn alive_at(&self) -> Instant {
         self.alive_at

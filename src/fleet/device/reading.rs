@@ -115,10 +115,14 @@ impl Device {
         if message.retain {
             floor.ledger.renew(tag.stream, tag.sequence);
         }
+        let took = Duration::from_micros(micros(now).saturating_sub(tag.intended));
+        let old = floor.shortest_life.is_some_and(|life| took >= life);
+        if old && !message.dup {
+            self.look_for_expiry(reader, &tag, floor);
+        }
         if floor.ledger.arrive(reader, tag.stream, tag.sequence, now) != Arrival::First {
             return;
         }
-        let took = Duration::from_micros(micros(now).saturating_sub(tag.intended));
         // It was made no later than it was sent to us.
         self.contact.seen(Instant::from_nanos(tag.intended.saturating_mul(1000)));
         let (origin, place) = floor.roster.origin(tag.stream);
@@ -127,7 +131,7 @@ impl Device {
         {
             let qos = publish.qos;
             floor.arrived(now, from, qos, took);
-            if !message.retain && floor.shortest_life.is_some_and(|life| took >= life) {
+            if old && !message.retain {
                 self.is_behind(now, floor);
             }
         }
@@ -137,6 +141,18 @@ impl Device {
         if origin == Origin::Answers {
             self.answered(now, floor.roster.question(place), floor);
         }
+    }
+
+    /// What comes for the first time must not have expired before the server began to send it (mqtt5:3.3.2-5): that was on
+    /// this connection, and not before something of what has been on its way ever since. What it began in time it may repeat.
+    fn look_for_expiry(&self, reader: u32, tag: &Tag, floor: &mut Floor) {
+        let (Origin::Duty(group, duty), _) = floor.roster.origin(tag.stream) else { return };
+        let Duty::Publish(publish) = &floor.plan.groups[group].does[duty] else { return };
+        let Some(expiry) = publish.expiry else { return };
+        let began = self.contact.opened_at().max(floor.since);
+        // Servers may count whole seconds.
+        let lived = Duration::from_secs(u64::from(expiry) + 1);
+        floor.ledger.outlive(reader, tag.stream, tag.sequence, Instant::ZERO + began.elapsed().saturating_sub(lived));
     }
 
     /// What comes was under way for longer than some messages live. Such ones, made before now, may have waited behind it at

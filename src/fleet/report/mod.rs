@@ -394,6 +394,7 @@ impl Report {
             Breach::Reordered => messages.account.reordered,
             Breach::Forbidden => messages.account.forbidden,
             Breach::Invented => messages.account.invented,
+            Breach::Expired => messages.account.expired,
             Breach::Unsolicited => 0,
         });
         if breach == Breach::Unsolicited { self.unsolicited } else { each.sum() }
@@ -479,6 +480,7 @@ const fn said(breach: Breach) -> &'static str {
         Breach::Reordered => "came behind a later message of its writer",
         Breach::Forbidden => "a will that came and must not: its writer had taken leave, or was back within the delay",
         Breach::Invented => "came before it was sent",
+        Breach::Expired => "came although it had expired before the server began to send it",
         Breach::Unsolicited => "came to somebody who had not subscribed to it",
     }
 }

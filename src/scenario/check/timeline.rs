@@ -118,6 +118,7 @@ impl Check<'_> {
             Said::NoLoss { qos: of, group: by } => Expectation::NoLoss(qos(self, *of), group(self, by)),
             Said::NoDuplicates { qos: of, group: by } => Expectation::NoDuplicates(qos(self, *of), group(self, by)),
             Said::InOrder => Expectation::InOrder,
+            Said::NoneExpired => Expectation::NoneExpired,
             Said::WillsExact => Expectation::WillsExact,
             Said::RetainedExact => Expectation::RetainedExact,
             Said::SessionsTrue => Expectation::SessionsTrue,

@@ -26,6 +26,8 @@ pub enum Expectation {
     },
     /// Nothing overtook what was written before it.
     InOrder,
+    /// Nothing came that had expired before the broker began to send it.
+    NoneExpired,
     /// Each will that was due came, and no other.
     WillsExact,
     /// Whoever subscribed in the end would get, for each topic, the last message that was accepted to be kept there, and
