@@ -56,15 +56,25 @@ pub(super) fn unsaid(which: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
     outbound(move |passing, packet, fate| go_on_unless(which(&packet), passing, fate))
 }
 
-/// These packets never reach a client that comes back, of those that waited for it: what follows at the moment of CONNACK.
-pub(super) fn waited_in_vain(which: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
+/// A seam for what waited for a client that comes back, and what is sent to it again: for all that follows at the moment of
+/// CONNACK.
+pub(super) fn waited(mut change: impl FnMut(&Passing<'_>, Packet<'_>, &mut Fate) + 'static) -> Box<dyn Seam> {
     let mut began = BTreeMap::<ConnId, Instant>::new();
     outbound(move |passing, packet, fate| {
         if matches!(packet, Packet::ConnAck(connack) if connack.session_present) {
             began.insert(passing.conn, passing.now);
         }
-        go_on_unless(which(&packet) && began.get(&passing.conn) == Some(&passing.now), passing, fate);
+        if began.get(&passing.conn) == Some(&passing.now) {
+            change(passing, packet, fate);
+        } else {
+            fate.on(passing.frame);
+        }
     })
+}
+
+/// These packets never reach a client that comes back, of those that [`waited`].
+pub(super) fn waited_in_vain(which: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
+    waited(move |passing, packet, fate| go_on_unless(which(&packet), passing, fate))
 }
 
 /// The packet goes on as it is, unless it is dropped.

@@ -8,15 +8,41 @@ use harness::time::Instant;
 
 use super::Mutant;
 use super::change::{
-    each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said, waited_in_vain,
+    each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said, waited, waited_in_vain,
 };
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
-    ConnAck, Connect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, Publish, ReasonCode,
+    ConnAck, Connect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, Publish, QoS, ReasonCode,
 };
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     keeping().chain(taking_over()).chain(ending())
+}
+
+/// The requirements that have properties of a message passed on.
+const PASSED_ON: &[&str] = &["mqtt5:3.3.2-4", "mqtt5:3.3.2-15", "mqtt5:3.3.2-16", "mqtt5:3.3.2-17", "mqtt5:3.3.2-20"];
+
+/// Messages that waited come changed.
+fn to_what_waited(change: fn(&mut Publish<'_>)) -> Box<dyn Seam> {
+    waited(move |passing, packet, fate| match packet {
+        Packet::Publish(mut publish) => {
+            change(&mut publish);
+            fate.on_as(&Packet::Publish(publish), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    })
+}
+
+/// Messages that waited come with these of their properties only.
+fn with_what_waited(which: fn(Property<'_>) -> bool) -> Box<dyn Seam> {
+    waited(move |passing, packet, fate| match packet {
+        Packet::Publish(publish) => {
+            let properties = kept(publish.properties, which);
+            let properties = properties.view();
+            fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    })
 }
 
 fn keeping() -> impl Iterator<Item = Mutant> {
@@ -112,6 +138,27 @@ fn keeping() -> impl Iterator<Item = Mutant> {
             ],
             || waited_in_vain(|packet| matches!(packet, Packet::Publish(Publish { dup: false, .. }))),
         ),
+        Mutant::seam("delivers-what-waited-under-another-topic", &["mqtt5:3.3.2-3", "mqtt311:3.3.2-3"], || {
+            waited(|passing, packet, fate| match packet {
+                Packet::Publish(publish) if !publish.topic.is_empty() => {
+                    let topic = format!("{}x", publish.topic);
+                    fate.on_as(&Packet::Publish(Publish { topic: &topic, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("delivers-what-waited-at-qos-1", &["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"], || {
+            to_what_waited(|publish| publish.qos = publish.qos.min(QoS::AtLeastOnce))
+        }),
+        Mutant::seam("sets-dup-on-what-waited", &["mqtt5:3.3.1-3", "mqtt5:4.3.2-2", "mqtt311:3.3.1-3"], || {
+            to_what_waited(|publish| publish.dup = publish.qos != QoS::AtMostOnce)
+        }),
+        Mutant::seam("forgets-the-properties-of-what-waited", PASSED_ON, || {
+            with_what_waited(|property| property.id() == PropertyId::SubscriptionIdentifier)
+        }),
+        Mutant::seam("forgets-the-subscription-of-what-waited", &["mqtt5:3.3.4-3", "mqtt5:ext-162"], || {
+            with_what_waited(|property| property.id() != PropertyId::SubscriptionIdentifier)
+        }),
         Mutant::seam(
             "sends-new-messages-before-those-that-waited",
             &["mqtt5:4.6.0-5", "mqtt311:ext-094", "mqtt311:4.6.0-6"],

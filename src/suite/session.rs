@@ -15,7 +15,10 @@ use super::will::publish_at_qos_3;
 use crate::packet::{
     Packet,
     PacketType::PubAck,
-    Property::{SessionExpiryInterval, SubscriptionIdentifier},
+    Property::{
+        ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SessionExpiryInterval,
+        SubscriptionIdentifier, UserProperty,
+    },
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     SubscriptionOptions, Version,
 };
@@ -65,6 +68,23 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "mqtt311:4.5.0-1",
             "mqtt311:ext-028",
             "mqtt311:ext-091",
+        ]),
+    Case::new("session/messages-wait-unchanged", messages_wait_unchanged)
+        .claim("a message that waited comes as if it had not: its topic, level and properties, DUP 0, subscription identifier")
+        .covers(&[
+            "mqtt5:3.3.1-3",
+            "mqtt5:3.3.2-3",
+            "mqtt5:3.3.2-4",
+            "mqtt5:3.3.2-15",
+            "mqtt5:3.3.2-16",
+            "mqtt5:3.3.2-17",
+            "mqtt5:3.3.2-20",
+            "mqtt5:3.3.4-3",
+            "mqtt5:3.8.4-8",
+            "mqtt5:ext-162",
+            "mqtt311:3.3.1-3",
+            "mqtt311:3.3.2-3",
+            "mqtt311:3.8.4-6",
         ]),
     Case::new("session/waiting-messages-come-first", waiting_messages_come_first)
         .claim("messages that waited for an absent subscriber come before those that are sent after its return")
@@ -240,6 +260,48 @@ fn messages_wait(t: &Testbed) -> Outcome {
         }
         let reader = t.resume("reader")?;
         reader.hears(&numbers)?;
+        reader.leave()?;
+    }
+    Ok(())
+}
+
+/// The client that makes the session leaves at once: no message is under way before it comes back.
+fn messages_wait_unchanged(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let sent = [
+        PayloadFormatIndicator(1),
+        ContentType("text/plain"),
+        ResponseTopic("answers"),
+        CorrelationData(b"\x00\xff"),
+        UserProperty("b", "2"),
+        UserProperty("a", "1"),
+    ];
+    let writer = t.join("writer")?;
+    for qos in [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| t.supports().carries(*qos)) {
+        let reader = t.join_persistent("reader")?;
+        let script = subscribe(1).to("door", qos);
+        let identified = t.supports().subscription_identifiers;
+        reader.subscribe_with(if identified { script.with(SubscriptionIdentifier(7)) } else { script })?;
+        reader.vanish()?;
+        let open = publish("door", "open").at(qos, 0);
+        writer.publish(sent.iter().fold(open, |script, property| script.with(*property)))?;
+
+        let reader = t.resume("reader")?;
+        let came = reader.waited()?;
+        let frame = came.topic == "door" && came.text() == "open" && came.qos == qos && !came.dup && !came.retain;
+        t.judge(frame, format!("\"open\" to \"door\" at QoS {}, with DUP 0 and RETAIN 0", qos as u8), || {
+            came.words.clone()
+        })?;
+        if t.v5() {
+            let identifier = identified.then_some(SubscriptionIdentifier(7));
+            let properties = came.properties.view();
+            let users = properties.user_properties().eq([("b", "2"), ("a", "1")]);
+            let all = sent.iter().chain(&identifier).all(|property| properties.iter().any(|came| came == *property));
+            t.judge(users && all, format!("{sent:?}, user properties in order, and {identifier:?}"), || {
+                came.words.clone()
+            })?;
+        }
+        reader.acknowledge(&came)?;
         reader.leave()?;
     }
     Ok(())

@@ -188,6 +188,7 @@ impl Peer<'_> {
     pub fn send_frame(&self, opcode: Opcode, last: bool, payload: &[u8]) {
         let end = if last { "" } else { ", more to follow" };
         self.note(&format!("sends a WebSocket frame ({opcode:?}{end}) with {} bytes", payload.len()));
+        self.testbed().lose_sight();
         self.testbed().send_below(self.conn(), &frame(opcode, last, payload));
     }
 

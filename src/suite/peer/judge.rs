@@ -64,7 +64,8 @@ impl Peer<'_> {
         Ok(())
     }
 
-    /// The next message, which must come; it is not acknowledged. `expected` says in words what it should be.
+    /// The next message, which must come; it is not acknowledged. `expected` says in words what it should be. That its topic is
+    /// one of those that the client asked for, and its level the lower of those of message and subscription, is always judged.
     ///
     /// # Errors
     /// [`Stop::Deviation`] if none comes.
@@ -80,6 +81,7 @@ impl Peer<'_> {
         let came = self
             .next(self.due(deadline), |conn| conn.deliveries.pop_front())?
             .map_err(|why| deviates(expected, why))?;
+        self.testbed.measure(self.conn, &came);
         match came.packet.packet() {
             Packet::Publish(publish) => Ok(self.relative(&came, &publish)),
             other => Err(Stop::Broken(format!("{} waits among the messages", words(&other, self.testbed.version())))),

@@ -4,6 +4,7 @@
 //! does not work shows nothing about the clause and makes the case Inconclusive. *Judgements* (`expect`, `hears`,
 //! `refused`, `closes`) are about the clause and make it Fail.
 
+mod ledger;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::case::{Deviation, Outcome, Played, Stop};
+use harness::node::ConnId;
 use harness::time::Instant;
 use harness::trace::{Passed, Trace};
 use harness::world::{Endpoint, Sut, Undone, World};
@@ -21,14 +23,17 @@ use super::script::{ConnectScript, PublishScript, Script, publish};
 use super::setting::{Login, Route, Setting, Timing};
 use super::supports::{Capability, SESSION_SECONDS, Supports};
 use super::websocket_stream;
+use super::words::words;
 use crate::packet::{Packet, Property, Version};
 
+use ledger::{Fault, Ledger};
 pub use wire::Came;
 pub(super) use wire::{Conn, Due};
 
 struct State {
     world: Box<dyn World>,
     conns: Vec<Conn>,
+    ledger: Ledger,
     trace: Trace,
     remarks: Vec<Deviation>,
     sessions: BTreeSet<String>,
@@ -86,6 +91,7 @@ impl Testbed {
         let state = State {
             world,
             conns: Vec::new(),
+            ledger: Ledger::default(),
             trace: Trace::default(),
             remarks: Vec::new(),
             sessions: BTreeSet::new(),
@@ -412,6 +418,24 @@ impl Testbed {
     /// As `found`, but no deviation under 3.1.
     pub fn due_since_311(&self, found: Outcome) -> Outcome {
         if self.version() == Version::V31 { self.advised(found) } else { found }
+    }
+
+    /// Notes what is wrong with a message that came, whatever the case is about: that it is not for this client, or at another
+    /// level than it should be. Once for each requirement.
+    pub(super) fn measure(&self, id: ConnId, came: &Came) {
+        let fault = {
+            let state = self.state.borrow();
+            let client = state.conns.iter().rfind(|conn| conn.id == id).and_then(|conn| conn.client.as_deref());
+            match (client, came.packet.packet()) {
+                (Some(client), Packet::Publish(publish)) => state.ledger.fault(client, &came.topic, &publish),
+                _ => None,
+            }
+        };
+        let Some(Fault { clauses, expected }) = fault else { return };
+        let clause = self.clause(clauses);
+        if !self.state.borrow().remarks.iter().any(|remark| remark.clause == clause) {
+            self.remark(clause, expected, words(&came.packet.packet(), self.version()));
+        }
     }
 
     /// Judges a condition of the case's own.

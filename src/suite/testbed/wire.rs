@@ -8,8 +8,8 @@ use harness::time::Instant;
 use harness::trace::{Event, Passed};
 use harness::world::Arrived;
 
-use super::{State, Testbed};
-use crate::codec::{PacketBuf, frame};
+use super::{Ledger, State, Testbed};
+use crate::codec::{self, PacketBuf, frame};
 use crate::packet::{Packet, PacketType, Publish, Side, Version};
 use crate::suite::script::disconnect;
 use crate::suite::websocket_stream::Stream;
@@ -30,6 +30,8 @@ pub struct Came {
 pub(in crate::suite) struct Conn {
     pub(super) id: ConnId,
     version: Version,
+    /// The client identifier of its CONNECT, once that is sent.
+    pub(super) client: Option<String>,
     stream: Option<Stream>,
     partial: Vec<u8>,
     aliases: BTreeMap<u16, String>,
@@ -141,8 +143,15 @@ impl Testbed {
         let framed = self.with_conn(id, |conn| conn.stream.as_mut().map(|stream| stream.frame(&bytes)))?;
         // Recorded first: an answer must not seem to come before what it answers.
         self.record(id, Passed::Sent(self.without_password(bytes.clone())));
-        self.state.borrow_mut().world.send(id, framed.as_deref().unwrap_or(&bytes));
+        let mut state = self.state.borrow_mut();
+        state.goes_out(id, &bytes);
+        state.world.send(id, framed.as_deref().unwrap_or(&bytes));
         Ok(())
+    }
+
+    /// From here on messages are not measured by what was sent: what goes out now is not read.
+    pub(in crate::suite) fn lose_sight(&self) {
+        self.state.borrow_mut().ledger.lose_sight();
     }
 
     /// The run's own password does not go into a trace that people share: asterisks stand for it.
@@ -206,7 +215,7 @@ impl Testbed {
     /// Takes in the next arrival; false once `deadline` has come.
     pub(in crate::suite) fn pump(&self, deadline: Instant) -> bool {
         let mut state = self.state.borrow_mut();
-        let State { world, conns, trace, .. } = &mut *state;
+        let State { world, conns, ledger, trace, .. } = &mut *state;
         let Some(arrival) = world.wait(deadline) else { return false };
         let Some(conn) = conns.iter_mut().rfind(|conn| conn.id == arrival.conn) else { return true };
         let mut seen = |what| {
@@ -227,10 +236,30 @@ impl Testbed {
                     Some(stream) => stream.unframe(&bytes),
                     None => bytes,
                 };
-                conn.read(arrival.at, &bytes, &self.prefix(), seen);
+                conn.read(arrival.at, &bytes, &self.prefix(), ledger, seen);
             }
         }
         true
+    }
+}
+
+impl State {
+    /// Enters what goes out in the ledger.
+    fn goes_out(&mut self, id: ConnId, mut bytes: &[u8]) {
+        let Some(conn) = self.conns.iter_mut().rfind(|conn| conn.id == id) else { return };
+        while !bytes.is_empty() {
+            let length = match frame::frame_len(bytes, u32::MAX) {
+                Ok(Some(length)) if length <= bytes.len() => length,
+                _ => return self.ledger.lose_sight(),
+            };
+            let (frame, behind) = bytes.split_at(length);
+            bytes = behind;
+            let Ok(packet) = codec::decode(frame, conn.version, Side::Client) else { return self.ledger.lose_sight() };
+            if let Packet::Connect(connect) = packet {
+                conn.client = Some(connect.client_id.into());
+            }
+            self.ledger.goes(conn.client.as_deref().unwrap_or_default(), &packet);
+        }
     }
 }
 
@@ -240,6 +269,7 @@ impl Conn {
         Self {
             id,
             version,
+            client: None,
             stream: None,
             partial: Vec::new(),
             aliases: BTreeMap::new(),
@@ -253,7 +283,7 @@ impl Conn {
 
     /// Cuts what came into packets and sorts them, up to the first that is illegal; the trace shows what comes after it,
     /// too.
-    fn read(&mut self, at: Instant, bytes: &[u8], prefix: &str, mut seen: impl FnMut(Passed)) {
+    fn read(&mut self, at: Instant, bytes: &[u8], prefix: &str, ledger: &mut Ledger, mut seen: impl FnMut(Passed)) {
         self.partial.extend_from_slice(bytes);
         let mut start = 0;
         loop {
@@ -277,6 +307,9 @@ impl Conn {
             match PacketBuf::decode(frame, self.version, Side::Server) {
                 Err(refusal) => self.illegal = Some(refusal),
                 Ok(packet) => {
+                    if let (Packet::SubAck(suback), Some(client)) = (packet.packet(), &self.client) {
+                        ledger.is_granted(client, &suback);
+                    }
                     let topic = match packet.packet() {
                         Packet::Publish(publish) => Some(resolve(&mut self.aliases, &publish)),
                         _ => None,
