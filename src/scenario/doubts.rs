@@ -59,7 +59,7 @@ fn too_short(plan: &Plan, number: usize) -> Option<String> {
     }
     let keep_alive = Duration::from_secs((*keep_alive).into());
     let or_for_ever = |span: Duration| if span.is_zero() { Duration::MAX } else { span };
-    let cycle = link.sleep.as_ref().map(|(Sleep::Edrx(_, cycle) | Sleep::Psm(_, cycle))| cycle.0);
+    let cycle = link.sleep.as_ref().map(|(Sleep::Edrx { cycle, .. } | Sleep::Psm { cycle, .. })| cycle.0);
     let longer = format!("longer than the calm of {calm:?}: what is for it may still be under way in the end");
     // A ping wakes the device as well.
     if let Some(silent) = cycle.map(|cycle| cycle.min(or_for_ever(keep_alive))).filter(|silent| silent > calm) {
