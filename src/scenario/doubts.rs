@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use harness::fault::Fault;
-use harness::link::Sleep;
+use harness::link::{Nat, Sleep};
 
 use super::check::Problem;
 use super::places::Places;
@@ -51,7 +51,7 @@ pub fn doubts(text: &str, plan: &Plan) -> Vec<Problem> {
 
 /// Why what a group must hear may still be under way when the calm ends; nothing if it must hear nothing, or the calm lasts.
 fn too_short(plan: &Plan, number: usize) -> Option<String> {
-    let Plan { groups, timeline, calm, expect, .. } = plan;
+    let Plan { groups, timeline, lasts, calm, expect, .. } = plan;
     let Group { name, link, keep_alive, does, .. } = &groups[number];
     let owes = |it: &Expectation| matches!(it, Expectation::NoLoss(..) | Expectation::WillsExact);
     if !expect.iter().any(owes) || does.iter().all(|duty| matches!(duty, Duty::Publish(_))) {
@@ -60,20 +60,22 @@ fn too_short(plan: &Plan, number: usize) -> Option<String> {
     let keep_alive = Duration::from_secs((*keep_alive).into());
     let or_for_ever = |span: Duration| if span.is_zero() { Duration::MAX } else { span };
     let cycle = link.sleep.as_ref().map(|(Sleep::Edrx { cycle, .. } | Sleep::Psm { cycle, .. })| cycle.0);
-    let longer = format!("longer than the calm of {calm:?}: what is for it may still be under way in the end");
     // A ping wakes the device as well.
     if let Some(silent) = cycle.map(|cycle| cycle.min(or_for_ever(keep_alive))).filter(|silent| silent > calm) {
-        return Some(format!("`{name}` sleeps for up to {silent:?}, {longer}; make the calm longer"));
+        return Some(format!(
+            "`{name}` sleeps for up to {silent:?}, longer than the calm of {calm:?}: what is for it may still be under way in the end; make the calm longer"
+        ));
     }
-    let half_opens =
-        |it: &Moment| matches!(it.what, Happening::Link { group, fault: Fault::HalfOpen, .. } if group == number);
-    let forgets = link
-        .nat
-        .as_ref()
-        .filter(|nat| !nat.reset)
-        .is_some_and(|nat| nat.idle.iter().any(|(weight, idle)| *weight > 0.0 && idle.0 < or_for_ever(keep_alive)));
     let missed = or_for_ever(keep_alive).saturating_mul(3) / 2;
-    if !(forgets || timeline.iter().any(half_opens)) || missed <= *calm {
+    let end = *lasts + *calm;
+    // What the network forgets shows at the next ping, if there is one.
+    let forgets = |nat: &Nat| !nat.reset && nat.idle.iter().any(|(weight, idle)| *weight > 0.0 && idle.0 < end);
+    let half_opens = |it: &Moment| {
+        matches!(it.what, Happening::Link { group, fault: Fault::HalfOpen, .. } if group == number)
+            && it.at.saturating_add(missed) > end
+    };
+    let silent = timeline.iter().any(half_opens) || keep_alive.is_zero() && link.nat.as_ref().is_some_and(forgets);
+    if !silent {
         return None;
     }
     Some(if keep_alive.is_zero() {
@@ -82,7 +84,7 @@ fn too_short(plan: &Plan, number: usize) -> Option<String> {
         )
     } else {
         format!(
-            "a connection of `{name}` that ends without a word is missed after one and a half keep alives, {missed:?}, {longer}; make the calm longer, or the keep alive shorter"
+            "a connection of `{name}` that ends without a word is missed after one and a half keep alives, {missed:?}, and that is after the end: what is for it may still be under way then; make the calm longer, or the keep alive shorter"
         )
     })
 }
@@ -210,15 +212,15 @@ mod tests {
         check(psm, "1m", "2m", "", None);
         check(psm, "4h", "2h", "", None);
         check("sleep: Edrx(after: \"10s\", cycle: \"40s\")", "0s", "30s", "", Some("40s"));
-        let half_open = "At(\"1m\", HalfOpen(group: \"r\"))";
-        check("", "1m", "90s", half_open, None);
-        check("", "1m", "89s", half_open, Some("after one and a half keep alives, 90s"));
-        check("", "0s", "89s", half_open, Some("with keep alive 0"));
-        check("", "1m", "89s", "At(\"1m\", HalfOpen(group: \"w\"))", None);
-        check("nat: \"30s\"", "1m", "89s", "", Some("keep alives"));
-        check("nat: \"30s\", nat_resets: true", "1m", "89s", "", None);
-        check("nat: \"60s\"", "1m", "89s", "", None);
-        check("nat: \"60s\"", "0s", "89s", "", Some("with keep alive 0"));
+        let half_open = "At(\"59m\", HalfOpen(group: \"r\"))";
+        check("", "1m", "30s", half_open, None);
+        check("", "1m", "29s", half_open, Some("after one and a half keep alives, 90s"));
+        check("", "0s", "29s", half_open, Some("with keep alive 0"));
+        check("", "1m", "29s", "At(\"59m\", HalfOpen(group: \"w\"))", None);
+        check("nat: \"30s\"", "1m", "29s", "", None);
+        check("nat: \"30s\"", "0s", "29s", "", Some("with keep alive 0"));
+        check("nat: \"30s\", nat_resets: true", "0s", "29s", "", None);
+        check("nat: \"2h\"", "0s", "29s", "", None);
     }
 
     #[test]
