@@ -22,7 +22,7 @@ use crate::scram::Verifier;
 use crate::suite;
 use crate::suite::probe::probe;
 use crate::suite::setting::{Login, Route, Setting, Timing};
-use crate::suite::supports::{Keeps, SESSION_SECONDS, Supports};
+use crate::suite::supports::{Keeps, Supports};
 use crate::suite::testbed::Testbed;
 use crate::ws::WebSocket;
 
@@ -45,7 +45,7 @@ pub struct Setup {
     pub name: &'static str,
     /// The broker's own settings.
     pub settings: Settings,
-    /// What it announces, and what it can do beyond.
+    /// What it can do of all that no CONNACK announces.
     pub supports: Supports,
     /// The credentials of the run, where it asks for any.
     pub login: Option<Login>,
@@ -65,17 +65,8 @@ impl Setup {
 
     /// A broker that behaves like this, to anonymous clients.
     pub fn of(name: &'static str, behaviour: Behaviour) -> Self {
+        // What it announces is not declared, so that it is asked as a stranger is.
         let supports = Supports {
-            maximum_qos: behaviour.maximum_qos,
-            retain: behaviour.retain,
-            wildcards: behaviour.wildcard_subscriptions,
-            shared: behaviour.shared_subscriptions,
-            subscription_identifiers: behaviour.subscription_identifiers,
-            topic_alias_maximum: behaviour.topic_alias_maximum,
-            receive_maximum: behaviour.receive_maximum,
-            maximum_packet_size: Some(behaviour.maximum_packet_size),
-            server_keep_alive: behaviour.server_keep_alive,
-            sessions: behaviour.session_expiry_maximum.is_none_or(|longest| longest >= SESSION_SECONDS),
             dollar_topics: behaviour.dollar_topics,
             assigned_identifiers: behaviour.assigns_client_ids,
             client_identifier_bytes: behaviour.client_id_maximum.into(),
@@ -149,16 +140,12 @@ impl Setup {
         }
     }
 
-    /// What it can do under a version by its own word, as whoever judges a stranger asks first. What is broken on purpose
-    /// later has no part in it.
-    fn announced(&self, version: Version) -> Supports {
-        // Nothing is announced before 5.0.
-        if !version.has_properties() {
-            return self.supports.clone();
-        }
+    /// What it can do by its own word, as whoever judges a stranger asks first, whatever the version: see
+    /// [`Supports::announced`]. What is broken on purpose later has no part in it.
+    fn announced(&self) -> Supports {
         let own = self.clone();
         let world = world("probe", move |stopped| own.start(stopped));
-        let probed = probe(self.setting(version, self.supports.clone()), Box::new(world));
+        let probed = probe(self.setting(Version::V5, self.supports.clone()), Box::new(world));
         probed.map_or_else(|_| self.supports.clone(), |probed| probed.supports)
     }
 
@@ -172,7 +159,7 @@ impl Setup {
     ) -> Played {
         let own = self.clone();
         let world = world(case.id, move |stopped| start(&own, stopped));
-        suite::play(case, self.setting(version, self.announced(version)), Box::new(world))
+        suite::play(case, self.setting(version, self.announced()), Box::new(world))
     }
 
     fn setting(&self, version: Version, supports: Supports) -> Setting {

@@ -32,6 +32,30 @@ fn handshakes() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
+        Mutant::seam("chokes-on-the-properties-of-puback", &["mqtt5:ext-024"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubAck(ack) if ack.properties.iter().next().is_some() => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("chokes-on-the-properties-of-pubrec", &["mqtt5:ext-025"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubRec(ack) if ack.properties.iter().next().is_some() => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("chokes-on-the-properties-of-pubrel", &["mqtt5:ext-026"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubRel(ack) if ack.properties.iter().next().is_some() => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("chokes-on-the-properties-of-pubcomp", &["mqtt5:ext-027"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubComp(ack) if ack.properties.iter().next().is_some() => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("swallows-what-the-client-marks-as-a-repeat", &["mqtt5:4.3.2-5", "mqtt311:4.3.2-2"], || {
             inbound(|passing, packet, fate| match packet {
                 Packet::Publish(Publish { dup: true, qos: QoS::AtLeastOnce, packet_id: Some(id), .. }) => {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use harness::node::ConnId;
 
 use super::Mutant;
-use super::change::{go_on_unless, inbound, kept, outbound, remembering, said_properties, unheard};
+use super::change::{go_on_unless, heard, inbound, kept, outbound, remembering, said_properties, unheard};
 use super::seam::{Fate, Passing};
-use crate::packet::{Packet, PacketType, Properties, Property, PropertyBuf, Publish};
+use crate::packet::{Ack, Packet, PacketType, Properties, Property, PropertyBuf, Publish, QoS};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     of_clients().chain(of_the_server())
@@ -52,6 +52,21 @@ fn of_clients() -> impl Iterator<Item = Mutant> {
                     known.insert(alias);
                 }
                 go_on_unless(!known.contains(&alias), passing, fate);
+            })
+        }),
+        Mutant::seam("swallows-what-comes-by-alias-at-qos-1", &["mqtt5:3.3.2-12"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Publish(Publish { topic: "", qos: QoS::AtLeastOnce, packet_id: Some(id), .. }) => {
+                    fate.back_as(&Packet::PubAck(Ack::success(id)), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("stores-nothing-that-comes-by-alias", &["mqtt5:3.3.2-12", "mqtt5:3.3.1-5"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish) = packet {
+                    publish.retain &= !publish.topic.is_empty();
+                }
             })
         }),
         Mutant::seam("refuses-its-highest-alias", &["mqtt5:3.3.2-12"], || {

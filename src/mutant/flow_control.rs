@@ -1,11 +1,13 @@
 //! Mutants of flow control: the receive maximum (4.9 of 5.0), and the maximum packet size (3.1.2.11.4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use harness::node::ConnId;
+use harness::time::Instant;
 
 use super::Mutant;
 use super::change::{each, go_on_unless, heard_properties, inbound, kept, remembering};
+use super::seam::{Fate, Passing};
 use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, PropertyBuf, Publish, QoS, ReasonCode};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
@@ -144,6 +146,51 @@ fn window() -> impl Iterator<Item = Mutant> {
                 },
             )
         }),
+        Mutant::seam("has-a-window-for-each-level", &["mqtt5:3.3.4-9"], || {
+            // The broker has one of twice the size; of either level no more goes on than the client takes in all.
+            remembering::<BTreeMap<ConnId, Levels>>(
+                |conns, passing, packet, fate| {
+                    let (id, level) = match packet {
+                        Packet::Connect(connect) if passing.version.has_properties() => {
+                            let maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX);
+                            conns.insert(passing.conn, Levels { maximum, ..Levels::default() });
+                            let own = kept(connect.properties, |p| !matches!(p, Property::ReceiveMaximum(_)));
+                            let own = own.with(Property::ReceiveMaximum(maximum.saturating_mul(2)));
+                            let properties = own.view();
+                            return fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+                        }
+                        Packet::PubAck(ack) => (ack.packet_id, 0),
+                        Packet::PubComp(ack) => (ack.packet_id, 1),
+                        Packet::PubRec(ack) if ack.reason.is_error() => (ack.packet_id, 1),
+                        _ => return fate.on(passing.frame),
+                    };
+                    fate.on(passing.frame);
+                    let Some(levels) = conns.get_mut(&passing.conn) else { return };
+                    let [once, often] = &mut levels.each;
+                    let (open, waiting) = if level == 0 { once } else { often };
+                    if open.remove(&id)
+                        && let Some((next, frame)) = waiting.pop_front()
+                    {
+                        open.insert(next);
+                        fate.back(&frame);
+                    }
+                },
+                |conns, passing, packet, fate| {
+                    let levels = conns.get_mut(&passing.conn);
+                    let (Packet::Publish(Publish { packet_id: Some(id), qos, .. }), Some(levels)) = (packet, levels)
+                    else {
+                        return fate.on(passing.frame);
+                    };
+                    let [once, often] = &mut levels.each;
+                    let (open, waiting) = if qos == QoS::AtLeastOnce { once } else { often };
+                    if open.len() >= usize::from(levels.maximum) {
+                        return waiting.push_back((id, passing.frame.to_vec()));
+                    }
+                    open.insert(id);
+                    fate.on(passing.frame);
+                },
+            )
+        }),
         Mutant::seam("passes-over-what-exceeds-its-window", &["mqtt5:ext-124"], || {
             remembering::<(u16, BTreeSet<PacketId>)>(
                 |(maximum, open), passing, packet, fate| {
@@ -176,11 +223,71 @@ struct Window {
     has_room: bool,
 }
 
+/// What the client has not acknowledged of one level, and what waits for that.
+type Level = (BTreeSet<PacketId>, VecDeque<(PacketId, Vec<u8>)>);
+
+/// The levels of a connection, QoS 1 first, and how many messages of each may be unacknowledged.
+#[derive(Default)]
+struct Levels {
+    maximum: u16,
+    each: [Level; 2],
+}
+
+/// A connection whose limit the broker does not know.
+struct Small {
+    /// The longest message that goes on, in bytes.
+    maximum: usize,
+    /// When a session was resumed on it: what comes at that moment had waited.
+    resumed: Option<Instant>,
+}
+
+/// The broker learns of no limit that leaves room for a message.
+fn hear_of_no_limit(conns: &mut BTreeMap<ConnId, Small>, passing: &Passing<'_>, packet: Packet<'_>, fate: &mut Fate) {
+    let Packet::Connect(connect) = packet else { return fate.on(passing.frame) };
+    conns.remove(&passing.conn);
+    match connect.properties.maximum_packet_size() {
+        Some(maximum @ 100..) => {
+            conns.insert(passing.conn, Small { maximum: maximum as usize, resumed: None });
+            let own = kept(connect.properties, |property| !matches!(property, Property::MaximumPacketSize(_)));
+            let properties = own.view();
+            fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    }
+}
+
+/// No longer message goes on than the limit allows, but for those that are exempt.
+fn keep_to_the_limit(
+    conns: &mut BTreeMap<ConnId, Small>,
+    passing: &Passing<'_>,
+    packet: Packet<'_>,
+    fate: &mut Fate,
+    exempt: fn(&Small, &Passing<'_>, &Publish<'_>) -> bool,
+) {
+    let Some(small) = conns.get_mut(&passing.conn) else { return fate.on(passing.frame) };
+    if matches!(packet, Packet::ConnAck(connack) if connack.session_present) {
+        small.resumed = Some(passing.now);
+    }
+    let too_long = matches!(packet, Packet::Publish(publish)
+        if passing.frame.len() > small.maximum && !exempt(small, passing, &publish));
+    go_on_unless(too_long, passing, fate);
+}
+
 fn size() -> impl Iterator<Item = Mutant> {
     [
         Mutant::seam("ignores-the-maximum-packet-size", &["mqtt5:3.1.2-24", "mqtt5:3.1.2-25"], || {
             heard_properties(PacketType::Connect, |list| {
                 kept(list, |property| !matches!(property, Property::MaximumPacketSize(_)))
+            })
+        }),
+        Mutant::seam("sends-stored-messages-of-any-size", &["mqtt5:3.1.2-24"], || {
+            remembering(hear_of_no_limit, |conns, passing, packet, fate| {
+                keep_to_the_limit(conns, passing, packet, fate, |_, _, publish| publish.retain);
+            })
+        }),
+        Mutant::seam("sends-waiting-messages-of-any-size", &["mqtt5:3.1.2-24"], || {
+            remembering(hear_of_no_limit, |conns, passing, packet, fate| {
+                keep_to_the_limit(conns, passing, packet, fate, |small, passing, _| small.resumed == Some(passing.now));
             })
         }),
         Mutant::seam("invents-a-maximum-packet-size", &["mqtt5:ext-078"], || {

@@ -8,6 +8,7 @@ use harness::time::Instant;
 
 use super::Mutant;
 use super::change::{go_on_unless, heard, inbound, remembering, unsaid};
+use super::seam::Seam;
 use crate::packet::Packet;
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
@@ -54,19 +55,14 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
         Mutant::seam(
             "takes-only-pings-for-signs-of-life",
             &["mqtt5:3.1.2-22", "mqtt311:3.1.2-24", "mqtt311:ext-043"],
+            || alive_by(|packet| matches!(packet, Packet::PingReq)),
+        ),
+        Mutant::seam(
+            "takes-no-acknowledgement-for-a-sign-of-life",
+            &["mqtt5:3.1.2-22", "mqtt311:3.1.2-24", "mqtt311:ext-043"],
             || {
-                let mut alive = BTreeMap::<ConnId, (Instant, Duration)>::new();
-                inbound(move |passing, packet, fate| {
-                    let limit = match (packet, alive.get(&passing.conn)) {
-                        (Packet::Connect(connect), _) => Duration::from_millis(1500 * u64::from(connect.keep_alive)),
-                        (Packet::PingReq, Some(&(_, limit))) => limit,
-                        (_, Some(&(last, limit))) if !limit.is_zero() && passing.now > last + limit => {
-                            return fate.cut();
-                        }
-                        _ => return fate.on(passing.frame),
-                    };
-                    alive.insert(passing.conn, (passing.now, limit));
-                    fate.on(passing.frame);
+                alive_by(|packet| {
+                    !matches!(packet, Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_))
                 })
             },
         ),
@@ -88,4 +84,19 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// Only these packets restart the keep alive. One that has run out shows with the next of the others.
+fn alive_by(counts: fn(&Packet<'_>) -> bool) -> Box<dyn Seam> {
+    let mut alive = BTreeMap::<ConnId, (Instant, Duration)>::new();
+    inbound(move |passing, packet, fate| {
+        let limit = match (packet, alive.get(&passing.conn)) {
+            (Packet::Connect(connect), _) => Duration::from_millis(1500 * u64::from(connect.keep_alive)),
+            (sign, Some(&(_, limit))) if counts(&sign) => limit,
+            (_, Some(&(last, limit))) if !limit.is_zero() && passing.now > last + limit => return fate.cut(),
+            _ => return fate.on(passing.frame),
+        };
+        alive.insert(passing.conn, (passing.now, limit));
+        fate.on(passing.frame);
+    })
 }

@@ -22,6 +22,30 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
 
 fn messages() -> impl Iterator<Item = Mutant> {
     [
+        Mutant::seam(
+            "keeps-messages-of-older-clients-from-those-of-5.0",
+            &["mqtt311:4.5.0-1", "mqtt31:diff-030"],
+            || {
+                remembering::<BTreeSet<String>>(
+                    |older, passing, packet, fate| {
+                        match packet {
+                            Packet::Publish(publish) if passing.version.has_properties() => older.remove(publish.topic),
+                            Packet::Publish(publish) => older.insert(publish.topic.to_owned()),
+                            _ => false,
+                        };
+                        fate.on(passing.frame);
+                    },
+                    |older, passing, packet, fate| {
+                        let withheld = matches!(packet, Packet::Publish(publish)
+                        if passing.version.has_properties() && older.contains(publish.topic));
+                        go_on_unless(withheld, passing, fate);
+                    },
+                )
+            },
+        ),
+        Mutant::seam("loses-what-is-sent-to-long-topics", &["mqtt5:4.5.0-1", "mqtt311:4.5.0-1"], || {
+            unsaid(|packet| matches!(packet, Packet::Publish(publish) if publish.topic.len() > 60_000))
+        }),
         Mutant::seam("acknowledges-qos-2-by-puback", &["mqtt5:3.3.4-1", "mqtt311:3.3.4-1"], || {
             said(|packet| {
                 if let Packet::PubRec(ack) = *packet {

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use harness::node::ConnId;
 
 use super::Mutant;
-use super::change::{go_on_unless, heard, heard_options, inbound, outbound, remembering, said};
-use crate::packet::{Packet, Properties, Publish, QoS, RetainHandling};
+use super::change::{go_on_unless, heard, heard_options, inbound, outbound, remembering, said, unsaid};
+use super::seam::{Fate, Passing};
+use crate::packet::{
+    Packet, Properties, Publish, QoS, RetainHandling, Subscribe, SubscriptionBuf, SubscriptionOptions,
+};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     storing().chain(bringing())
@@ -87,6 +90,13 @@ fn storing() -> impl Iterator<Item = Mutant> {
             heard(|packet| {
                 if let Packet::Publish(publish) = packet {
                     publish.retain &= !publish.payload.is_empty();
+                }
+            })
+        }),
+        Mutant::seam("does-not-clear-at-qos-0", &["mqtt5:3.3.1-6", "mqtt311:3.3.1-10"], || {
+            heard(|packet| {
+                if let Packet::Publish(publish @ Publish { qos: QoS::AtMostOnce, payload: [], .. }) = packet {
+                    publish.retain = false;
                 }
             })
         }),
@@ -203,6 +213,67 @@ fn bringing() -> impl Iterator<Item = Mutant> {
                 last = stored;
             })
         }),
+        Mutant::seam("keeps-the-parent-level-from-a-hash", &["mqtt5:ext-197", "mqtt311:ext-095"], || {
+            remembering::<Filters>(note_filters, |known, passing, packet, fate| {
+                let is_parent = |filter: &str, topic: &str| filter.strip_suffix("/#") == Some(topic);
+                go_on_unless(is_stored_for(known, passing, packet, is_parent), passing, fate);
+            })
+        }),
+        Mutant::seam("stores-nothing-for-an-inner-plus", &["mqtt5:ext-198", "mqtt311:ext-096"], || {
+            remembering::<Filters>(note_filters, |known, passing, packet, fate| {
+                let inner = |filter: &str, _: &str| filter.contains("/+/");
+                go_on_unless(is_stored_for(known, passing, packet, inner), passing, fate);
+            })
+        }),
+        Mutant::seam("keeps-stored-messages-of-5.0-to-itself", &["mqtt5:3.3.1-9"], || {
+            remembering::<BTreeSet<String>>(
+                |stored, passing, packet, fate| {
+                    match packet {
+                        Packet::Publish(Publish { retain: true, topic, .. }) if passing.version.has_properties() => {
+                            stored.insert(topic.to_owned())
+                        }
+                        Packet::Publish(Publish { retain: true, topic, .. }) => stored.remove(topic),
+                        _ => false,
+                    };
+                    fate.on(passing.frame);
+                },
+                |stored, passing, packet, fate| {
+                    let withheld = matches!(packet, Packet::Publish(Publish { retain: true, topic, .. })
+                        if !passing.version.has_properties() && stored.contains(topic));
+                    go_on_unless(withheld, passing, fate);
+                },
+            )
+        }),
+        Mutant::seam("takes-subscriptions-of-a-resumed-session-for-new", &["mqtt5:3.3.1-10"], || {
+            remembering::<BTreeSet<ConnId>>(
+                |resumed, passing, packet, fate| match packet {
+                    Packet::Subscribe(subscribe) if resumed.contains(&passing.conn) => {
+                        let anew = |options| match options {
+                            SubscriptionOptions { retain_handling: RetainHandling::SendIfNew, .. } => {
+                                SubscriptionOptions { retain_handling: RetainHandling::Send, ..options }
+                            }
+                            _ => options,
+                        };
+                        let each = subscribe.subscriptions.iter();
+                        let list = each.fold(SubscriptionBuf::new(), |list, s| list.with(s.filter, anew(s.options)));
+                        let subscriptions = list.view();
+                        fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+                |resumed, passing, packet, fate| {
+                    match packet {
+                        Packet::ConnAck(connack) if connack.session_present => resumed.insert(passing.conn),
+                        Packet::ConnAck(_) => resumed.remove(&passing.conn),
+                        _ => false,
+                    };
+                    fate.on(passing.frame);
+                },
+            )
+        }),
+        Mutant::seam("never-repeats-a-stored-message", &["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
+            unsaid(|packet| matches!(packet, Packet::Publish(Publish { dup: true, retain: true, .. })))
+        }),
         Mutant::seam("forgets-retain-as-published-for-the-absent", &["mqtt5:3.3.1-13"], || {
             // From CONNACK until the client says something, what comes had waited for it.
             remembering::<BTreeSet<ConnId>>(
@@ -294,6 +365,26 @@ fn bringing() -> impl Iterator<Item = Mutant> {
         }),
     ]
     .into_iter()
+}
+
+/// The filters that were subscribed to on each connection.
+type Filters = BTreeSet<(ConnId, String)>;
+
+fn note_filters(known: &mut Filters, passing: &Passing<'_>, packet: Packet<'_>, fate: &mut Fate) {
+    match packet {
+        Packet::Connect(_) => known.retain(|(conn, _)| *conn != passing.conn),
+        Packet::Subscribe(subscribe) => {
+            known.extend(subscribe.subscriptions.iter().map(|each| (passing.conn, each.filter.to_owned())));
+        }
+        _ => {}
+    }
+    fate.on(passing.frame);
+}
+
+/// Whether this is a stored message for one of the filters that fit its topic like that.
+fn is_stored_for(known: &Filters, passing: &Passing<'_>, packet: Packet<'_>, fits: fn(&str, &str) -> bool) -> bool {
+    matches!(packet, Packet::Publish(Publish { retain: true, topic, .. })
+        if known.iter().any(|(conn, filter)| *conn == passing.conn && fits(filter, topic)))
 }
 
 /// Every SUBSCRIBE of a session, to be heard again when it is resumed.

@@ -35,6 +35,20 @@ fn subscribing() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("takes-no-user-property-in-subscribe", &["mqtt5:ext-028", "mqtt5:3.8.4-1"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Subscribe(subscribe) if subscribe.properties.user_properties().next().is_some() => fate.cut(),
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("takes-no-user-property-in-unsubscribe", &["mqtt5:ext-030", "mqtt5:3.10.4-4"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Unsubscribe(unsubscribe) if unsubscribe.properties.user_properties().next().is_some() => {
+                    fate.cut();
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("sends-one-code-for-all-filters", &["mqtt5:3.8.4-6", "mqtt311:3.8.4-5"], || {
             outbound(|passing, packet, fate| match packet {
                 Packet::SubAck(suback) if suback.reasons.len() > 1 => {
@@ -279,34 +293,62 @@ fn grant(subscribe: &Subscribe<'_>, passing: &Passing<'_>, fate: &mut Fate) {
     answer(subscribe, &codes, passing, fate);
 }
 
+/// The subscriptions of each connection, in their order, and at which level each stands.
+type Levels = Vec<(ConnId, String, QoS)>;
+
+fn note_levels(known: &mut Levels, passing: &Passing<'_>, packet: Packet<'_>, fate: &mut Fate) {
+    match packet {
+        Packet::Connect(_) => known.retain(|(conn, ..)| *conn != passing.conn),
+        Packet::Subscribe(subscribe) => {
+            for each in subscribe.subscriptions.iter() {
+                known.retain(|(conn, filter, _)| *conn != passing.conn || filter != each.filter);
+                known.push((passing.conn, each.filter.to_owned(), each.options.qos));
+            }
+        }
+        _ => {}
+    }
+    fate.on(passing.frame);
+}
+
+/// Of the levels at which the receiver subscribed to the topic, this one decides whether the message comes at QoS 0.
+fn deliver_at_one(
+    known: &Levels,
+    passing: &Passing<'_>,
+    packet: Packet<'_>,
+    fate: &mut Fate,
+    decides: fn(&mut dyn Iterator<Item = QoS>) -> Option<QoS>,
+) {
+    let Packet::Publish(publish) = packet else { return fate.on(passing.frame) };
+    let matching = |filter: &str| {
+        let (filter, topic) = (Filter::new(filter), Topic::new(publish.topic));
+        matches!((filter, topic), (Ok(filter), Ok(topic)) if filter.matches(topic))
+    };
+    let own = known.iter().filter(|(conn, filter, _)| *conn == passing.conn && matching(filter));
+    match decides(&mut own.map(|(.., qos)| *qos)) {
+        Some(QoS::AtMostOnce) => {
+            let lowest = Publish { qos: QoS::AtMostOnce, packet_id: None, dup: false, ..publish };
+            fate.on_as(&Packet::Publish(lowest), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    }
+}
+
 fn delivering() -> impl Iterator<Item = Mutant> {
     [
         Mutant::seam("delivers-at-the-lowest-qos-of-an-overlap", &["mqtt5:3.3.4-2", "mqtt311:3.3.5-1"], || {
-            remembering::<Vec<(ConnId, String, QoS)>>(
-                |known, passing, packet, fate| {
-                    if let Packet::Subscribe(subscribe) = packet {
-                        let each = subscribe.subscriptions.iter();
-                        known.extend(each.map(|s| (passing.conn, s.filter.to_owned(), s.options.qos)));
-                    }
-                    fate.on(passing.frame);
-                },
-                |known, passing, packet, fate| {
-                    let Packet::Publish(publish) = packet else { return fate.on(passing.frame) };
-                    let matching = |filter: &str| {
-                        let (filter, topic) = (Filter::new(filter), Topic::new(publish.topic));
-                        matches!((filter, topic), (Ok(filter), Ok(topic)) if filter.matches(topic))
-                    };
-                    let own = known.iter().filter(|(conn, filter, _)| *conn == passing.conn && matching(filter));
-                    match own.map(|(.., qos)| *qos).min() {
-                        Some(QoS::AtMostOnce) => {
-                            let lowest = Publish { qos: QoS::AtMostOnce, packet_id: None, dup: false, ..publish };
-                            fate.on_as(&Packet::Publish(lowest), passing.version);
-                        }
-                        _ => fate.on(passing.frame),
-                    }
-                },
-            )
+            remembering::<Levels>(note_levels, |known, passing, packet, fate| {
+                deliver_at_one(known, passing, packet, fate, |levels| levels.min());
+            })
         }),
+        Mutant::seam(
+            "delivers-at-the-qos-of-the-earliest-of-an-overlap",
+            &["mqtt5:3.3.4-2", "mqtt311:3.3.5-1"],
+            || {
+                remembering::<Levels>(note_levels, |known, passing, packet, fate| {
+                    deliver_at_one(known, passing, packet, fate, |levels| levels.next());
+                })
+            },
+        ),
         Mutant::seam("ignores-no-local", &["mqtt5:3.8.3-3"], || heard_options(|_, options| options.no_local = false)),
         Mutant::seam("drops-subscription-identifiers", &["mqtt5:3.3.4-3", "mqtt5:ext-162", "mqtt5:ext-215"], || {
             said_properties(PacketType::Publish, |list| {

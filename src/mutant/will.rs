@@ -48,6 +48,20 @@ fn publishing() -> impl Iterator<Item = Mutant> {
         Mutant::seam("publishes-wills-without-properties", &["mqtt5:ext-100"], || {
             heard_wills(|will| will.properties = Properties::EMPTY)
         }),
+        Mutant::seam("forgets-what-kind-of-will-was-delayed", &["mqtt5:ext-100"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Connect(connect @ Connect { will: Some(will), .. })
+                    if will.properties.will_delay_interval() > Some(0) =>
+                {
+                    let properties = kept(will.properties, |property| {
+                        matches!(property, Property::WillDelayInterval(_) | Property::MessageExpiryInterval(_))
+                    });
+                    let will = Some(Will { properties: properties.view(), ..will });
+                    fate.on_as(&Packet::Connect(Connect { will, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("reverses-the-user-properties-of-wills", &["mqtt5:3.1.3-10"], || {
             heard_properties(PacketType::Connect, |list| {
                 let users: Vec<_> = list.user_properties().collect();

@@ -4,11 +4,11 @@
 use harness::case::{Case, Outcome, Stop};
 
 use super::expect::{Expected, accepted, answered, unsuback};
-use super::script::{pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
+use super::script::{AckScript, puback, pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
 use super::supports::Capability;
-use super::testbed::{Testbed, as_step};
+use super::testbed::{Testbed, about, as_step};
 use crate::forge::frame;
-use crate::packet::Property::ReceiveMaximum;
+use crate::packet::Property::{ReasonString, ReceiveMaximum, UserProperty};
 use crate::packet::{
     Packet,
     PacketType::{PubAck, PubComp, PubRec, PubRel},
@@ -47,6 +47,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("acks/every-form-of-pubcomp", every_form_of_pubcomp)
         .claim("PUBCOMP with remaining length 2, 3 or 4 makes room for the next message")
         .covers(&["mqtt5:ext-134"]),
+    Case::new("acks/may-carry-properties", may_carry_properties)
+        .claim("PUBACK, PUBREC, PUBREL and PUBCOMP with a reason string and user properties count like any other")
+        .covers(&["mqtt5:ext-024", "mqtt5:ext-025", "mqtt5:ext-026", "mqtt5:ext-027"]),
     Case::new("acks/of-the-wrong-kind", of_the_wrong_kind)
         .claim("a PUBREC for a message at QoS 1 does not acknowledge it: it is sent again on the resumed session")
         .covers(&["mqtt5:ext-139", "mqtt311:ext-085"]),
@@ -131,6 +134,34 @@ fn every_form_of_pubcomp(t: &Testbed) -> Outcome {
     }
     writer.publish(publish("door", "open").at(ExactlyOnce, 0))?;
     reader.delivery("the next message").map(drop)
+}
+
+/// Each is followed by what it lets happen, or by PINGRESP.
+fn may_carry_properties(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let talks = |ack: AckScript| ack.with(ReasonString("all is well")).with(UserProperty("why", "glad"));
+    let client = t.join("client")?;
+    let writer = t.join("writer")?;
+    let levels = [(AtLeastOnce, "mqtt5:ext-024"), (ExactlyOnce, "mqtt5:ext-025")];
+    for (qos, clause) in levels.into_iter().filter(|(qos, _)| t.supports().carries(*qos)) {
+        client.subscribe("door", qos)?;
+        writer.publish(publish("door", "open").at(qos, 0))?;
+        let id = as_step("the delivery", client.delivery("a message to acknowledge"))?.id;
+        if qos == AtLeastOnce {
+            client.send(talks(puback(id)))?;
+            about(Some(clause), client.still_served())?;
+            continue;
+        }
+        client.send(talks(pubrec(id)))?;
+        about(Some(clause), client.expect(accepted(PubRel, id)))?;
+        client.send(talks(pubcomp(id)))?;
+        about(Some("mqtt5:ext-027"), client.still_served())?;
+        client.send(publish("nobody", "hears").exactly_once(5))?;
+        as_step("publishing", client.expect(accepted(PubRec, 5)))?;
+        client.send(talks(pubrel(5)))?;
+        about(Some("mqtt5:ext-026"), client.expect(accepted(PubComp, 5)))?;
+    }
+    Ok(())
 }
 
 /// Whether the server closes or passes it over is left open. The second message, which nobody acknowledges, shows whether the

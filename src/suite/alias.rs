@@ -3,14 +3,15 @@
 use harness::case::{Case, Outcome, Stop};
 
 use super::peer::Peer;
-use super::script::{Script, publish};
-use super::supports::Capability::{Sessions, TopicAliases};
+use super::retain::is_there;
+use super::script::{PublishScript, Script, publish};
+use super::supports::Capability::{QoS1, Retain, Sessions, TopicAliases};
 use super::testbed::{Testbed, as_step};
 use crate::forge::Forged;
 use crate::packet::Property::{TopicAlias, TopicAliasMaximum};
 use crate::packet::{
     Packet, PropertyBuf, PropertyId,
-    QoS::{AtLeastOnce, AtMostOnce},
+    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode,
 };
 
@@ -19,6 +20,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("alias/stands-for-its-topic", stands_for_its_topic)
         .claim("a PUBLISH with an alias in place of its topic reaches the subscribers of the topic it was set to")
         .covers(&["mqtt5:3.3.2-12"]),
+    Case::new("alias/stands-for-its-topic-at-every-qos", at_every_qos)
+        .claim("a PUBLISH at QoS 1 or 2 with an alias in place of its topic is delivered, not only acknowledged")
+        .covers(&["mqtt5:3.3.2-12"]),
+    Case::new("alias/retains-under-its-topic", retains_under_its_topic)
+        .claim("a message with RETAIN and an alias in place of its topic is stored under the topic of the alias")
+        .covers(&["mqtt5:3.3.2-12", "mqtt5:3.3.1-5"]),
     Case::new("alias/highest-is-accepted", highest_is_accepted)
         .claim("the highest alias that CONNACK allows is accepted")
         .covers(&["mqtt5:3.3.2-12"]),
@@ -64,7 +71,7 @@ fn join_allowed<'t>(t: &'t Testbed, role: &str) -> Result<(Peer<'t>, u16), Stop>
 }
 
 /// A PUBLISH with no topic but this alias.
-fn by_alias(alias: u16, payload: &str) -> impl Script + use<> {
+fn by_alias(alias: u16, payload: &str) -> PublishScript {
     publish("", payload).with(TopicAlias(alias))
 }
 
@@ -84,6 +91,31 @@ fn stands_for_its_topic(t: &Testbed) -> Outcome {
     writer.send(by_alias(1, "two"))?;
     writer.send(by_alias(1, "three"))?;
     reader.hears(["one", "two", "three"])
+}
+
+fn at_every_qos(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    t.needs(QoS1)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", AtMostOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "set").with(TopicAlias(1)))?;
+    reader.hears(["set"])?;
+    for qos in [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| t.supports().carries(*qos)) {
+        writer.publish(by_alias(1, "open").at(qos, 0))?;
+        reader.hears(["open"])?;
+    }
+    Ok(())
+}
+
+/// Both are stored, so that what is left of the play is known by its topic and cleared away.
+fn retains_under_its_topic(t: &Testbed) -> Outcome {
+    t.needs(TopicAliases(1))?;
+    t.needs(Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(publish("door", "shut").with(TopicAlias(1)).at(AtLeastOnce, 0).retained())?;
+    keeper.publish(by_alias(1, "open").at(AtLeastOnce, 0).retained())?;
+    is_there(t, "door", "open")
 }
 
 fn highest_is_accepted(t: &Testbed) -> Outcome {

@@ -4,6 +4,7 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{accepted, answered, pingresp, suback, unsuback, welcome};
 use super::peer::{Delivery, Peer};
+use super::retain::is_there;
 use super::script::{PingReq, PublishScript, Script, puback, pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
 use super::supports::Capability::{self, QoS1, QoS2, Sessions};
 use super::testbed::{Came, Testbed, as_step};
@@ -19,6 +20,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("flow-control/window-is-kept", window_is_kept)
         .claim("no more messages wait for PUBACK at once than the client's receive maximum, and each PUBACK lets one more come")
         .covers(&["mqtt5:3.3.4-9", "mqtt5:4.9.0-1", "mqtt5:4.9.0-2", "mqtt5:ext-191"]),
+    Case::new("flow-control/one-window-for-both-levels", one_window_for_both_levels)
+        .claim("messages at QoS 1 and at QoS 2 share the client's receive maximum")
+        .covers(&["mqtt5:3.3.4-9"]),
     Case::new("flow-control/what-does-not-fit-waits", what_does_not_fit_waits)
         .claim("messages beyond the client's receive maximum are not lost: each comes when there is room for it, in order")
         .covers(&["mqtt5:4.5.0-1"]),
@@ -48,6 +52,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:ext-124"]),
     Case::new("flow-control/packet-size-is-kept", packet_size_is_kept)
         .claim("a message of exactly the client's maximum packet size arrives, and one a byte larger does not")
+        .covers(&["mqtt5:3.1.2-24"]),
+    Case::new("flow-control/packet-size-is-kept-by-stored-messages", stored_messages_fit)
+        .claim("a stored message that is larger than the client's maximum packet size does not come with a subscription")
+        .covers(&["mqtt5:3.1.2-24"]),
+    Case::new("flow-control/packet-size-is-kept-by-waiting-messages", waiting_messages_fit)
+        .claim("a message that waited for a client, and is larger than its new maximum packet size, does not come")
         .covers(&["mqtt5:3.1.2-24"]),
     Case::new("flow-control/too-large-counts-as-delivered", too_large_counts_as_delivered)
         .claim("a message too large for one client is acknowledged, reaches the others, and holds up nothing")
@@ -136,6 +146,22 @@ fn window_is_kept(t: &Testbed) -> Outcome {
         reader.send(puback(open.remove(0).id))?;
     }
     Ok(())
+}
+
+/// Either message may come first; PINGRESP is the fence for the other.
+fn one_window_for_both_levels(t: &Testbed) -> Outcome {
+    let reader = t.join_with("reader", &t.connect("reader").with(ReceiveMaximum(1)))?;
+    let levels = [AtLeastOnce, ExactlyOnce];
+    for qos in levels {
+        reader.subscribe(&format!("door/{}", qos as u8), qos)?;
+    }
+    let writer = t.join("writer")?;
+    for qos in levels {
+        writer.publish(publish(&format!("door/{}", qos as u8), "open").at(qos, 0))?;
+    }
+    let first = reader.delivery("one of two messages")?;
+    is_full(&reader)?;
+    reader.acknowledge(&first)
 }
 
 /// Once the server has said by PUBACK that a message is its own, it belongs to the session of each subscriber.
@@ -305,6 +331,33 @@ fn packet_size_is_kept(t: &Testbed) -> Outcome {
     writer.send(publish("door", format!("{fits}x")))?;
     writer.send(publish("door", &fits))?;
     reader.hears([fits])
+}
+
+/// The message that fits is sent later, to the same topic.
+fn stored_messages_fit(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    let long = "x".repeat(300);
+    keeper.publish(publish("door", &long).at(AtLeastOnce, 0).retained())?;
+    as_step("storing the message", is_there(t, "door", &long))?;
+    let small = t.join_with("small", &t.connect("small").with(MaximumPacketSize(200)))?;
+    small.subscribe("door", AtLeastOnce)?;
+    keeper.publish(publish("door", "short").at(AtLeastOnce, 0))?;
+    small.hears(["short"])
+}
+
+/// The limit is new: the client had none when the messages were put into its session.
+fn waiting_messages_fit(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    reader.vanish()?;
+    let writer = t.join("writer")?;
+    for payload in ["x".repeat(300).as_str(), "short"] {
+        writer.publish(publish("door", payload).at(AtLeastOnce, 0))?;
+    }
+    let small = t.connect_persistent("reader").with(MaximumPacketSize(200));
+    let (small, _) = as_step("resuming the session", t.welcomed("reader", &small, Some(true)))?;
+    small.hears(["short"])
 }
 
 /// Receive maximum 1: were the large message held for the client, nothing could follow it.

@@ -5,6 +5,7 @@ use harness::case::{Case, Outcome, Stop};
 
 use super::expect::{accepted, answered, unsuback};
 use super::peer::{Delivery, Peer};
+use super::publish::for_other_versions;
 use super::script::{PublishScript, publish, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, about, as_step, deviates};
@@ -42,6 +43,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("retain/empty-message-clears", empty_message_clears)
         .claim("a message without payload sent with RETAIN reaches subscribers and removes the stored one")
         .covers(&["mqtt5:3.3.1-6", "mqtt311:3.3.1-10"]),
+    Case::new("retain/empty-message-at-qos0-clears", empty_message_at_qos0_clears)
+        .claim("a message without payload sent with RETAIN at QoS 0 removes the stored one, too")
+        .covers(&["mqtt5:3.3.1-6", "mqtt311:3.3.1-10"]),
     Case::new("retain/empty-message-is-not-stored", empty_message_is_not_stored)
         .claim("a message without payload sent with RETAIN is not stored itself")
         .covers(&["mqtt5:3.3.1-7", "mqtt311:3.3.1-11"]),
@@ -63,6 +67,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("retain/handling-1-brings-it-to-new-subscriptions-only", handling_1)
         .claim("with Retain Handling 1 a stored message comes with a new subscription and not with a repeated one")
         .covers(&["mqtt5:3.3.1-10"]),
+    Case::new("retain/handling-1-knows-the-subscriptions-of-the-session", handling_1_on_resumption)
+        .claim("with Retain Handling 1 a subscription that a resumed session has already brings no stored message again")
+        .covers(&["mqtt5:3.3.1-10"]),
     Case::new("retain/handling-2-brings-none", handling_2)
         .claim("with Retain Handling 2 no stored message comes, but messages that are sent later do")
         .covers(&["mqtt5:3.3.1-11"]),
@@ -80,6 +87,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("retain/wildcard-brings-all-it-matches", wildcard_brings_all_it_matches)
         .claim("a new subscription with a wildcard brings the stored messages of all topics that it matches")
         .covers(&["mqtt5:ext-159", "mqtt311:3.3.1-6"]),
+    Case::new("retain/each-kind-of-wildcard-brings-it", each_kind_of_wildcard_brings_it)
+        .claim("a stored message is found by # from the level below, and by + at the beginning, in the middle and at the end")
+        .covers(&["mqtt5:ext-159", "mqtt5:ext-197", "mqtt5:ext-198", "mqtt311:3.3.1-6", "mqtt311:ext-095", "mqtt311:ext-096"]),
+    Case::new("retain/comes-to-clients-of-other-versions", comes_to_other_versions)
+        .claim("a message that a client of one version stored comes to later subscribers of the others")
+        .covers(&["mqtt5:3.3.1-9", "mqtt311:3.3.1-6"]),
     Case::new("retain/comes-at-the-lower-qos", comes_at_the_lower_qos)
         .claim(
             "a stored message is delivered at the lower of the quality of service it was sent at and the one granted",
@@ -102,6 +115,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
             "a stored message comes to a new subscription of a session that outlives its connection, whatever its QoS",
         )
         .covers(&["mqtt5:3.3.1-9", "mqtt311:3.3.1-6"]),
+    Case::new("retain/unacknowledged-is-resent-on-resumption", unacknowledged_is_resent)
+        .claim("a stored message that was sent at QoS 1 and not acknowledged is sent again on the resumed session")
+        .covers(&["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"]),
     Case::new("retain/is-found-by-a-filter-of-wildcards", is_found_by_a_filter_of_wildcards)
         .claim("a filter that is nothing but wildcards brings stored messages, too")
         .covers(&["mqtt5:ext-159", "mqtt311:3.3.1-6"])
@@ -245,6 +261,15 @@ fn empty_message_clears(t: &Testbed) -> Outcome {
     finds(t, "door", None)
 }
 
+fn empty_message_at_qos0_clears(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    as_step("storing the message", is_there(t, "door", "open"))?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(publish("door", "").retained())?;
+    keeper.ping()?;
+    finds(t, "door", None)
+}
+
 /// A message that is stored meanwhile shows that the server stores at all.
 fn empty_message_is_not_stored(t: &Testbed) -> Outcome {
     store(t, "door", "")?;
@@ -328,6 +353,22 @@ fn handling_1(t: &Testbed) -> Outcome {
     reader.hears(["open"])
 }
 
+/// The stored message came with the subscription when that was new, on the first connection.
+fn handling_1_on_resumption(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    is_there(t, "door", "open")?;
+    let options =
+        SubscriptionOptions { retain_handling: RetainHandling::SendIfNew, ..SubscriptionOptions::qos(AtLeastOnce) };
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe_with(subscribe(1).with_options("door", options))?;
+    reader.hears(["open"])?;
+    reader.ping()?;
+    let reader = reader.drop_and_resume()?;
+    reader.subscribe_with(subscribe(2).with_options("door", options))?;
+    t.join("writer")?.publish(publish("door", "fence").at(AtLeastOnce, 0))?;
+    reader.hears(["fence"])
+}
+
 fn handling_2(t: &Testbed) -> Outcome {
     store(t, "door", "open")?;
     is_there(t, "door", "open")?;
@@ -400,6 +441,29 @@ fn wildcard_brings_all_it_matches(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("r/#", AtLeastOnce)?;
     reader.hears_all(topics)
+}
+
+/// No filter matches the topic of another.
+fn each_kind_of_wildcard_brings_it(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wildcards)?;
+    let found =
+        [("door/#", "door"), ("+/lock", "gate/lock"), ("hall/+/lock", "hall/door/lock"), ("roof/+", "roof/top")];
+    for (_, topic) in found {
+        store(t, topic, topic)?;
+    }
+    for (filter, topic) in found {
+        is_there(t, filter, topic)?;
+    }
+    Ok(())
+}
+
+fn comes_to_other_versions(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    as_step("storing the message", is_there(t, "door", "open"))?;
+    for_other_versions(t, |reader| {
+        reader.subscribe("door", AtMostOnce)?;
+        reader.hears(["open"])
+    })
 }
 
 /// At QoS 0 the message may be missing, so only QoS 1 and 2 are stored.
@@ -503,6 +567,20 @@ fn comes_to_a_lasting_session(t: &Testbed) -> Outcome {
         reader.leave()?;
     }
     Ok(())
+}
+
+/// Its RETAIN flag the second time is another case's affair.
+fn unacknowledged_is_resent(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    is_there(t, "door", "open")?;
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    let first = as_step("the first delivery", reader.delivery("the stored message"))?;
+    let reader = reader.drop_and_resume()?;
+    let again = reader.delivery("the stored message again")?;
+    let same = again.text() == "open" && again.id == first.id && again.dup;
+    t.judge(same, format!("\"open\" with DUP 1 and packet identifier {}", first.id), || again.words.clone())?;
+    reader.acknowledge(&again)
 }
 
 /// Whatever others have stored on the target comes as well. Where nothing comes at all, not even what is sent to the case's

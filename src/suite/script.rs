@@ -158,7 +158,7 @@ impl PublishScript {
 impl Script for PublishScript {
     fn wire(&self, testbed: &Testbed) -> Result<Vec<u8>, Stop> {
         let topic = if self.exact || self.topic.is_empty() { self.topic.clone() } else { testbed.topic(&self.topic) };
-        if self.retain && !self.payload.is_empty() {
+        if self.retain && !self.payload.is_empty() && !topic.is_empty() {
             testbed.remember_retained(&topic);
         }
         let packet_id = if self.qos == QoS::AtMostOnce { None } else { Some(identifier(self.id)?) };

@@ -243,7 +243,8 @@ impl Supports {
         self.maximum_qos >= qos as u8
     }
 
-    /// What remains of this after a CONNACK: announcements of 5.0 take away, and say the exact limits.
+    /// What remains of this after a CONNACK: announcements of 5.0 take away, and say the exact limits. Before 5.0 a server
+    /// has no words for what it lacks; what it announces under 5.0 is then taken to hold under the earlier versions, too.
     #[must_use]
     pub fn announced(mut self, version: Version, connack: &ConnAck<'_>) -> Self {
         if !version.has_properties() {

@@ -9,6 +9,7 @@ use super::testbed::Testbed;
 use crate::packet::{
     Packet,
     PacketType::PubRel,
+    Property::UserProperty,
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode,
 };
@@ -24,6 +25,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("unsubscribe/ends-those-with-wildcards", ends_those_with_wildcards)
         .claim("UNSUBSCRIBE from a filter with wildcards ends the subscription with that filter")
         .covers(&["mqtt5:3.10.4-1", "mqtt5:3.10.4-2", "mqtt311:3.10.4-1", "mqtt311:3.10.4-2"]),
+    Case::new("unsubscribe/may-carry-user-properties", may_carry_user_properties)
+        .claim("an UNSUBSCRIBE with user properties is answered and ends the subscription")
+        .covers(&["mqtt5:ext-030", "mqtt5:3.10.4-4"]),
     Case::new("unsubscribe/unknown-filter-is-answered", unknown_filter_is_answered)
         .claim("UNSUBSCRIBE from a filter that was never subscribed to is answered, in 5.0 with reason code 0x11")
         .covers(&["mqtt5:3.10.4-5", "mqtt5:3.11.3-2", "mqtt311:3.10.4-5"]),
@@ -66,6 +70,18 @@ fn unsuback_has_the_identifier(t: &Testbed) -> Outcome {
     for id in ids {
         writer.publish(publish(&format!("door/{id}"), "open"))?;
     }
+    writer.publish(publish("bell", "rings"))?;
+    reader.hears(["rings"])
+}
+
+/// The bell is the fence.
+fn may_carry_user_properties(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(1).to("door", AtMostOnce).to("bell", AtMostOnce))?;
+    reader.send(unsubscribe(2, ["door"]).with(UserProperty("why", "tired")).with(UserProperty("why", "")))?;
+    reader.expect(unsuback(2, 1))?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open"))?;
     writer.publish(publish("bell", "rings"))?;
     reader.hears(["rings"])
 }

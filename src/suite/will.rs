@@ -319,6 +319,11 @@ fn payload_is_opaque(t: &Testbed) -> Outcome {
 }
 
 fn properties_are_published(t: &Testbed) -> Outcome {
+    published_with_properties(t, t.connect("mortal"), 0)
+}
+
+/// One with a session that goes on, and this will delay in seconds, loses none of them meanwhile.
+pub(super) fn published_with_properties(t: &Testbed, connect: ConnectScript, delay: u32) -> Outcome {
     let sent = [
         PayloadFormatIndicator(1),
         MessageExpiryInterval(600),
@@ -330,7 +335,7 @@ fn properties_are_published(t: &Testbed) -> Outcome {
     let script = sent.iter().fold(will("grave", "gone"), |script, property| script.with(*property));
     let script = users.iter().fold(script, |script, (name, value)| script.with(UserProperty(name, value)));
     let watcher = watch(t)?;
-    mortal(t, t.connect("mortal"), script.with(WillDelayInterval(0)))?.vanish()?;
+    mortal(t, connect, script.with(WillDelayInterval(delay)))?.vanish()?;
     let came = watcher.delivery("the will with its properties")?;
     let properties = came.properties.view();
     // The expiry may have begun to run.

@@ -9,7 +9,7 @@ use super::peer::Peer;
 use super::script::{disconnect, will};
 use super::supports::Capability;
 use super::testbed::{Testbed, deviates};
-use super::will::{mortal, next_is_anothers, watch};
+use super::will::{mortal, next_is_anothers, published_with_properties, watch};
 use crate::packet::{
     Property::{MessageExpiryInterval, SessionExpiryInterval, WillDelayInterval},
     QoS::AtMostOnce,
@@ -39,6 +39,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("will/disconnect-discards-a-delayed-one", disconnect_discards_a_delayed_one)
         .claim("after DISCONNECT with reason code 0x00 a will does not come when its delay has passed or its session ended")
         .covers(&["mqtt5:3.14.4-3", "mqtt5:3.1.2-10"]),
+    Case::new("will/delayed-one-keeps-its-properties", delayed_one_keeps_its_properties)
+        .claim("the properties of a will with a delay are published with it, the will delay left out")
+        .covers(&["mqtt5:ext-100", "mqtt5:3.1.3-10"]),
     Case::new("will/message-expiry-starts-when-published", message_expiry_starts_when_published)
         .claim("the message expiry of a will does not run while the will is delayed")
         .covers(&["mqtt5:ext-101"]),
@@ -132,6 +135,11 @@ fn disconnect_discards_a_delayed_one(t: &Testbed) -> Outcome {
     }
     t.sleep_alive(Duration::from_secs(3), &[&watcher])?;
     next_is_anothers(t, &watcher)
+}
+
+fn delayed_one_keeps_its_properties(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    published_with_properties(t, t.connect_persistent("mortal"), 1)
 }
 
 fn message_expiry_starts_when_published(t: &Testbed) -> Outcome {

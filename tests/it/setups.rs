@@ -8,6 +8,7 @@ use testament::codec;
 use testament::packet::{Packet, Side, Version};
 use testament::proof::trials;
 use testament::reference::{self, Setup};
+use testament::suite::supports::Keeps;
 
 /// SUBACK of 3.1 cannot refuse.
 const NEVER: &[(&str, &str)] = &[("limits/wildcard-subscription-before-5.0", "3.1")];
@@ -31,6 +32,32 @@ fn every_case_passes_on_the_setup_that_it_needs() {
         }
     }
     assert!(wrong.is_empty(), "{} plays:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is lost over a restart breaks the target's own promise, if it has made one for such an end, and is advice otherwise.
+#[test]
+fn a_loss_counts_by_the_word_of_the_target() {
+    #[track_caller]
+    fn check(keeps: Keeps, case: &str, promise: Option<&str>) {
+        let mut setup = Setup::full().clone();
+        setup.supports.keeps = keeps;
+        let (case, version) = trials().find(|(other, _)| other.id == case).expect("there is such a case");
+        let played = setup.play(case, version, |setup, _| setup.start(None));
+        match (promise, &played.outcome) {
+            (Some(promise), Err(Stop::BrokenPromise { promise: broken, .. })) => assert_eq!(*broken, promise),
+            (None, Ok(())) => assert!(!played.remarks.is_empty(), "{keeps:?}: the loss is not told"),
+            (_, other) => panic!("{keeps:?}: {other:?}"),
+        }
+    }
+    for what in ["subscriptions", "messages", "retained-messages", "unfinished-deliveries", "unfinished-receptions"] {
+        let (stop, kill) = (&*format!("restart/stop-keeps-{what}"), &*format!("restart/kill-keeps-{what}"));
+        check(Keeps::Nothing, stop, None);
+        check(Keeps::Nothing, kill, None);
+        check(Keeps::Stop, stop, Some("keeps: Stop"));
+        check(Keeps::Stop, kill, None);
+        check(Keeps::Kill, stop, Some("keeps: Kill"));
+        check(Keeps::Kill, kill, Some("keeps: Kill"));
+    }
 }
 
 /// The first client identifier that is used on a second connection while the first is open.

@@ -48,21 +48,30 @@ impl Asked<'_> {
             let served = venue.protocols.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(", ");
             bail!("{} does not serve MQTT {other}; choose --protocol from {served}", venue.name);
         }
+        let setting = |version, supports| Setting {
+            version,
+            route: venue.route.clone(),
+            token: venue.token.clone(),
+            number: u16::MAX,
+            timing: self.timing(Timing::for_round_trip(Duration::from_millis(50)), venue.patience),
+            supports,
+            login: self.login.clone(),
+            disposable: venue.private,
+        };
+        let probed = |setting: &Setting| probe(setting.clone(), venue.world("probe", setting.version));
+        let mut supports = venue.supports.clone();
+        if !versions.contains(&Version::V5) && venue.protocols.contains(&Version::V5) {
+            // It need not serve 5.0; where it does, it says there what it cannot do under any version.
+            supports = probed(&setting(Version::V5, supports.clone())).map_or(supports, |probed| probed.supports);
+        }
         let (mut settings, mut looks) = (Vec::new(), Vec::new());
-        for version in versions {
-            let mut setting = Setting {
-                version,
-                route: venue.route.clone(),
-                token: venue.token.clone(),
-                number: u16::MAX,
-                timing: self.timing(Timing::for_round_trip(Duration::from_millis(50)), venue.patience),
-                supports: venue.supports.clone(),
-                login: self.login.clone(),
-                disposable: venue.private,
-            };
-            match probe(setting.clone(), venue.world("probe", version)) {
+        // 5.0 first, for what it announces holds for the others.
+        for version in versions.into_iter().rev() {
+            let mut setting = setting(version, supports.clone());
+            match probed(&setting) {
                 Ok(probed) => {
-                    setting.supports = probed.supports.clone();
+                    supports.clone_from(&probed.supports);
+                    setting.supports.clone_from(&probed.supports);
                     settings.push(setting);
                     looks.push(probed);
                 }
@@ -96,6 +105,7 @@ impl Asked<'_> {
             let measured = Timing::for_round_trip(probed.round_trip).with_logins(probed.login, watched);
             setting.timing = self.timing(measured, venue.patience);
         }
+        settings.reverse();
         Ok(FirstLook { settings, jobs, watched })
     }
 

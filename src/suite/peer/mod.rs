@@ -4,6 +4,8 @@
 mod judge;
 mod step;
 
+use std::time::Duration;
+
 use harness::case::{Deviation, Stop};
 use harness::node::{Closed, ConnId};
 use harness::time::Instant;
@@ -186,6 +188,11 @@ impl<'t> Peer<'t> {
             size: came.packet.as_bytes().len(),
             words: words(&came.packet.packet(), self.testbed.version()),
         }
+    }
+
+    /// The longest time between two packets that the case sent on it.
+    pub(super) fn longest_silence(&self) -> Duration {
+        self.testbed.longest_silence(self.conn)
     }
 
     /// Adds a remark to the trace.

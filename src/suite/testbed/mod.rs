@@ -51,6 +51,8 @@ pub struct Testbed {
     recording: Cell<bool>,
     /// Whether a witness is being asked, for whom nobody asks another.
     asking: Cell<bool>,
+    /// By how much the tester itself was late at most.
+    overslept: Cell<Duration>,
 }
 
 /// A deviation from all that the case claims.
@@ -100,7 +102,8 @@ impl Testbed {
         // High identifiers, so that those a case writes by hand stay free.
         let (next_id, recording, asking) = (Cell::new(30_000), Cell::new(true), Cell::new(false));
         let speaking = Cell::new(setting.version);
-        Self { setting, state: RefCell::new(state), speaking, next_id, recording, asking }
+        let overslept = Cell::default();
+        Self { setting, state: RefCell::new(state), speaking, next_id, recording, asking, overslept }
     }
 
     // What is given.

@@ -1,6 +1,7 @@
 //! What passes between a case and the target: bytes out, packets in, and until when something must come.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use harness::case::Stop;
 use harness::node::{Close, Closed, ConnId};
@@ -212,8 +213,36 @@ impl Testbed {
         self.close(witness.conn(), Close::Gracefully);
     }
 
-    /// Takes in the next arrival; false once `deadline` has come.
+    /// By how much the tester itself was late at most, for it was stopped or had no turn: what came meanwhile came earlier than
+    /// it seems to.
+    pub(in crate::suite) fn overslept(&self) -> Duration {
+        self.overslept.get()
+    }
+
+    /// The longest time between two packets that the case sent on this connection.
+    pub(in crate::suite) fn longest_silence(&self, id: ConnId) -> Duration {
+        let state = self.state.borrow();
+        let sent = |event: &&Event| event.conn == id && matches!(event.what, Passed::Sent(_));
+        let moments: Vec<_> = state.trace.events.iter().filter(sent).map(|event| event.at).collect();
+        moments.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+    }
+
+    /// Takes in the next arrival; false once `deadline` has come. It wakes up often enough to notice that it was not woken.
     pub(in crate::suite) fn pump(&self, deadline: Instant) -> bool {
+        const NAP: Duration = Duration::from_millis(100);
+        loop {
+            let began = self.now();
+            let until = deadline.min(began + NAP);
+            let came = self.take_in(until);
+            let now = self.now();
+            self.overslept.set(self.overslept.get().max(now.since(until.max(began))));
+            if came || now >= deadline {
+                return came;
+            }
+        }
+    }
+
+    fn take_in(&self, deadline: Instant) -> bool {
         let mut state = self.state.borrow_mut();
         let State { world, conns, ledger, trace, .. } = &mut *state;
         let Some(arrival) = world.wait(deadline) else { return false };

@@ -34,7 +34,8 @@ impl Seam for Hasty {
         let Some(packet_id) = publish.packet_id else { return };
         let refusable = publish.topic.starts_with('$') || ["", "testament/forbidden"].contains(&publish.topic);
         let many = self.unreleased.iter().filter(|(other, _)| *other == conn).count() >= 10;
-        if refusable || many || publish.properties.topic_alias().is_some() {
+        let large = passing.frame.len() > 1 << 20;
+        if refusable || many || large || publish.properties.topic_alias().is_some() {
             return;
         }
         self.acknowledged.push((conn, packet_id));
