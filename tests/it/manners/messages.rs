@@ -1,6 +1,6 @@
 //! What becomes of messages on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use harness::node::ConnId;
@@ -68,6 +68,8 @@ impl Seam for RoundsDown {
 pub(crate) struct OnRelease {
     clients: BTreeMap<ConnId, String>,
     held: BTreeMap<(String, PacketId), Vec<u8>>,
+    /// Those that the broker behind has been given, and whose own PUBREC is due.
+    released: BTreeSet<(ConnId, PacketId)>,
 }
 
 impl OnRelease {
@@ -104,6 +106,7 @@ impl Seam for OnRelease {
             }
             Ok(Packet::PubRel(ack)) => {
                 if let Some(held) = self.held.remove(&(client, ack.packet_id)) {
+                    self.released.insert((passing.conn, ack.packet_id));
                     fate.on(&held);
                 }
             }
@@ -115,7 +118,8 @@ impl Seam for OnRelease {
     fn outbound(&mut self, passing: &Passing<'_>, fate: &mut Fate) {
         // Its own PUBREC comes with PUBREL, when it has long been sent; what it would have refused is no message.
         match passing.packet {
-            Ok(Packet::PubRec(ack)) if !ack.reason.is_error() => {}
+            Ok(Packet::PubRec(ack))
+                if self.released.remove(&(passing.conn, ack.packet_id)) && !ack.reason.is_error() => {}
             _ => fate.on(passing.frame),
         }
     }
