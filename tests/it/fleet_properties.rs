@@ -62,6 +62,8 @@ struct Talk {
     size: u32,
     expiry: Option<u32>,
     skips: bool,
+    /// Whether it is said on a topic on which others of the same number, and other groups, speak as well.
+    shared: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -105,8 +107,10 @@ const PACES: &[&str] = &[
 
 fn talk() -> impl Strategy<Value = Talk> {
     let size = prop_oneof![4 => Just(16u32), 2 => 17u32..400, 1 => 1_000u32..3_000];
-    (0u8..3, any::<bool>(), select(PACES), size, weighted(0.2, 1u32..60), prop::bool::weighted(0.2))
-        .prop_map(|(qos, retain, pace, size, expiry, skips)| Talk { qos, retain, pace, size, expiry, skips })
+    let rest = (weighted(0.2, 1u32..60), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (0u8..3, any::<bool>(), select(PACES), size, rest).prop_map(|(qos, retain, pace, size, (expiry, skips, shared))| {
+        Talk { qos, retain, pace, size, expiry, skips, shared }
+    })
 }
 
 fn group() -> impl Strategy<Value = Group> {
@@ -231,7 +235,18 @@ impl Fleet {
             writeln!(out, "),")?;
         }
         writeln!(out, "    ],")?;
-        writeln!(out, "    expect: [NoLoss(), NoDuplicates(), InOrder, WillsExact, RetainedExact, SessionsTrue],\n)")
+        writeln!(
+            out,
+            "    expect: [NoLoss(), NoDuplicates(), InOrder, NoneExpired, WillsExact, RetainedExact, SessionsTrue],\n)"
+        )
+    }
+
+    /// Where the devices of a group say something, or where what one of them says is heard.
+    fn topic(&self, group: usize, talk: usize, device: &str, number: &str) -> String {
+        match self.groups[group].talks.get(talk) {
+            Some(Talk { shared: true, .. }) => format!("all/{number}"),
+            _ => format!("say/g{group}/{talk}/{device}"),
+        }
     }
 
     fn write_group(&self, out: &mut String, number: usize, group: &Group) -> std::fmt::Result {
@@ -273,10 +288,10 @@ impl Fleet {
         }
         writeln!(out, "does: [")?;
         for (place, talk) in group.talks.iter().enumerate() {
-            let Talk { qos, retain, pace, size, expiry, skips } = talk;
+            let Talk { qos, retain, pace, size, expiry, skips, .. } = talk;
             let expiry = expiry.filter(|_| five).map_or(String::new(), |it| format!(", expiry: \"{it}s\""));
             let skips = if *skips { ", offline: Skip" } else { "" };
-            let topic = format!("say/g{number}/{place}/{{id}}");
+            let topic = self.topic(number, place, "{id}", "{n}");
             writeln!(
                 out,
                 "            Publish(topic: \"{topic}\", qos: {qos}, retain: {retain}, {pace}, size: {size}{expiry}{skips}),"
@@ -294,7 +309,8 @@ impl Fleet {
         let device = |whom: usize| if self.paired { format!("g{whom}-{{n}}") } else { "+".to_owned() };
         let said = |whom: usize, what: usize| {
             let whom = whom % self.groups.len();
-            format!("say/g{whom}/{}/{}", what % self.groups[whom].talks.len().max(1), device(whom))
+            let talk = what % self.groups[whom].talks.len().max(1);
+            self.topic(whom, talk, &device(whom), if self.paired { "{n}" } else { "+" })
         };
         for (whom, what, qos) in &group.hears {
             listen(out, "", said(*whom, *what), *qos)?;
