@@ -99,6 +99,8 @@ pub struct GroupTally {
     pub recovery: Spans,
     /// Of those that had no connection in the end and should have had one, for how long.
     pub absent: Spans,
+    /// How many of several with one name had given way to another in the end, as is their habit.
+    pub gave_way: u64,
     /// From the intended moment to the first arrival of what the group published, by QoS and phase, in this order.
     pub latency: Vec<((u8, Phase), Spans)>,
 }
@@ -138,6 +140,7 @@ impl Merge for GroupTally {
         self.away.merge(&other.away);
         self.recovery.merge(&other.recovery);
         self.absent.merge(&other.absent);
+        self.gave_way += other.gave_way;
         let mut latency: BTreeMap<_, _> = std::mem::take(&mut self.latency).into_iter().collect();
         for (key, spans) in &other.latency {
             latency.entry(*key).or_insert_with(Spans::default).merge(spans);

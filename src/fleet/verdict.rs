@@ -170,14 +170,19 @@ impl Judge<'_> {
                 let others = absent.longest().map_or_else(String::new, |span| {
                     format!(", and the longest absence of another is {}", words::span(span))
                 });
-                let found = format!("{slowest}; {connected} of {devices} are connected in the end{others}");
+                let gave_way: u64 = self.outcome.tally.groups.iter().map(|group| group.gave_way).sum();
+                let yielded = match gave_way {
+                    0 => String::new(),
+                    some => format!(", {} gave way to another of their name", words::count(some)),
+                };
+                let found = format!("{slowest}; {connected} of {devices} are connected in the end{yielded}{others}");
                 judgement(expected, self.plan.devices().into(), met, found)
             }
             Expectation::Latency { share, below, phase, group, qos } => {
                 let spans = self.latency(phase, group, qos);
                 let when =
                     phase.map_or("", |phase| if phase == Phase::Calm { " in the calm" } else { " in the weather" });
-                let (percent, of) = ((share * 1e4).round() / 1e2, self.of(qos, group));
+                let (percent, of) = (words::percent(share), self.of(qos, group));
                 let expected = format!("{percent} % of messages take less than {}{when}{of}", words::span(below));
                 let quantile = spans.quantile(share);
                 let met = quantile.is_some_and(|quantile| quantile < below);
@@ -196,7 +201,7 @@ impl Judge<'_> {
             }
             Expectation::Delivered(share, qos, group) => {
                 let account = self.messages(qos, group);
-                let expected = format!("{} % of messages arrive{}", share * 100.0, self.of(qos, group));
+                let expected = format!("{} % of messages arrive{}", words::percent(share), self.of(qos, group));
                 // What was sent before its reader had subscribed counts on neither side.
                 let (arrived, sent) = (account.arrived.saturating_sub(account.prior), account.sent);
                 let found =
@@ -210,7 +215,8 @@ impl Judge<'_> {
                 let chosen = groups.filter(|(number, _)| group.is_none_or(|group| group == *number));
                 let (asked, answered) =
                     chosen.fold((0, 0), |sum, (_, group)| (sum.0 + group.asked, sum.1 + group.answered));
-                let expected = format!("{} % of questions are answered in time{}", share * 100.0, self.of(None, group));
+                let expected =
+                    format!("{} % of questions are answered in time{}", words::percent(share), self.of(None, group));
                 let found = format!("{} of {} were", words::count(answered), words::count(asked));
                 judgement(expected, asked, answered as f64 >= share * asked as f64, found)
             }

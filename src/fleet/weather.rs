@@ -149,7 +149,7 @@ fn happening(plan: &Plan, place: usize) -> String {
         let lots = Lots::new(plan.seed);
         let chosen = (first..first + count).filter(|&device| lots.choose(place, share, device)).count();
         let [chosen, all] = [chosen as u64, (*count).into()].map(words::count);
-        format!("{} % of {name} ({chosen} of {all} devices)", share * 100.0)
+        format!("{} % of {name} ({chosen} of {all} devices)", words::percent(share))
     };
     let lasting =
         |lasts: Option<Duration>| lasts.map_or(String::new(), |lasts| format!(", for {}", words::span(lasts)));

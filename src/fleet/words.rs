@@ -50,6 +50,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A share as a number of percent, in four digits behind the point at most.
+pub fn percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
+}
+
 /// `one` of it, or so many of `more`.
 pub fn some(number: u64, one: &str, more: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { more })
@@ -74,6 +79,11 @@ mod tests {
         check(120_000_000, "2 min");
         check(7_199_000_000, "120 min");
         check(86_400_000_000, "24 h");
+    }
+
+    #[test]
+    fn shares_read_as_they_were_written() {
+        assert_eq!([0.55, 0.57, 0.99999, 0.0001, 1.0].map(percent), [55.0, 57.0, 99.999, 0.01, 100.0]);
     }
 
     #[test]

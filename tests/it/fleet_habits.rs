@@ -161,6 +161,20 @@ fn whether_a_device_comes_back_after_a_takeover_is_its_habit() {
 }
 
 #[test]
+fn who_gives_way_to_another_of_its_name_is_not_waited_for() {
+    let check = |clones: &str, met: bool, found: &str| {
+        let report = habit(4, clones, "expect: [ReconnectedWithin(\"30s\")]");
+        let judgement = &report.expectations[0];
+        assert_eq!(judgement.met, Some(met), "{judgement:?}");
+        assert!(judgement.found.contains(found), "{judgement:?}");
+    };
+    let gave_way = "3 of 5 are connected in the end, 2 gave way to another of their name";
+    check("clones: 2, starts: Ramp(\"10s\")", true, gave_way);
+    let slow = "clones: 2, version: V311, starts: Ramp(\"10s\"), reconnect: (first: \"5m\", max: \"5m\", jitter: None)";
+    check(slow, false, "and the longest absence of another is");
+}
+
+#[test]
 fn a_clock_that_runs_wrong_says_more_or_less() {
     let said = |drift: &str| {
         device(&habit(

@@ -137,6 +137,13 @@ impl Quantiles {
         self.0.last().map_or(Span::default(), |point| point.1)
     }
 
+    /// The mean of all values, in seconds.
+    fn mean(&self) -> f64 {
+        let ends = [0.0, 1.0].map(|share| (share, Span(self.at(share))));
+        let points: Vec<_> = ends[..1].iter().chain(&self.0).chain(&ends[1..]).collect();
+        points.windows(2).map(|two| (two[1].0 - two[0].0) * (two[0].1.secs() + two[1].1.secs()) / 2.0).sum()
+    }
+
     /// The span below which this share of all values lies.
     pub fn at(&self, share: f64) -> Duration {
         let above = self.0.partition_point(|point| point.0 <= share);
@@ -191,6 +198,18 @@ impl Spell {
         match self {
             Self::Exponential(span) | Self::Pareto(span, _) | Self::Lognormal(_, span) => *span,
             Self::Drawn(quantiles) => quantiles.longest(),
+        }
+    }
+
+    /// What it lasts on average, in seconds.
+    pub(super) fn mean(&self) -> f64 {
+        match self {
+            Self::Exponential(mean) | Self::Pareto(mean, _) => mean.secs(),
+            Self::Lognormal(median, p95) => {
+                let spread = libm::log(p95.secs() / median.secs()) / 1.644_853_6;
+                median.secs() * libm::exp(spread * spread / 2.0)
+            }
+            Self::Drawn(quantiles) => quantiles.mean(),
         }
     }
 

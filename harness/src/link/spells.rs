@@ -65,6 +65,13 @@ impl Alternating {
     }
 }
 
+impl Spells {
+    /// About how many begin in so long a time.
+    pub fn within(&self, lasts: Duration) -> f64 {
+        lasts.as_secs_f64() / (self.every.mean().max(LEAST.as_secs_f64()) + self.lasts.mean())
+    }
+}
+
 /// Outages known in advance, so that all who share them (a cell, a train, a region) lose contact together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outages {
@@ -120,6 +127,7 @@ pub(super) fn next_in_cycle(at: Instant, length: Span, phase: u64) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use super::super::profile::Quantiles;
     use super::*;
 
     fn secs(secs: f64) -> Instant {
@@ -160,6 +168,25 @@ mod tests {
         assert_eq!(drawn, Outages::drawn(&spells, 7, "train", secs(1000.0)));
         assert!(drawn.windows().len() > 100);
         assert!(drawn.windows().windows(2).all(|two| two[0].1 < two[1].0));
+    }
+
+    #[test]
+    fn about_as_many_are_drawn_as_were_foretold() {
+        let check = |every: Spell, lasts: Spell| {
+            let (spells, hours) = (Spells { every, lasts }, Duration::from_secs(50_000));
+            let drawn = Outages::drawn(&spells, 7, "train", Instant::ZERO + hours).windows().len() as f64;
+            let foretold = spells.within(hours);
+            assert!((drawn / foretold - 1.0).abs() < 0.05, "{drawn} of {foretold}: {spells:?}");
+        };
+        let second = || Spell::Exponential(Span::ms(1000));
+        check(second(), second());
+        check(Spell::Lognormal(Span::ms(800), Span::ms(4000)), second());
+        check(Spell::Pareto(Span::ms(3000), 4.0), second());
+        let points = [(0.2, 1000), (0.5, 2000), (0.9, 8000)].map(|(share, ms)| (share, Span::ms(ms)));
+        check(Spell::Drawn(Quantiles::new(points.to_vec()).expect("rising")), second());
+        let never = || Spell::Drawn(Quantiles::constant(Span::ms(0)));
+        let spells = Spells { every: never(), lasts: never() };
+        assert_eq!(spells.within(Duration::from_secs(3)), 3000.0);
     }
 
     #[test]

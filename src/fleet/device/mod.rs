@@ -62,6 +62,8 @@ struct Rest {
     shares: Option<Instant>,
     /// When it takes its leave.
     leaves_at: Option<Instant>,
+    /// Whether it stays away because another of its name took its session over.
+    gave_way: bool,
     /// How many identifiers of messages it may still hold whose handshake the server has forgotten, and uses for others
     /// without its being able to know: in 3.1, and where an attempt of which it heard nothing made another session.
     stale: usize,
@@ -302,7 +304,10 @@ impl Device {
                 Event::Repeated(message) => self.throw_away(&message.publish(), floor),
                 Event::Published(token, reason) => self.published(now, token, reason, floor),
                 Event::Dropped(token, why) => self.dropped(now, token, why, floor),
-                Event::Disconnected { why, .. } => self.disconnected(now, &why, floor),
+                Event::Disconnected { why, again_at } => {
+                    self.gives_way(&why, again_at, floor);
+                    self.disconnected(now, &why, floor);
+                }
                 Event::Unsubscribed(..) | Event::Reauthenticated => {}
             }
         }
@@ -322,6 +327,9 @@ impl Device {
         interval.connected += 1;
         interval.accepted += 1;
         self.connected = true;
+        if let Some(rest) = &mut self.rest {
+            rest.gave_way = false;
+        }
         if let Some(lost_at) = self.lost_at.take() {
             counts.away.record(now - lost_at);
             // Who notices late what was done to it still recovers from that, and who lost a later connection does not.
@@ -375,6 +383,15 @@ impl Device {
         }
     }
 
+    /// Notes whether it leaves the field to another of its name. Who has none was thrown out by an attempt of its own, and
+    /// should come back.
+    fn gives_way(&mut self, why: &Why, again_at: Option<Instant>, floor: &Floor) {
+        let (clones, reason) = (floor.plan.groups[self.group()].clones, why.reason());
+        if clones > 1 && again_at.is_none() && reason == Some(ReasonCode::SessionTakenOver) {
+            self.rest().gave_way = true;
+        }
+    }
+
     /// The connection is gone, or an attempt at one has failed.
     fn disconnected(&mut self, now: Instant, why: &Why, floor: &mut Floor) {
         let group = usize::from(self.group);
@@ -422,8 +439,11 @@ impl Device {
         }
         let group = usize::from(self.group);
         let plan = &floor.plan.groups[group];
-        if !self.is_off() && plan.duty_cycle.is_none() {
-            floor.tally.groups[group].absent.record(now - self.lost_at.unwrap_or(Instant::ZERO));
+        let counts = &mut floor.tally.groups[group];
+        if self.rest.as_ref().is_some_and(|rest| rest.gave_way) {
+            counts.gave_way += u64::from(!self.is_off());
+        } else if !self.is_off() && plan.duty_cycle.is_none() {
+            counts.absent.record(now - self.lost_at.unwrap_or(Instant::ZERO));
         }
         let plan = &floor.plan.groups[group];
         let gone_for_good = self.is_off() && self.off_until == Instant::FAR;

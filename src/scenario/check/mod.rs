@@ -29,6 +29,8 @@ const MOST_DUTIES: usize = 32;
 const MOST_MOMENTS: usize = 10_000;
 /// The most messages that the duties of a fleet may make: what a day of a million devices needs with one in ten seconds.
 const MOST_MESSAGES: f64 = 1e10;
+/// The most outages that are drawn before a run begins: those of regions, and those that devices share.
+const MOST_OUTAGES: f64 = 1e7;
 /// The longest run.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 /// The longest calm.
@@ -122,6 +124,7 @@ impl Check<'_> {
         }
         let groups: Vec<_> = (0..scenario.fleet.len()).map(|number| self.group(scenario, number, lasts)).collect();
         self.messages(&groups, lasts);
+        self.outages(&groups, lasts);
         if scenario.timeline.len() > MOST_MOMENTS {
             self.say("timeline", format!("{} things happen; {MOST_MOMENTS} at most", scenario.timeline.len()));
         }
@@ -145,6 +148,27 @@ impl Check<'_> {
                 "its duties make about {made:.0e} messages; {MOST_MESSAGES:.0e} at most, so raise every, or lower count or lasts"
             );
             self.say("fleet", why);
+        }
+    }
+
+    /// How often contact is lost for many at once, none of which alone may look like often.
+    fn outages(&mut self, groups: &[Group], lasts: Duration) {
+        let mut sum = 0.0;
+        for (number, group) in groups.iter().enumerate() {
+            let (path, spells, times) = match (&group.region, &group.link.outages) {
+                (Some((name, spells)), _) => (format!("regions.{name}.every"), spells, 1),
+                (None, Some(spells)) if group.share_outages > 1 => {
+                    (format!("fleet[{number}].share_outages"), spells, group.count.div_ceil(group.share_outages))
+                }
+                _ => continue,
+            };
+            sum += f64::from(times) * spells.within(lasts);
+            if sum > MOST_OUTAGES {
+                let why = format!(
+                    "up to here there are about {sum:.0e} outages; {MOST_OUTAGES:.0e} at most, so raise every, let more devices share them, or lower count or lasts"
+                );
+                return self.say(&path, why);
+            }
         }
     }
 

@@ -373,6 +373,31 @@ fn a_fleet_makes_no_more_messages_than_a_run_can_count() {
 }
 
 #[test]
+fn contact_is_lost_no_more_often_than_can_be_drawn_in_advance() {
+    // One begins every two milliseconds.
+    let region = |every: &str, lasts: &str| {
+        let text = LIFTS.replace(
+            "    fleet: [",
+            &format!("    regions: {{ \"r\": (every: \"{every}\", lasts: \"1ms\") }},\n    fleet: ["),
+        );
+        let text = text.replace("name: \"lift\",", "name: \"lift\", region: \"r\",").replace("lasts: \"15m\"", lasts);
+        check(&text, &profiles()).err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(region("1ms", "lasts: \"5h\""), [""; 0]);
+    let often = region("1ms", "lasts: \"6h\"");
+    assert!(often.len() == 1 && often[0].contains("about 1e7 outages; 1e7 at most, so raise every"), "{often:?}");
+    assert_eq!(region("1s", "lasts: \"31d\""), [""; 0]);
+    let shared = |share: u32| {
+        let link = "Link(outages: (every: Exponential(\"1ms\"), lasts: Exponential(\"8ms\")))";
+        let text = LIFTS.replace("Profile(\"lte-m\")", link);
+        let text = text.replace("count: 400", &format!("count: 400, share_outages: {share}"));
+        check(&text, &profiles()).err().unwrap_or_default().len()
+    };
+    // 100,000 for each that share them.
+    assert_eq!([1, 2, 3, 4, 5].map(shared), [0, 1, 1, 0, 0]);
+}
+
+#[test]
 fn a_bracket_too_few_or_too_many_is_told_with_its_place() {
     for (at, _) in LIFTS.match_indices(['(', ')', '[', ']', '{', '}', '"', ',']) {
         let comment = LIFTS[..at].lines().last().is_some_and(|line| line.starts_with("//"));

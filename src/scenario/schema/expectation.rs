@@ -35,7 +35,8 @@ pub enum Expectation {
     RetainedExact,
     /// The broker told the truth about sessions it had.
     SessionsTrue,
-    /// Whoever lost its connection to the timeline or to its region was connected again so long after that ended.
+    /// Whoever lost its connection to the timeline or to its region was connected again so long after that ended, and nobody
+    /// has been without one for longer in the end, but for clones that gave way to another of their name.
     ReconnectedWithin(String),
     /// From the intended moment of publishing to the arrival.
     Latency {
