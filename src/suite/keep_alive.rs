@@ -135,11 +135,10 @@ fn silence_ends_the_connection(t: &Testbed) -> Outcome {
     Ok(())
 }
 
-/// Whether, not when. The messages come so often, and the keep alive is so long, that a server which counts them sees no
-/// gap, however slow it is.
+/// Whether, not when. The messages come so often that a server which counts them sees no gap.
 fn deliveries_do_not_count(t: &Testbed) -> Outcome {
     const OFTEN: Duration = Duration::from_millis(100);
-    let silent = join(t, "silent", t.connect("silent"), 4)?;
+    let silent = join(t, "silent", t.connect("silent"), KEPT)?;
     silent.subscribe("door", AtMostOnce)?;
     let deadline = t.now() + EVENTUALLY;
     let writer = t.join("writer")?;

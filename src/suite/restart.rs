@@ -23,6 +23,7 @@ use crate::packet::{
     PacketType::{PubComp, PubRec, PubRel},
     Property::MessageExpiryInterval,
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
+    Version,
 };
 
 /// The cases of this chapter.
@@ -87,18 +88,22 @@ const RETAINED: &[&str] = &["mqtt5:3.3.1-5", "mqtt311:3.3.1-5", "mqtt311:ext-060
 const DELIVERIES: &[&str] = &["mqtt5:4.4.0-1", "mqtt5:3.3.1-1", "mqtt311:4.4.0-1", "mqtt311:3.3.1-1"];
 const RECEPTIONS: &[&str] = &["mqtt5:ext-188", "mqtt5:4.3.3-10", "mqtt311:ext-028", "mqtt311:4.3.3-2"];
 
+/// What the target has promised for such an end.
+fn promise(t: &Testbed, how: Sut) -> Option<&'static str> {
+    let (keeps, asked) = (t.supports().keeps, if how == Sut::Kill { Keeps::Kill } else { Keeps::Stop });
+    keeps.promise().filter(|_| keeps >= asked)
+}
+
 /// What a loss is, by the word of the target: a broken promise where it has promised to keep what it stores over such an end,
 /// else advice. A packet that nobody may send remains one.
 fn by_its_word(t: &Testbed, how: Sut, found: Outcome) -> Outcome {
-    let (asked, end) =
-        if how == Sut::Kill { (Keeps::Kill, "after a kill") } else { (Keeps::Stop, "after a clean stop") };
-    let keeps = t.supports().keeps;
-    match (found, keeps.promise().filter(|_| keeps >= asked)) {
+    match (found, promise(t, how)) {
         (Err(Stop::Deviation(Deviation { clause: None, expected, came })), Some(promise)) => {
             Err(Stop::BrokenPromise { promise, expected, came })
         }
         (Err(Stop::Deviation(Deviation { clause: None, expected, came })), None) => {
-            t.remark(None, expected, format!("{came}, {end}"));
+            let end = if how == Sut::Kill { "a kill" } else { "a clean stop" };
+            t.remark(None, expected, format!("{came}, after {end}"));
             Ok(())
         }
         (found, _) => found,
@@ -115,9 +120,17 @@ fn about(clause: Option<&'static str>, found: Outcome) -> Outcome {
     })
 }
 
-/// The client comes back and finds its session.
-fn returns<'t>(t: &'t Testbed, role: &str) -> Result<Peer<'t>, Stop> {
-    arrives(t, role, &t.connect_persistent(role), true)
+/// The client comes back and finds its session. Where nothing was promised the target is taken at its word that there is none,
+/// and where it has no word for that what is missing is not waited for long: the loss is only advice.
+fn returns<'t>(t: &'t Testbed, role: &str, how: Sut) -> Result<Peer<'t>, Stop> {
+    let connect = t.connect_persistent(role);
+    if promise(t, how).is_some() {
+        return arrives(t, role, &connect, true);
+    }
+    let present = (t.version() != Version::V31).then_some(true);
+    let (peer, _) = t.welcomed(role, &connect, present)?;
+    t.be_brief();
+    Ok(peer)
 }
 
 fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
@@ -132,7 +145,7 @@ fn subscriptions(t: &Testbed, how: Sut) -> Outcome {
 
     let writer = t.join("writer")?;
     let found = ["away", "connected"].into_iter().try_for_each(|role| {
-        let reader = returns(t, role)?;
+        let reader = returns(t, role, how)?;
         writer.publish(publish(role, "open"))?;
         reader.hears(["open"])
     });
@@ -146,7 +159,7 @@ fn sessions_begun_clean(t: &Testbed) -> Outcome {
     reader.leave()?;
     t.restart(Sut::Stop)?;
 
-    let found = returns(t, "reader").and_then(|reader| {
+    let found = returns(t, "reader", Sut::Stop).and_then(|reader| {
         t.join("writer")?.publish(publish("door", "open"))?;
         reader.hears(["open"])
     });
@@ -172,7 +185,7 @@ fn messages(t: &Testbed, how: Sut) -> Outcome {
 
     let writer = t.join("writer")?;
     let found = readers.into_iter().try_for_each(|(qos, role)| {
-        let reader = returns(t, role)?;
+        let reader = returns(t, role, how)?;
         writer.publish(publish(role, "fence").at(qos, 0))?;
         let (mut heard, mut words) = (Vec::new(), String::new());
         while heard.len() < numbers.len() && heard.last().is_none_or(|last| last != "fence") {
@@ -240,7 +253,7 @@ fn unfinished_deliveries(t: &Testbed, how: Sut) -> Outcome {
 
     let writer = t.join("writer")?;
     let found = begun.into_iter().try_for_each(|(role, qos, first)| {
-        let reader = returns(t, role)?;
+        let reader = returns(t, role, how)?;
         if role == "released" {
             reader.expect(accepted(PubRel, first.id))?;
             reader.send(pubcomp(first.id))?;
@@ -269,13 +282,13 @@ fn unfinished_receptions(t: &Testbed, how: Sut) -> Outcome {
     writer.expect(accepted(PubRec, 7))?;
     t.restart(how)?;
 
-    let found = returns(t, "writer").and_then(|writer| {
+    let found = returns(t, "writer", how).and_then(|writer| {
         writer.send(open.again())?;
         writer.expect(accepted(PubRec, 7))?;
         writer.send(pubrel(7))?;
         writer.expect(accepted(PubComp, 7))?;
         writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
-        returns(t, "reader")?.hears(["open", "shut"])
+        returns(t, "reader", how)?.hears(["open", "shut"])
     });
     by_its_word(t, how, found)
 }
@@ -297,7 +310,7 @@ fn expiry_runs_on(t: &Testbed) -> Outcome {
     let ended = arrives(t, "short", &t.connect_persistent("short"), false).map(drop);
     about(Some("mqtt5:4.1.0-2"), ended)?;
     let mut came = String::new();
-    let found = returns(t, "reader").and_then(|reader| {
+    let found = returns(t, "reader", Sut::Stop).and_then(|reader| {
         let next = reader.delivery("the message without expiry")?;
         came = next.text();
         reader.acknowledge(&next)?;
@@ -321,7 +334,7 @@ fn wills_are_published_once(t: &Testbed) -> Outcome {
     t.restart(Sut::Stop)?;
 
     let mut heard = Vec::new();
-    let found = returns(t, "absent").and_then(|absent| {
+    let found = returns(t, "absent", Sut::Stop).and_then(|absent| {
         t.join("ringer")?.publish(publish("grave", "fence").at(AtLeastOnce, 0))?;
         let promptly = t.now() + Duration::from_secs(2);
         while !heard.iter().any(|payload| payload == "fence") {

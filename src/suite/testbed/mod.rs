@@ -53,6 +53,8 @@ pub struct Testbed {
     asking: Cell<bool>,
     /// By how much the tester itself was late at most.
     overslept: Cell<Duration>,
+    /// Whether answers are not waited for long.
+    brief: Cell<bool>,
 }
 
 /// A deviation from all that the case claims.
@@ -102,8 +104,8 @@ impl Testbed {
         // High identifiers, so that those a case writes by hand stay free.
         let (next_id, recording, asking) = (Cell::new(30_000), Cell::new(true), Cell::new(false));
         let speaking = Cell::new(setting.version);
-        let overslept = Cell::default();
-        Self { setting, state: RefCell::new(state), speaking, next_id, recording, asking, overslept }
+        let (overslept, brief) = (Cell::default(), Cell::default());
+        Self { setting, state: RefCell::new(state), speaking, next_id, recording, asking, overslept, brief }
     }
 
     // What is given.
@@ -125,7 +127,13 @@ impl Testbed {
 
     /// How long to wait for what.
     pub fn timing(&self) -> Timing {
-        self.setting.timing
+        let timing = self.setting.timing;
+        if self.brief.get() { Timing { answer: timing.grace, ..timing } } else { timing }
+    }
+
+    /// Waits no longer, from here on, for an answer than for what is shown to be overdue: for what is only advice.
+    pub fn be_brief(&self) {
+        self.brief.set(true);
     }
 
     /// How to reach the target.
