@@ -7,7 +7,8 @@ use askama::Template;
 use harness::report::plot;
 use harness::report::terminal::visible;
 
-use super::{AWAY, Broken, DEVICES, Event, Grief, Group, Latency, Messages, Moment, PHASES, Report, WILLS, said};
+use super::wording::{AWAY, Broken, DEVICES, PHASES, WILLS, said};
+use super::{Event, Grief, Group, Latency, Messages, Moment, Report};
 use crate::fleet::measured::Run;
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};

@@ -5,7 +5,8 @@ use std::io;
 use harness::report::markdown::{escaped, tagged};
 
 use super::course::Row;
-use super::{AWAY, Broken, DEVICES, Event, Grief, Latency, PHASES, Report, SUM, said};
+use super::wording::{AWAY, Broken, DEVICES, PHASES, SUM, said};
+use super::{Event, Grief, Latency, Report};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{self, count, seconds, some};
 use crate::scenario::schema::Phase;

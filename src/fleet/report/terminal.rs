@@ -5,7 +5,8 @@ use std::io;
 use harness::report::terminal::{Ink, painted, prose, visible};
 
 use super::course::Row;
-use super::{AWAY, DEVICES, Event, Grief, PHASES, Report, SUM, said};
+use super::wording::{AWAY, DEVICES, PHASES, SUM, said};
+use super::{Event, Grief, Report};
 use crate::fleet::tally::Trouble;
 use crate::fleet::words::{count, seconds, some};
 use crate::scenario::schema::Phase;
