@@ -13,7 +13,8 @@ pub struct Tag {
     /// The number within the stream.
     pub sequence: u32,
     /// When it was meant to be sent, in microseconds of the run: 2^48 of them are nine years. Latency counts from here,
-    /// so that a message which had to wait for its turn is not measured as a fast one.
+    /// so that a message which had to wait for its turn is not measured as a fast one. An answer says it of its question,
+    /// which is so known again.
     pub intended: u64,
 }
 

@@ -233,6 +233,27 @@ fn who_comes_late_misses_the_questions_before_and_no_later_one() {
 }
 
 #[test]
+fn who_thinks_long_about_one_question_answers_others_meanwhile_and_the_next_not_with_it() {
+    let report = play_text(
+        r#"Scenario(about: "two kinds of questions", lasts: "1m", calm: "1m", fleet: [
+            (name: "boss", count: 1, does: [
+                Ask(topic: "hard/{target}", answer: "hardly/{target}", of: "sage", every: "5s", within: "29s", qos: 1),
+            ]),
+            (name: "child", count: 1, does: [
+                Ask(topic: "easy/{target}", answer: "easily/{target}", of: "sage", every: "1s", within: "1s", qos: 1),
+            ]),
+            (name: "sage", count: 1, does: [
+                Answer(filter: "hard/{id}", topic: "hardly/{id}", after: "30s", qos: 1),
+                Answer(filter: "easy/{id}", topic: "easily/{id}", after: "500ms", qos: 1),
+            ]),
+        ])"#,
+    );
+    let answered = |group: usize| (report.groups[group].asked, report.groups[group].answered);
+    let (hard, easy) = (answered(0), answered(1));
+    assert!(hard.0 >= 11 && hard.1 == 0 && easy.0 >= 58 && easy.1 == easy.0, "{hard:?} {easy:?}");
+}
+
+#[test]
 fn what_the_network_forgot_is_told_from_what_else_is_silent() {
     let troubles = |link: &str, cut: &str| {
         let report = play_text(&format!(

@@ -35,23 +35,30 @@ struct Fleet {
 #[derive(Clone, Debug)]
 struct Group {
     count: u32,
+    /// How many have each name. They only speak, and keep no session.
+    clones: u32,
     version: &'static str,
     link: &'static str,
     region: bool,
     share_outages: bool,
     clean: bool,
     expiry: Option<&'static str>,
+    queue: Option<u32>,
     keep_alive: u32,
     patience: u32,
     reconnect: &'static str,
     starts: &'static str,
     reads: Option<u32>,
     duty_cycle: Option<(u32, u32)>,
-    will: Option<(u8, bool, Option<u32>)>,
+    will: Option<(u8, bool, Option<u32>, f64)>,
     talks: Vec<Talk>,
     hears: Vec<(usize, usize, u8)>,
     mourns: Option<(usize, u8)>,
     shares: Option<(usize, usize, u8)>,
+    /// Hears everything, and nothing else.
+    hears_all: Option<u8>,
+    asks: Option<(usize, u8, &'static str)>,
+    answers: Option<(u8, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +66,8 @@ struct Talk {
     qos: u8,
     retain: bool,
     pace: &'static str,
+    hours: &'static str,
+    says: &'static str,
     size: u32,
     expiry: Option<u32>,
     skips: bool,
@@ -105,12 +114,31 @@ const PACES: &[&str] = &[
     "pattern: OnConnect",
 ];
 
+const HOURS: &[&str] = &[
+    ", times: 7",
+    ", from: \"5s\"",
+    ", until: \"15s\"",
+    ", from: \"3s\", until: \"12s\", times: 3",
+    ", day: (peak: 0.01, night: 0.2)",
+    ", day: (peak: 12.0, night: 0.3)",
+];
+
+const SAYS: &[&str] = &[
+    ", size_to: 3500",
+    ", payload: Json({ \"number\": Counter(), \"heat\": Walk(from: 1.0, step: 0.5, min: 0.0, max: 2.0) })",
+    ", payload: Json({ \"mood\": OneOf([\"glad\", \"sad\"]), \"who\": Text(\"{id}\") }), size_to: 4000",
+];
+
 fn talk() -> impl Strategy<Value = Talk> {
     let size = prop_oneof![4 => Just(16u32), 2 => 17u32..400, 1 => 1_000u32..3_000];
     let rest = (weighted(0.2, 1u32..60), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
-    (0u8..3, any::<bool>(), select(PACES), size, rest).prop_map(|(qos, retain, pace, size, (expiry, skips, shared))| {
-        Talk { qos, retain, pace, size, expiry, skips, shared }
-    })
+    let words = (weighted(0.2, select(HOURS)), weighted(0.2, select(SAYS)));
+    (0u8..3, any::<bool>(), select(PACES), size, rest, words).prop_map(
+        |(qos, retain, pace, size, (expiry, skips, shared), (hours, says))| {
+            let (hours, says) = (hours.unwrap_or_default(), says.unwrap_or_default());
+            Talk { qos, retain, pace, hours, says, size, expiry, skips, shared }
+        },
+    )
 }
 
 fn group() -> impl Strategy<Value = Group> {
@@ -125,29 +153,40 @@ fn group() -> impl Strategy<Value = Group> {
         weighted(0.6, select(vec!["0s", "3s", "20s", "1h"])),
     );
     let habits = (
-        select(vec![3u32, 10, 30, 60]),
+        // Without one, nobody ever notices a silence.
+        prop_oneof![12 => select(vec![3u32, 10, 30, 60]), 1 => Just(0)],
         select(vec![3u32, 8, 20]),
         select(vec!["no-back-off", "every-second", "doubling-to-128s", "aws-ios", "full-jitter"]),
         select(vec!["AtOnce", "Ramp(\"10s\")", "Arrivals(1.0)", "At(\"15s\")"]),
         // Slow, but fast enough to catch up in the calm.
         weighted(0.15, 4_000u32..20_000),
         weighted(0.15, (5u32..40, 5u32..40)),
+        weighted(0.15, select(vec![1u32, 3, 10])),
     );
-    let will = weighted(0.5, (0u8..3, any::<bool>(), weighted(0.5, 0u32..40)));
+    let will = weighted(0.5, (0u8..3, any::<bool>(), weighted(0.5, 0u32..40), select(vec![1.0, 1.0, 0.5])));
     let hears = vec((0usize..8, 0usize..4, 0u8..3), 0..4);
     let shares = weighted(0.2, (0usize..8, 0usize..4, 0u8..3));
-    (place, habits, will, vec(talk(), 0..3), hears, weighted(0.4, (0usize..8, 0u8..3)), shares).prop_map(
-        |(place, habits, will, talks, hears, mourns, shares)| {
+    let rare = (
+        prop_oneof![12 => Just(1u32), 1 => 2u32..4],
+        weighted(0.07, 0u8..3),
+        weighted(0.15, (0usize..8, 0u8..3, select(vec!["", ", every: \"4s\"", ", every: \"900ms\", within: \"2s\""]))),
+        weighted(0.3, (0u8..3, prop_oneof![Just(0u32), 0u32..3_000])),
+    );
+    (place, habits, will, vec(talk(), 0..3), hears, weighted(0.4, (0usize..8, 0u8..3)), shares, rare).prop_map(
+        |(place, habits, will, talks, hears, mourns, shares, rare)| {
+            let (clones, hears_all, asks, answers) = rare;
             let (count, version, link, region, share_outages, clean, expiry) = place;
-            let (keep_alive, patience, reconnect, starts, reads, duty_cycle) = habits;
+            let (keep_alive, patience, reconnect, starts, reads, duty_cycle, queue) = habits;
             Group {
                 count,
+                clones,
                 version,
                 link,
                 region,
                 share_outages,
                 clean,
                 expiry,
+                queue,
                 keep_alive,
                 patience,
                 reconnect,
@@ -159,6 +198,9 @@ fn group() -> impl Strategy<Value = Group> {
                 hears,
                 mourns,
                 shares,
+                hears_all,
+                asks,
+                answers,
             }
         },
     )
@@ -261,11 +303,13 @@ impl Fleet {
         } else {
             0
         };
-        let (mut keep_alive, patience) = (group.keep_alive.max(least), group.patience.max(least));
-        if group.link == "forgets" || group.link == "refuses" {
+        let patience = group.patience.max(least);
+        let keep_alive = match (group.keep_alive, group.link) {
             // A ping in time, or there would be no calm.
-            keep_alive = keep_alive.min(10);
-        }
+            (some, "forgets" | "refuses") => some.clamp(3, 10),
+            (0, _) => 0,
+            (some, _) => some.max(least),
+        };
         write!(out, "        (name: \"g{number}\", count: {}, version: {}, ", group.count, group.version)?;
         write!(out, "link: \"{}\", keep_alive: \"{}s\", patience: \"{}s\", ", group.link, keep_alive, patience)?;
         if group.region {
@@ -273,8 +317,17 @@ impl Fleet {
         } else if group.share_outages {
             write!(out, "share_outages: 2, ")?;
         }
-        let expiry = group.expiry.filter(|_| five).map_or(String::new(), |expiry| format!(", expiry: \"{expiry}\""));
-        write!(out, "\n         session: (clean_start: {}{expiry}), ", group.clean)?;
+        // Clones of one device would be in different parts of the fleet.
+        let clones = group.clones > 1 && !self.paired;
+        if clones {
+            write!(out, "clones: {}, ", group.clones)?;
+        } else {
+            let expiry = group.expiry.filter(|_| five).map_or(String::new(), |it| format!(", expiry: \"{it}\""));
+            write!(out, "\n         session: (clean_start: {}{expiry}), ", group.clean)?;
+        }
+        if let Some(queue) = group.queue {
+            write!(out, "queue: {queue}, ")?;
+        }
         write!(out, "reconnect: (like: \"{}\"), starts: {}, ", group.reconnect, group.starts)?;
         if let Some(reads) = group.reads {
             write!(out, "reads: {reads}, ")?;
@@ -282,20 +335,31 @@ impl Fleet {
         if let Some((on, off)) = group.duty_cycle {
             write!(out, "duty_cycle: (on: \"{on}s\", off: \"{off}s\"), ")?;
         }
-        if let Some((qos, retain, delay)) = group.will {
+        if let Some((qos, retain, delay, share)) = group.will {
             let delay = delay.filter(|_| five).map_or(String::new(), |delay| format!(", delay: \"{delay}s\""));
-            write!(out, "\n         will: (topic: \"will/g{number}/{{id}}\", qos: {qos}, retain: {retain}{delay}), ")?;
+            let share = if share < 1.0 { format!(", share: {share}") } else { String::new() };
+            write!(
+                out,
+                "\n         will: (topic: \"will/g{number}/{{id}}\", qos: {qos}, retain: {retain}{delay}{share}), "
+            )?;
         }
         writeln!(out, "does: [")?;
         for (place, talk) in group.talks.iter().enumerate() {
-            let Talk { qos, retain, pace, size, expiry, skips, .. } = talk;
+            let Talk { qos, retain, pace, hours, says, size, expiry, skips, .. } = talk;
+            let hours = if *pace == "pattern: OnConnect" { "" } else { hours };
             let expiry = expiry.filter(|_| five).map_or(String::new(), |it| format!(", expiry: \"{it}s\""));
             let skips = if *skips { ", offline: Skip" } else { "" };
             let topic = self.topic(number, place, "{id}", "{n}");
             writeln!(
                 out,
-                "            Publish(topic: \"{topic}\", qos: {qos}, retain: {retain}, {pace}, size: {size}{expiry}{skips}),"
+                "            Publish(topic: \"{topic}\", qos: {qos}, retain: {retain}, {pace}{hours}, size: {size}{says}{expiry}{skips}),"
             )?;
+        }
+        if clones {
+            return writeln!(out, "         ]),");
+        }
+        if let Some(qos) = group.hears_all.filter(|_| !self.paired) {
+            return writeln!(out, "            Listen(filter: \"#\", qos: {qos}),\n         ]),");
         }
         let mut heard = Vec::new();
         let mut listen = |out: &mut String, share: &str, filter: String, qos: u8| {
@@ -322,6 +386,20 @@ impl Fleet {
         if let Some((whom, what, qos)) = group.shares.filter(|_| five && !self.paired) {
             listen(out, &format!("$share/s{number}/"), said(whom, what), qos)?;
         }
+        let (target, of) = match (self.paired, group.asks) {
+            (false, Some((whom, ..))) => ("{target}", format!(", of: \"g{}\"", whom % self.groups.len())),
+            _ => ("{n}", String::new()),
+        };
+        if let Some((whom, qos, every)) = group.asks {
+            let whom = whom % self.groups.len();
+            let topics = format!("topic: \"ask/g{whom}/{target}\", answer: \"told/g{whom}/{target}\"");
+            writeln!(out, "            Ask({topics}{of}, qos: {qos}{every}),")?;
+        }
+        if let Some((qos, after)) = group.answers {
+            let own = if self.paired { "{n}" } else { "{id}" };
+            let topics = format!("filter: \"ask/g{number}/{own}\", topic: \"told/g{number}/{own}\"");
+            writeln!(out, "            Answer({topics}, qos: {qos}, after: \"{after}ms\"),")?;
+        }
         writeln!(out, "         ]),")
     }
 }
@@ -332,14 +410,14 @@ fn report(text: &str) -> Report {
 }
 
 /// Plays random fleets until `holds` fails for one. The smallest that shows it is kept.
-fn search(name: &str, paired: bool, holds: impl Fn(&str) -> Result<(), String>) {
+fn search(name: &str, paired: bool, holds: impl Fn(&Fleet, &str) -> Result<(), String>) {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(0);
     }
     let mut runner = TestRunner::new(config);
     let fleets = fleet().prop_map(|fleet| Fleet { paired, ..fleet });
-    let found = runner.run(&fleets, |fleet| holds(&fleet.text()).map_err(TestCaseError::fail));
+    let found = runner.run(&fleets, |fleet| holds(&fleet, &fleet.text()).map_err(TestCaseError::fail));
     match found {
         Ok(()) => {}
         Err(TestError::Fail(why, fleet)) => {
@@ -357,7 +435,7 @@ fn search(name: &str, paired: bool, holds: impl Fn(&str) -> Result<(), String>) 
 
 #[test]
 fn whatever_happens_what_was_promised_is_kept() {
-    search("found", false, |text| {
+    search("found", false, |_, text| {
         let report = report(text);
         // What nothing put to the test is no failure of a fleet that was drawn.
         if report.broken() == 0 { Ok(()) } else { Err(report.text()) }
@@ -366,36 +444,41 @@ fn whatever_happens_what_was_promised_is_kept() {
 
 #[test]
 fn the_same_seed_gives_the_same_report() {
-    search("unsteady", false, |text| {
+    search("unsteady", false, |_, text| {
         let json = || serde_json::to_string(&report(text)).expect("a report as JSON");
         if json() == json() { Ok(()) } else { Err("two plays of it differ".to_owned()) }
     });
 }
 
-/// Two shards come to what one process comes to.
-fn parted(text: &str) -> Result<(), String> {
+/// So many shards come to what one process comes to.
+fn parted(text: &str, of: u32) -> Result<(), String> {
     let part = |shard: Shard| {
         let plan = scenario::check(text, &links::all()).expect("a legal scenario");
         let (seed, end) = (plan.seed, Instant::ZERO + plan.lasts + plan.calm);
         let played = play(plan, shard)?;
         Ok::<_, String>(Part::new(text.to_owned(), seed, shard, end, played.outcome, Measured::default()))
     };
-    let mut parts = Shard::all(2).map(part);
+    let mut parts = Shard::all(of).map(part);
     let mut sum = parts.next().expect("a shard")?;
-    sum.add(&parts.next().expect("another")?).map_err(|why| why.to_string())?;
+    for part in parts {
+        sum.add(&part?).map_err(|why| why.to_string())?;
+    }
     let merged = sum.played()?.0.report();
     let whole = report(text);
     let json = |report: &Report| serde_json::to_string(report).expect("a report as JSON");
     if json(&merged) == json(&whole) {
         Ok(())
     } else {
-        Err(format!("one process:\n{}\ntwo:\n{}", whole.text(), merged.text()))
+        Err(format!("one process:\n{}\n{of}:\n{}", whole.text(), merged.text()))
     }
 }
 
+/// Into how many shards a fleet is parted: one of these.
+const SHARDS: [u32; 3] = [2, 3, 7];
+
 #[test]
 fn shards_come_to_the_same() {
-    search("parted", true, parted);
+    search("parted", true, |fleet, text| parted(text, SHARDS[fleet.seed as usize % SHARDS.len()]));
 }
 
 #[test]
@@ -410,9 +493,11 @@ fn what_was_once_found_stays_fixed() {
         played += 1;
         // Only some of them can be parted.
         let plan = scenario::check(&text, &links::all()).expect("a legal scenario");
-        if Shard::all(2).next().is_some_and(|half| floor(plan, half).is_ok()) {
-            parted(&text).unwrap_or_else(|why| panic!("{}:\n{why}", path.display()));
-            parted_too += 1;
+        for of in SHARDS {
+            if Shard::all(of).next().is_some_and(|part| floor(plan.clone(), part).is_ok()) {
+                parted(&text, of).unwrap_or_else(|why| panic!("{}:\n{why}", path.display()));
+                parted_too += 1;
+            }
         }
     }
     assert!(played > 0 && parted_too > 0);

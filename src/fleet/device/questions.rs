@@ -18,10 +18,32 @@ use crate::scenario::template::Names;
 pub(super) struct Questions {
     /// Its asking duties that have a period, when the next question is due, and whom it asks.
     asks: SmallVec<[(u32, Instant, u32); 1]>,
-    /// Questions that wait for their answer: the stream, and until when it counts.
-    asked: VecDeque<(u32, Instant)>,
-    /// Answers that are due: when, in which stream, on which topic, by which duty.
-    answers: VecDeque<(Instant, u32, Box<str>, usize)>,
+    /// Questions that wait for their answer.
+    asked: VecDeque<Asked>,
+    /// Answers to give, by when they are due.
+    answers: VecDeque<Answer>,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+struct Asked {
+    stream: u32,
+    /// When it was meant to be asked, in microseconds: that its answer says too.
+    intended: u64,
+    /// Until when that counts.
+    until: Instant,
+}
+
+/// An answer to be given.
+#[derive(Debug)]
+struct Answer {
+    due: Instant,
+    stream: u32,
+    topic: Box<str>,
+    /// By which duty.
+    duty: usize,
+    /// When its question was meant to be asked, in microseconds.
+    asked: u64,
 }
 
 impl Questions {
@@ -32,7 +54,7 @@ impl Questions {
 
     /// When it next has something to ask or to answer.
     pub(super) fn due(&self) -> Instant {
-        let answer = self.answers.front().map(|(due, ..)| *due);
+        let answer = self.answers.front().map(|answer| answer.due);
         self.asks.iter().map(|(_, due, _)| *due).chain(answer).fold(Instant::FAR, Instant::min)
     }
 }
@@ -75,16 +97,17 @@ impl Device {
         let told = self.client.publish(now, &plain(&topic, *qos, scratch));
         if told.is_ok() {
             tally.groups[group].asked += 1;
-            self.rest().questions.asked.push_back((stream, now + *within));
+            let asked = Asked { stream, intended: tag.intended, until: now + *within };
+            self.rest().questions.asked.push_back(asked);
         }
         self.book(now, *qos, &tag, told, tally);
     }
 
     /// Gives the answers that are due.
     pub(super) fn answer(&mut self, now: Instant, floor: &mut Floor) {
-        while let Some((due, stream, topic, duty)) = {
+        while let Some(Answer { stream, topic, duty, asked, .. }) = {
             let answers = &mut self.rest().questions.answers;
-            answers.pop_front_if(|(due, ..)| *due <= now)
+            answers.pop_front_if(|answer| answer.due <= now)
         } {
             let group = usize::from(self.group);
             let Floor { plan, ledger, tally, run, scratch, .. } = &mut *floor;
@@ -93,27 +116,35 @@ impl Device {
                 tally.groups[group].skipped += 1;
                 continue;
             }
-            let tag = Tag { run: *run, stream, sequence: ledger.number(stream), intended: micros(due) };
+            let tag = Tag { run: *run, stream, sequence: ledger.number(stream), intended: asked };
             raw(scratch, &tag, *size);
             let told = self.client.publish(now, &plain(&topic, *qos, scratch));
             self.book(now, *qos, &tag, told, tally);
         }
     }
 
-    /// The answer to a question of this stream has come.
-    pub(super) fn answered(&mut self, now: Instant, question: u32, floor: &mut Floor) {
+    /// The answer to the question of this stream has come that was meant to be asked then.
+    pub(super) fn answered(&mut self, now: Instant, question: u32, intended: u64, floor: &mut Floor) {
         let Some(rest) = &mut self.rest else { return };
         let asked = &mut rest.questions.asked;
-        // What was not answered in time must not take the answer to a later question of the same target.
-        asked.retain(|(_, until)| *until >= now);
-        let place = asked.iter().position(|(stream, _)| *stream == question);
+        asked.retain(|asked| asked.until >= now);
+        // Later questions of the same target are not answered by this.
+        let place = asked.iter().position(|asked| (asked.stream, asked.intended) == (question, intended));
         if place.and_then(|place| asked.remove(place)).is_some() {
             floor.tally.groups[usize::from(self.group)].answered += 1;
         }
     }
 
-    /// Puts the answer to a question that came on `topic` down for when it has thought.
-    pub(super) fn will_answer(&mut self, now: Instant, reader: u32, stream: u32, topic: &str, floor: &Floor) {
+    /// Puts the answer to the `question` that came on `topic` down for when it has thought.
+    pub(super) fn will_answer(
+        &mut self,
+        now: Instant,
+        reader: u32,
+        stream: u32,
+        question: &Tag,
+        topic: &str,
+        floor: &Floor,
+    ) {
         let group = usize::from(self.group);
         let own = Own::new(&floor.plan.groups[group], self.number);
         for (place, duty) in floor.plan.groups[group].does.iter().enumerate() {
@@ -123,7 +154,11 @@ impl Device {
                     matched(&filter.fill(&own.names("")), topic).into_iter().map(str::to_owned).collect::<Vec<_>>();
                 let levels: Vec<_> = found.iter().map(String::as_str).collect();
                 let answer = answer.fill(&Names { matched: &levels, ..own.names("") });
-                self.rest().questions.answers.push_back((now + *after, stream, answer.into(), place));
+                let due = now + *after;
+                let answer = Answer { due, stream, topic: answer.into(), duty: place, asked: question.intended };
+                let answers = &mut self.rest().questions.answers;
+                let behind = answers.partition_point(|other| other.due <= due);
+                answers.insert(behind, answer);
             }
         }
     }

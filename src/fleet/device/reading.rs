@@ -136,10 +136,10 @@ impl Device {
             }
         }
         if let Some(stream) = floor.roster.answer(reader, tag.stream) {
-            self.will_answer(now, reader, stream, message.topic, floor);
+            self.will_answer(now, reader, stream, &tag, message.topic, floor);
         }
         if origin == Origin::Answers {
-            self.answered(now, floor.roster.question(place), floor);
+            self.answered(now, floor.roster.question(place), tag.intended, floor);
         }
     }
 

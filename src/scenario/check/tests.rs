@@ -3,7 +3,7 @@
 use harness::link::Profile;
 
 use super::*;
-use crate::scenario::plan::{Duty, Pace, Starts};
+use crate::scenario::plan::{Duty, Jitter, Pace, Starts};
 
 const LIFTS: &str = include_str!("../../../scenarios/cell-outage.ron");
 
@@ -395,6 +395,16 @@ fn contact_is_lost_no_more_often_than_can_be_drawn_in_advance() {
     };
     // 100,000 for each that share them.
     assert_eq!([1, 2, 3, 4, 5].map(shared), [0, 1, 1, 0, 0]);
+}
+
+#[test]
+fn that_a_wait_is_not_drawn_is_said_and_not_left_out() {
+    let jitter = |said: &str| {
+        let text = LIFTS.replace("jitter: Full", said);
+        check(&text, &profiles()).unwrap_or_else(|problems| panic!("{problems:#?}")).groups[0].reconnect.jitter
+    };
+    let drawn = ["jitter: None", "jitter: Half", "jitter: Full", "", "like: \"every-second\""].map(jitter);
+    assert_eq!(drawn, [Jitter::None, Jitter::Half, Jitter::Full, Jitter::Full, Jitter::None]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who the devices are: their names, versions, sessions and wills, and how they connect and come back.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Duty;
 
@@ -130,11 +130,17 @@ pub struct Reconnect {
     /// The longest wait.
     pub max: Option<String>,
     /// How the wait is drawn.
+    #[serde(deserialize_with = "said")]
     pub jitter: Option<Jitter>,
     /// How long a connection must have stood for the next failure to count as the first.
     pub stable: Option<String>,
     /// Whether it comes back although it was told that another device of its name took its session over.
     pub after_takeover: Option<bool>,
+}
+
+/// What is said of a field, where `None` is a value of its own and not that nothing is said.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// How a wait is drawn.
