@@ -279,7 +279,8 @@ impl Fleet {
         writeln!(out, "    ],")?;
         writeln!(
             out,
-            "    expect: [NoLoss(), NoDuplicates(), InOrder, NoneExpired, WillsExact, RetainedExact, SessionsTrue],\n)"
+            "    expect: [NoLoss(), NoDuplicates(), InOrder, NoneExpired, WillsExact, RetainedExact, SessionsTrue,
+             ReconnectedWithin(\"10m\")],\n)"
         )
     }
 

@@ -29,6 +29,8 @@ const MOST_DUTIES: usize = 32;
 const MOST_MOMENTS: usize = 10_000;
 /// The most messages that the duties of a fleet may make: what a day of a million devices needs with one in ten seconds.
 const MOST_MESSAGES: f64 = 1e10;
+/// The most times that the devices of a fleet come and go by their duty cycles: a day of a million with one in 86 seconds.
+const MOST_VISITS: f64 = 1e9;
 /// The most outages that are drawn before a run begins: those of regions, and those that devices share.
 const MOST_OUTAGES: f64 = 1e7;
 /// The longest run.
@@ -124,6 +126,7 @@ impl Check<'_> {
         }
         let groups: Vec<_> = (0..scenario.fleet.len()).map(|number| self.group(scenario, number, lasts)).collect();
         self.messages(&groups, lasts);
+        self.visits(&groups, lasts);
         self.outages(&groups, lasts);
         if scenario.timeline.len() > MOST_MOMENTS {
             self.say("timeline", format!("{} things happen; {MOST_MOMENTS} at most", scenario.timeline.len()));
@@ -146,6 +149,21 @@ impl Check<'_> {
         if made > MOST_MESSAGES {
             let why = format!(
                 "its duties make about {made:.0e} messages; {MOST_MESSAGES:.0e} at most, so raise every, or lower count or lasts"
+            );
+            self.say("fleet", why);
+        }
+    }
+
+    /// How often devices come and go by their duty cycles in all.
+    fn visits(&mut self, groups: &[Group], lasts: Duration) {
+        let of = |group: &Group| {
+            let cycle = group.duty_cycle.map(|(on, off)| lasts.div_duration_f64(on + off));
+            f64::from(group.count) * cycle.unwrap_or(0.0)
+        };
+        let visits: f64 = groups.iter().map(of).sum();
+        if visits > MOST_VISITS {
+            let why = format!(
+                "duty cycles let devices come and go about {visits:.0e} times; {MOST_VISITS:.0e} at most, so lengthen on or off, or lower count or lasts"
             );
             self.say("fleet", why);
         }

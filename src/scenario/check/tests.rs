@@ -373,6 +373,18 @@ fn a_fleet_makes_no_more_messages_than_a_run_can_count() {
 }
 
 #[test]
+fn devices_come_and_go_no_more_often_than_a_run_can_play() {
+    let visits = |count: u32| {
+        let text = LIFTS.replace("count: 400", &format!("count: {count}, duty_cycle: (on: \"1ms\", off: \"8ms\")"));
+        check(&text, &profiles()).err().unwrap_or_default().iter().map(|it| it.why.clone()).collect::<Vec<_>>()
+    };
+    // 15 minutes are 100,000 cycles.
+    assert_eq!(visits(10_000), [""; 0]);
+    let many = visits(10_001);
+    assert!(many.len() == 1 && many[0].contains("about 1e9 times; 1e9 at most, so lengthen on or off"), "{many:?}");
+}
+
+#[test]
 fn contact_is_lost_no_more_often_than_can_be_drawn_in_advance() {
     // One begins every two milliseconds.
     let region = |every: &str, lasts: &str| {
