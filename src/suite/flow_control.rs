@@ -55,10 +55,10 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.1.2-24"]),
     Case::new("flow-control/packet-size-is-kept-by-stored-messages", stored_messages_fit)
         .claim("a stored message that is larger than the client's maximum packet size does not come with a subscription")
-        .covers(&["mqtt5:3.1.2-24"]),
+        .covers(&["mqtt5:3.1.2-24", "mqtt5:3.1.2-25"]),
     Case::new("flow-control/packet-size-is-kept-by-waiting-messages", waiting_messages_fit)
         .claim("a message that waited for a client, and is larger than its new maximum packet size, does not come")
-        .covers(&["mqtt5:3.1.2-24"]),
+        .covers(&["mqtt5:3.1.2-24", "mqtt5:3.1.2-25"]),
     Case::new("flow-control/too-large-counts-as-delivered", too_large_counts_as_delivered)
         .claim("a message too large for one client is acknowledged, reaches the others, and holds up nothing")
         .covers(&["mqtt5:3.1.2-25"]),

@@ -17,7 +17,7 @@ use super::peer::Peer;
 use super::script::{pubcomp, publish, pubrec, pubrel, will};
 use super::session::{arrives, lasts};
 use super::supports::{Capability, Keeps};
-use super::testbed::Testbed;
+use super::testbed::{Testbed, about};
 use super::will::{mortal, watch};
 use crate::packet::{
     PacketType::{PubComp, PubRec, PubRel},
@@ -108,16 +108,6 @@ fn by_its_word(t: &Testbed, how: Sut, found: Outcome) -> Outcome {
         }
         (found, _) => found,
     }
-}
-
-/// A deviation that no loss explains is about this clause.
-fn about(clause: Option<&'static str>, found: Outcome) -> Outcome {
-    found.map_err(|stop| match stop {
-        Stop::Deviation(Deviation { clause: None, expected, came }) => {
-            Stop::Deviation(Deviation { clause, expected, came })
-        }
-        other => other,
-    })
 }
 
 /// The client comes back and finds its session. Where nothing was promised the target is taken at its word that there is none,

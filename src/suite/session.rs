@@ -10,7 +10,7 @@ use super::expect::{accepted, welcome};
 use super::peer::Peer;
 use super::script::{ConnectScript, Raw, Script, disconnect, publish, subscribe};
 use super::supports::Capability;
-use super::testbed::{Testbed, as_step, deviates};
+use super::testbed::{Testbed, about, as_step, deviates};
 use super::will::publish_at_qos_3;
 use crate::packet::{
     Packet,
@@ -269,12 +269,12 @@ fn messages_wait(t: &Testbed) -> Outcome {
 fn messages_wait_unchanged(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS1)?;
     let sent = [
-        PayloadFormatIndicator(1),
-        ContentType("text/plain"),
-        ResponseTopic("answers"),
-        CorrelationData(b"\x00\xff"),
-        UserProperty("b", "2"),
-        UserProperty("a", "1"),
+        (PayloadFormatIndicator(1), "mqtt5:3.3.2-4"),
+        (ContentType("text/plain"), "mqtt5:3.3.2-20"),
+        (ResponseTopic("answers"), "mqtt5:3.3.2-15"),
+        (CorrelationData(b"\x00\xff"), "mqtt5:3.3.2-16"),
+        (UserProperty("b", "2"), "mqtt5:3.3.2-17"),
+        (UserProperty("a", "1"), "mqtt5:3.3.2-17"),
     ];
     let writer = t.join("writer")?;
     for qos in [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| t.supports().carries(*qos)) {
@@ -284,22 +284,26 @@ fn messages_wait_unchanged(t: &Testbed) -> Outcome {
         reader.subscribe_with(if identified { script.with(SubscriptionIdentifier(7)) } else { script })?;
         reader.vanish()?;
         let open = publish("door", "open").at(qos, 0);
-        writer.publish(sent.iter().fold(open, |script, property| script.with(*property)))?;
+        writer.publish(sent.iter().fold(open, |script, (property, _)| script.with(*property)))?;
 
         let reader = t.resume("reader")?;
         let came = reader.waited()?;
-        let frame = came.topic == "door" && came.text() == "open" && came.qos == qos && !came.dup && !came.retain;
-        t.judge(frame, format!("\"open\" to \"door\" at QoS {}, with DUP 0 and RETAIN 0", qos as u8), || {
-            came.words.clone()
-        })?;
+        let judge = |right, clauses: &[&'static str], expected: &str| {
+            about(t.clause(clauses), t.judge(right, format!("the message with {expected}"), || came.words.clone()))
+        };
+        judge(came.topic == "door", &["mqtt5:3.3.2-3", "mqtt311:3.3.2-3"], "its topic")?;
+        judge(came.qos == qos, &["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"], &format!("QoS {}", qos as u8))?;
+        judge(!came.dup, &["mqtt5:3.3.1-3", "mqtt311:3.3.1-3"], "DUP 0")?;
+        judge(came.text() == "open" && !came.retain, &[], "its payload and RETAIN 0")?;
         if t.v5() {
-            let identifier = identified.then_some(SubscriptionIdentifier(7));
             let properties = came.properties.view();
-            let users = properties.user_properties().eq([("b", "2"), ("a", "1")]);
-            let all = sent.iter().chain(&identifier).all(|property| properties.iter().any(|came| came == *property));
-            t.judge(users && all, format!("{sent:?}, user properties in order, and {identifier:?}"), || {
-                came.words.clone()
-            })?;
+            let has = |property| properties.iter().any(|came| came == property);
+            for (property, clause) in sent {
+                judge(has(property), &[clause], &format!("{property:?}"))?;
+            }
+            let users = properties.user_properties().filter(|user| ["a", "b"].contains(&user.0));
+            judge(users.eq([("b", "2"), ("a", "1")]), &["mqtt5:3.3.2-17"], "its user properties, in their order")?;
+            judge(!identified || has(SubscriptionIdentifier(7)), &["mqtt5:3.3.4-3"], "subscription identifier 7")?;
         }
         reader.acknowledge(&came)?;
         reader.leave()?;
