@@ -43,6 +43,8 @@ struct DueWill {
     delay: Duration,
     /// Whether it may have heard from us since without our knowing, which prevents a will that is held back.
     tried: bool,
+    /// Whether another connection took the session over, which may have ended it: then the will is due at once.
+    taken_over: bool,
 }
 
 impl Device {
@@ -89,7 +91,7 @@ impl Device {
         let Some(due) = rest.wills.due.take() else { return };
         if due.delay.is_zero() || !present && !due.tried {
             owe(&due, stream, now, floor);
-        } else if present && now < due.alive_at + due.delay {
+        } else if present && !due.taken_over && now < due.alive_at + due.delay {
             floor.ledger.forbid(stream, due.number, now);
             floor.shelf.does_not_keep(stream, due.number);
         }
@@ -114,8 +116,8 @@ impl Device {
         let delay = Duration::from_secs(plan.delay.min(floor.plan.groups[group].session_expiry).into());
         let (number, alive_at) = (will.number, self.contact.alive_at());
         // The server says that it heard from us elsewhere: from an attempt that we gave up before, or a twin.
-        let tried = why.reason() == Some(ReasonCode::SessionTakenOver);
-        rest.wills.due = Some(DueWill { number, alive_at, missed_by, delay, tried });
+        let taken_over = why.reason() == Some(ReasonCode::SessionTakenOver);
+        rest.wills.due = Some(DueWill { number, alive_at, missed_by, delay, tried: taken_over, taken_over });
     }
 
     /// The server has read all that was said on `conn` to the end. Where that was a goodbye, it must not publish the will.
