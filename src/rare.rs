@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 
+use harness::fetch::fetch;
+
 /// A list that takes one word while nothing was put into it. [`Rare::settle`] takes it back to that.
 #[derive(Clone, Debug)]
 pub struct Rare<T>(Option<Box<T>>);
@@ -50,6 +52,15 @@ impl<T> Rare<T> {
     /// An empty one.
     pub const fn new() -> Self {
         Self(None)
+    }
+}
+
+impl<T> Rare<T> {
+    /// Asks for the list, where there is one, before it is looked at.
+    pub fn fetch(&self) {
+        if let Some(list) = &self.0 {
+            fetch(&**list);
+        }
     }
 }
 

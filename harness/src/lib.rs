@@ -7,13 +7,14 @@
 //! and `guard`, `judge` and `run`, which play and judge; `report`, which only consumes what the runner emits, and [`baseline`], which
 //! compares it with what is known.
 //!
-//! Layers, each using only those before it: `time rng index | node world | link | fault  trace wheel ledger metrics | case | guard | sim  catalogue | judge |
+//! Layers, each using only those before it: `time rng index fetch | node world | link | fault  trace wheel ledger metrics | case | guard | sim  catalogue | judge |
 //! run | baseline  rounds | report`. Absent on purpose: sockets, clocks and any knowledge of MQTT.
 
 pub mod baseline;
 pub mod case;
 pub mod catalogue;
 pub mod fault;
+pub mod fetch;
 pub mod guard;
 pub mod index;
 pub mod judge;

@@ -32,6 +32,9 @@ pub trait Node {
     /// When the node wants [`Input::Wake`] at the latest: the earliest of all its timers, absolute. A `Wake` that
     /// comes early does nothing.
     fn deadline(&self) -> Option<Instant>;
+
+    /// Something will soon arrive on `conn`: what is kept of it may be asked for ([`mod@crate::fetch`]). Nothing else may come of it.
+    fn fetch(&self, _conn: ConnId) {}
 }
 
 impl<N: Node + ?Sized> Node for Box<N> {
@@ -45,6 +48,10 @@ impl<N: Node + ?Sized> Node for Box<N> {
 
     fn deadline(&self) -> Option<Instant> {
         (**self).deadline()
+    }
+
+    fn fetch(&self, conn: ConnId) {
+        (**self).fetch(conn);
     }
 }
 

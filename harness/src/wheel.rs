@@ -1,6 +1,6 @@
 //! A queue of things that are due at some moment, for millions of them: a timing wheel that keeps the exact order.
 //!
-//! Time is cut into ticks of about four milliseconds. What is due within the present tick is sorted; what is due later lies
+//! Time is cut into ticks of about 17 milliseconds. What is due within the present tick is sorted; what is due later lies
 //! in a slot of one of seven wheels of 64 slots, chosen by the highest digit in which its tick differs from the present
 //! one, and comes down to finer wheels as its tick comes near. So putting in and taking out touch one slot each,
 //! however many things wait, where a heap would touch a path of its tree.
@@ -13,12 +13,12 @@ use std::collections::BinaryHeap;
 
 use crate::time::Instant;
 
-/// A tick is 2^22 ns, a little more than four milliseconds: of a busy fleet some are due in each, which are sorted together, and
-/// what a link carries is still due in a later one.
-const TICK: u32 = 22;
+/// A tick is 2^24 ns, about 17 milliseconds: of a busy fleet some dozen are due in each, which are sorted together and of which one
+/// therefore knows what comes next, and most of what a link carries is still due in a later one.
+const TICK: u32 = 24;
 /// A digit of a tick has six bits: 64 slots.
 const DIGIT: u32 = 6;
-/// 42 bits of ticks hold every moment there is: 22 + 42 = 64.
+/// 42 bits of ticks hold every moment there is: 24 + 42 is more than 64.
 const WHEELS: usize = 7;
 /// So many places of a slot are kept while it is empty.
 const KEPT: usize = 64;
@@ -132,6 +132,12 @@ impl<T> Wheel<T> {
         let late = self.late.peek().map(|Reverse(late)| late.due.at);
         let now = self.run.last().map(|due| due.at).into_iter().chain(late).min();
         now.or_else(|| self.slot().map(|(_, _, tick)| Instant::from_nanos(tick << TICK)))
+    }
+
+    /// What comes out when so many others have, as far as that is known by now: of the present tick, and if nothing is put in
+    /// before it.
+    pub fn ahead(&self, places: usize) -> Option<&T> {
+        self.run.iter().rev().nth(places).map(|due| &due.what)
     }
 
     /// How many things are in it.
@@ -269,5 +275,16 @@ mod tests {
         wheel.push(moment(1), 1);
         assert_eq!(wheel.pop_until(moment(9)), Some((moment(1), 1)));
         assert_eq!(wheel.pop_until(moment(9)), Some((moment(6), 6)));
+    }
+
+    #[test]
+    fn what_comes_next_is_known_within_a_tick() {
+        let mut wheel = Wheel::default();
+        for nanos in [3, 1, 2, 1 << TICK] {
+            wheel.push(Instant::from_nanos((1 << TICK) + nanos), nanos);
+        }
+        assert_eq!(wheel.ahead(0), None, "no tick is present before something was taken out");
+        assert_eq!(wheel.pop_until(Instant::FAR).map(|(_, what)| what), Some(1));
+        assert_eq!([0, 1, 2].map(|places| wheel.ahead(places).copied()), [Some(2), Some(3), None]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use harness::fetch::fetch;
 use harness::node::{ConnId, Peer, Ticket};
 use harness::time::Instant;
 
@@ -137,6 +138,11 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// Sets memory aside for those of so many clients, all of whom may come back before they are missed.
+    pub(super) fn make_room(&mut self, clients: usize) {
+        self.slots.reserve_exact(2 * clients);
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.count
@@ -149,6 +155,13 @@ impl Connections {
     #[inline]
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
         self.slots.get_mut(conn.0 as usize)?.as_mut()
+    }
+
+    /// Asks for one before it is looked at.
+    pub(super) fn fetch(&self, conn: ConnId) {
+        if let Some(slot) = self.slots.get(conn.0 as usize) {
+            fetch(slot);
+        }
     }
 
     /// Every number in use.

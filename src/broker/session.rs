@@ -99,6 +99,11 @@ impl Sessions {
         Self { slots: Slab::new(), by_client: Numbers::default(), hasher }
     }
 
+    /// Sets memory aside for those of so many clients.
+    pub(super) fn make_room(&mut self, clients: usize) {
+        self.slots.reserve_exact(clients);
+    }
+
     /// The session of this client.
     pub(super) fn find(&self, client_id: &str) -> Option<SessionId> {
         let is = |number: u32| self.slots.get(number as usize).is_some_and(|session| *session.client_id == *client_id);

@@ -217,6 +217,11 @@ impl Client {
         requests + self.session.waiting.len() + self.session.outbound.len()
     }
 
+    /// Asks for what is looked at when the server answers.
+    pub fn fetch(&self) {
+        self.session.outbound.fetch();
+    }
+
     /// How many QoS 2 messages have come whose handshake is not finished. A server of 3.1 cannot say that it has lost the
     /// session (that flag of CONNACK came with 3.1.1). It may then use their identifiers for others, which pass for repeats.
     pub fn half_received(&self) -> usize {

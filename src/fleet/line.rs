@@ -3,6 +3,7 @@
 //! A device may have several connections: the one it uses, and others that it gave up and the server has not missed yet.
 
 use harness::fault::Fault;
+use harness::fetch::fetch;
 use harness::link::{Arrival, End, Link, Reading, Stream};
 use harness::node::{Close, ConnId, Shared, Ticket};
 use harness::time::Instant;
@@ -245,6 +246,14 @@ impl Line {
         Fault::Heal.apply(now, &mut self.link, None);
         self.read(now, End::Device, habit);
         self.read(now, End::Server, Reading::Prompt);
+    }
+
+    /// Asks for what is looked at when something is due on it. If that are bytes, gives the server's number of their connection.
+    pub(super) fn fetch(&self) -> Option<ConnId> {
+        let strand = self.strands.first.as_ref()?;
+        strand.stream.fetch();
+        fetch(&**strand.bytes.as_ref()?);
+        strand.server
     }
 
     /// The connection at a place.

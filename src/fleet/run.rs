@@ -103,8 +103,8 @@ impl Played {
 /// # Errors
 /// In words, where the plan is too large, or no CONNECT could say what it asks for, or messages would cross shards.
 pub fn play(plan: Plan, shard: Shard) -> Result<Played, String> {
-    let seed = plan.seed;
-    play_against(plan, shard, Box::new(move || reference(seed)))
+    let (seed, devices) = (plan.seed, shard.devices(&plan));
+    play_against(plan, shard, Box::new(move || reference(seed).with_room_for(devices)))
 }
 
 /// The reference broker, open to everybody. `seed` is that of the run.

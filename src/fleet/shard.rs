@@ -43,6 +43,11 @@ impl Shard {
         number % self.of == self.number
     }
 
+    /// How many devices of a plan are in it.
+    pub fn devices(self, plan: &Plan) -> u32 {
+        plan.groups.iter().map(|group| self.count(group.count)).sum()
+    }
+
     /// How many devices of a group of so many are in it.
     pub const fn count(self, devices: u32) -> u32 {
         (devices + self.of - 1 - self.number) / self.of

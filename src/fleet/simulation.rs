@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use harness::fetch::fetch;
 use harness::link::{End, Link, Outages, Profile, Reading, Stack};
 use harness::node::{Closed, ConnId, Input, Node, Ticket};
 use harness::rng::Draws;
@@ -136,7 +137,7 @@ impl<'a, S: Node> Simulation<'a, S> {
     ) -> Result<Self, (usize, Misuse)> {
         let seed = floor.plan.seed;
         let fleet = Draws::stream(seed, device::DRAWS);
-        let count = floor.plan.groups.iter().map(|group| shard.count(group.count)).sum::<u32>() as usize;
+        let count = shard.devices(&floor.plan) as usize;
         let mut simulation = Self {
             posts: Vec::with_capacity(count),
             groups: Vec::with_capacity(options.len()),
@@ -149,7 +150,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             forgets: false,
             start,
             server_due: Instant::FAR,
-            seats: Vec::new(),
+            seats: Vec::with_capacity(2 * count),
             free: Vec::new(),
             inbox: VecDeque::new(),
             lots: Lots::new(seed),
@@ -266,6 +267,7 @@ impl<'a, S: Node> Simulation<'a, S> {
             self.now = at;
             self.floor.ledger.at(at);
             self.events += 1;
+            self.look_ahead();
             match due {
                 Due::Device(device) => {
                     let due = &mut self.posts[device as usize].due;
@@ -292,6 +294,24 @@ impl<'a, S: Node> Simulation<'a, S> {
             }
         }
         self.now = self.now.max(moment);
+    }
+
+    /// Asks for what will be looked at next, which comes while the present is dealt with: a post first, and what hangs on it when it
+    /// has come.
+    fn look_ahead(&self) {
+        let post = |places| match self.wheel.ahead(places) {
+            Some(&Due::Device(device)) => self.posts.get(device as usize),
+            _ => None,
+        };
+        if let Some(post) = post(1) {
+            fetch(post);
+        }
+        if let Some(Post { line, device, .. }) = post(0) {
+            device.fetch(&self.floor);
+            if let (Some(conn), Some(server)) = (line.fetch(), &self.server) {
+                server.fetch(conn);
+            }
+        }
     }
 
     /// A device or its line has something to do.

@@ -94,6 +94,11 @@ impl<M: 'static> Outbound<M> {
             && self.open() < usize::from(self.limit)
     }
 
+    /// Asks for what is looked at when the peer acknowledges something.
+    pub fn fetch(&self) {
+        self.lists.fetch();
+    }
+
     /// Whether no handshake is open, on this or an earlier connection.
     pub fn is_empty(&self) -> bool {
         self.lists.publishes.is_empty() && self.lists.releases.is_empty()

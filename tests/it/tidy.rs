@@ -12,7 +12,7 @@ use testament::catalogue::catalogue;
 /// Law 3: what the judge must not name although it lies in an earlier layer.
 const JUDGE: (&str, [&str; 4]) = ("suite", ["flow", "session", "client", "broker"]);
 /// All that code which is judged, or shared with it, may name of the harness.
-const CORE_MAY_NAME: [&str; 4] = ["time", "rng", "node", "index"];
+const CORE_MAY_NAME: [&str; 5] = ["time", "rng", "node", "index", "fetch"];
 /// Those modules that are not held to it.
 const NOT_CORE: [&str; 10] =
     ["catalogue", "links", "suite", "scenario", "reference", "fleet", "proof", "net", "sut", "cli"];

@@ -41,6 +41,7 @@ use balance::{FINDINGS, keep};
 use journal::Booked;
 use sent::Sent;
 
+use crate::fetch::fetch;
 use crate::time::Instant;
 
 /// How often a message may arrive.
@@ -283,6 +284,13 @@ impl Ledger {
     fn note(&mut self, booked: Booked) {
         if let Some(journal) = &mut self.journal {
             journal.note(self.now, booked);
+        }
+    }
+
+    /// Asks for what is looked at when something of `stream` is booked.
+    pub fn fetch(&self, stream: u32) {
+        if let Some(writing) = self.streams.get(stream as usize) {
+            fetch(writing);
         }
     }
 

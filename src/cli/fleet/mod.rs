@@ -128,15 +128,16 @@ impl Fleet {
 
     fn play_virtually(&self, text: String, plan: Plan) -> anyhow::Result<u8> {
         let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
+        let shard = self.shard.unwrap_or(Shard::WHOLE);
+        let devices = shard.devices(&plan);
         let outputs = self.outputs.open()?;
         let (began, clock) = (timestamp(), Instant::now());
-        let shard = self.shard.unwrap_or(Shard::WHOLE);
         // What devices hold from the first moment to the last lies in huge pages, if there are any, where it is at hand soonest.
         // What comes and goes would leave them half empty.
         take_huge_pages(false);
         let floor = floor(plan, shard);
         take_huge_pages(true);
-        let made = floor.and_then(|floor| make(floor, shard, Box::new(move || reference(seed))));
+        let made = floor.and_then(|floor| make(floor, shard, Box::new(move || reference(seed).with_room_for(devices))));
         take_huge_pages(false);
         let played = match made.and_then(Made::play) {
             Ok(played) => played,

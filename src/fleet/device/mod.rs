@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use super::floor::Floor;
 use super::pace::Schedule;
-use super::roster::Own;
+use super::roster::{Own, Seat};
 use crate::client::{Client, Event, Identity, Misuse, Options, Why};
 use crate::packet::{Packet, Properties, ReasonCode, Version};
 use crate::rare::Rare;
@@ -165,6 +165,17 @@ impl Device {
             first = first.min(rest.questions.due()).min(rest.leaves_at.unwrap_or(Instant::FAR));
         }
         (first < Instant::FAR).then_some(first)
+    }
+
+    /// Asks for what is looked at when it makes a message, or is answered.
+    pub fn fetch(&self, floor: &Floor) {
+        self.client.fetch();
+        self.pending.fetch();
+        if let Some(schedule) = self.schedules.first()
+            && let Seat::Publish { stream } = floor.roster.duty(self.group(), schedule.duty as usize)
+        {
+            floor.ledger.fetch(stream + self.number);
+        }
     }
 
     /// Takes in what happened.

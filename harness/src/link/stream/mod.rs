@@ -26,6 +26,7 @@ pub use stack::Stack;
 use self::machine::Machine;
 use self::quiet::Quiet;
 use super::path::{Link, Way};
+use crate::fetch::fetch;
 use crate::node::Closed;
 use crate::time::Instant;
 
@@ -212,6 +213,13 @@ impl Stream {
             self.settle();
         }
         arrival
+    }
+
+    /// Asks for what is looked at when it is polled.
+    pub fn fetch(&self) {
+        if let Form::Moving(machine) = &self.0 {
+            fetch(&**machine);
+        }
     }
 
     /// Does something to the connection, which is woken for it.
