@@ -6,11 +6,12 @@ use std::time::Duration;
 use harness::node::ConnId;
 use harness::time::Instant;
 
-use super::Mutant;
 use super::change::{go_on_unless, inbound, outbound, remembering, unheard};
 use super::seam::{Fate, Passing, Seam};
+use super::{Mutant, PASSED_ON};
+use crate::codec;
 use crate::forge::Forged;
-use crate::packet::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
+use crate::packet::{Ack, Packet, PacketId, PacketType, Properties, Publish, QoS, ReasonCode, Side};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     handshakes().chain(identifiers()).chain(forms())
@@ -333,19 +334,145 @@ fn identifiers() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
-        Mutant::seam("keeps-identifiers-across-clean-sessions", &["mqtt5:3.1.2-4", "mqtt311:ext-087"], || {
-            let mut open = BTreeSet::new();
+        Mutant::seam("stores-nothing-that-is-released-on-resumption", &["mqtt5:3.3.1-5", "mqtt311:3.3.1-5"], || {
+            // NATS before 2.14: RETAIN is kept with the connection, so a message at QoS 2 is stored when it is released there.
+            let mut open = BTreeMap::<(ConnId, PacketId), Vec<u8>>::new();
             inbound(move |passing, packet, fate| match packet {
-                Packet::Publish(Publish { qos: QoS::ExactlyOnce, packet_id: Some(id), .. }) if !open.insert(id) => {
-                    fate.back_as(&Packet::PubRec(Ack::success(id)), passing.version);
+                Packet::Connect(_) => {
+                    open.retain(|(conn, _), _| *conn != passing.conn);
+                    fate.on(passing.frame);
+                }
+                Packet::Publish(publish @ Publish { qos: QoS::ExactlyOnce, retain: true, packet_id: Some(id), .. }) => {
+                    open.insert((passing.conn, id), passing.frame.to_vec());
+                    fate.on_as(&Packet::Publish(Publish { retain: false, ..publish }), passing.version);
                 }
                 Packet::PubRel(ack) => {
-                    open.remove(&ack.packet_id);
                     fate.on(passing.frame);
+                    let Some(frame) = open.remove(&(passing.conn, ack.packet_id)) else { return };
+                    if let Ok(Packet::Publish(publish)) = codec::decode(&frame, passing.version, Side::Client) {
+                        let stored = Publish { qos: QoS::AtMostOnce, dup: false, packet_id: None, ..publish };
+                        fate.on_as(&Packet::Publish(stored), passing.version);
+                    }
                 }
                 _ => fate.on(passing.frame),
             })
         }),
+        Mutant::seam("drops-the-properties-of-repeats", PASSED_ON, || {
+            outbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish) if publish.dup && passing.version.has_properties() => {
+                    let properties = Properties::EMPTY;
+                    fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("drops-the-properties-of-messages-at-qos-2", PASSED_ON, || {
+            // rumqttd before 0.18.
+            inbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish @ Publish { qos: QoS::ExactlyOnce, .. })
+                    if passing.version.has_properties() =>
+                {
+                    let properties = Properties::EMPTY;
+                    fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam(
+            "closes-for-a-subscribe-with-an-identifier-of-its-own",
+            &["mqtt5:ext-013", "mqtt311:ext-015"],
+            || {
+                remembering::<BTreeSet<(ConnId, PacketId)>>(
+                    |used, passing, packet, fate| match packet {
+                        Packet::Subscribe(subscribe) if used.contains(&(passing.conn, subscribe.packet_id)) => {
+                            fate.cut()
+                        }
+                        Packet::PubAck(ack) | Packet::PubComp(ack) => {
+                            used.remove(&(passing.conn, ack.packet_id));
+                            fate.on(passing.frame);
+                        }
+                        _ => fate.on(passing.frame),
+                    },
+                    |used, passing, packet, fate| {
+                        match packet {
+                            Packet::ConnAck(_) => used.retain(|(conn, _)| *conn != passing.conn),
+                            Packet::Publish(publish) => used.extend(publish.packet_id.map(|id| (passing.conn, id))),
+                            _ => {}
+                        }
+                        fate.on(passing.frame);
+                    },
+                )
+            },
+        ),
+        Mutant::seam("forgets-releases-at-unsubscribe", &["mqtt5:3.10.4-3", "mqtt311:3.10.4-3"], || {
+            remembering::<(BTreeMap<ConnId, String>, BTreeSet<String>)>(
+                |(clients, ended), passing, packet, fate| {
+                    match packet {
+                        Packet::Connect(connect) => drop(clients.insert(passing.conn, connect.client_id.to_owned())),
+                        Packet::Unsubscribe(_) => ended.extend(clients.get(&passing.conn).cloned()),
+                        _ => {}
+                    }
+                    fate.on(passing.frame);
+                },
+                |(clients, ended), passing, packet, fate| {
+                    let forgotten = clients.get(&passing.conn).is_some_and(|client| ended.contains(client));
+                    go_on_unless(forgotten && matches!(packet, Packet::PubRel(_)), passing, fate);
+                },
+            )
+        }),
+        Mutant::seam("closes-for-a-second-repetition", &["mqtt5:4.3.3-10", "mqtt311:4.3.3-2"], || {
+            // Mosquitto 2.1.
+            let mut repeated = BTreeMap::<PacketId, usize>::new();
+            inbound(move |passing, packet, fate| {
+                match packet {
+                    Packet::Publish(Publish { qos: QoS::ExactlyOnce, dup: true, packet_id: Some(id), .. }) => {
+                        let times = repeated.entry(id).or_default();
+                        *times += 1;
+                        if *times > 1 {
+                            return fate.cut();
+                        }
+                    }
+                    Packet::PubRel(ack) => drop(repeated.remove(&ack.packet_id)),
+                    _ => {}
+                }
+                fate.on(passing.frame);
+            })
+        }),
+        Mutant::seam("repeats-only-once", &["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"], || {
+            // FlashMQ 0.x.
+            let mut repeated = BTreeSet::new();
+            outbound(move |passing, packet, fate| {
+                let again = matches!(packet, Packet::Publish(publish)
+                    if publish.dup && !repeated.insert((publish.topic.to_owned(), publish.payload.to_owned())));
+                go_on_unless(again, passing, fate);
+            })
+        }),
+        Mutant::seam("closes-for-an-invalid-payload-format", &["mqtt5:3.4.2-1", "mqtt5:3.5.2-1"], || {
+            // Mosquitto before 2.0.19.
+            inbound(|passing, packet, fate| match packet {
+                Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason == ReasonCode::PayloadFormatInvalid => {
+                    fate.cut()
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam(
+            "keeps-identifiers-across-sessions",
+            &["mqtt5:3.1.2-4", "mqtt5:4.1.0-2", "mqtt311:ext-087"],
+            || {
+                let mut open = BTreeSet::new();
+                inbound(move |passing, packet, fate| match packet {
+                    Packet::Publish(Publish { qos: QoS::ExactlyOnce, packet_id: Some(id), .. }) if !open.insert(id) => {
+                        fate.back_as(&Packet::PubRec(Ack::success(id)), passing.version);
+                    }
+                    Packet::PubRel(ack) => {
+                        open.remove(&ack.packet_id);
+                        fate.on(passing.frame);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
         Mutant::seam("closes-for-an-identifier-of-its-own", &["mqtt5:ext-013", "mqtt311:ext-015"], || {
             Box::new(OneRange::that(|_, _, fate| fate.cut()))
         }),

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use harness::node::ConnId;
 
-use super::Mutant;
-use super::change::{go_on_unless, heard, inbound, kept, outbound, remembering, said_properties, unheard};
+use super::change::{
+    go_on_unless, heard, inbound, kept, never_forgotten, outbound, remembering, said_properties, unheard,
+};
 use super::seam::{Fate, Passing};
-use crate::packet::{Ack, Packet, PacketType, Properties, Property, PropertyBuf, Publish, QoS};
+use super::{Mutant, PASSED_ON};
+use crate::packet::{Ack, Connect, Packet, PacketType, Properties, Property, PropertyBuf, Publish, QoS};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     of_clients().chain(of_the_server())
@@ -62,6 +64,16 @@ fn of_clients() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(passing.frame),
             })
         }),
+        Mutant::seam("drops-the-properties-of-what-comes-by-alias", PASSED_ON, || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Publish(publish @ Publish { topic: "", .. }) => {
+                    let alias = kept(publish.properties, is_alias);
+                    let properties = alias.view();
+                    fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("stores-nothing-that-comes-by-alias", &["mqtt5:3.3.2-12", "mqtt5:3.3.1-5"], || {
             heard(|packet| {
                 if let Packet::Publish(publish) = packet {
@@ -102,6 +114,33 @@ fn of_the_server() -> impl Iterator<Item = Mutant> {
             &["mqtt5:3.1.2-26", "mqtt5:3.1.2-27", "mqtt5:3.3.2-11"],
             || said_properties(PacketType::Publish, |list| without_alias(list).with(Property::TopicAlias(60_000))),
         ),
+        Mutant::seam("sends-an-alias-in-place-of-all-properties", PASSED_ON, || {
+            // EMQX 4.1.1.
+            said_properties(PacketType::Publish, |list| {
+                kept(list, if list.topic_alias().is_some() { is_alias } else { |_| true })
+            })
+        }),
+        Mutant::seam("never-forgets-a-topic-alias-maximum", &["mqtt5:3.1.2-27"], || {
+            never_forgotten(|list| list.topic_alias_maximum().map(Property::TopicAliasMaximum))
+        }),
+        Mutant::seam("uses-an-alias-that-a-dropped-message-was-to-set", &["mqtt5:ext-110", "mqtt5:3.3.2-3"], || {
+            // FlashMQ 1.x. The broker knows no limit, and what exceeds it is dropped behind its back.
+            remembering::<BTreeMap<ConnId, u32>>(
+                |limits, passing, packet, fate| match packet {
+                    Packet::Connect(connect) if passing.version.has_properties() => {
+                        limits.insert(passing.conn, connect.properties.maximum_packet_size().unwrap_or(u32::MAX));
+                        let own = kept(connect.properties, |p| !matches!(p, Property::MaximumPacketSize(_)));
+                        let properties = own.view();
+                        fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+                |limits, passing, _, fate| {
+                    let limit = limits.get(&passing.conn).copied().unwrap_or(u32::MAX);
+                    go_on_unless(passing.frame.len() > limit as usize, passing, fate);
+                },
+            )
+        }),
         Mutant::seam("takes-the-publishers-aliases-for-the-readers", &["mqtt5:ext-113"], || {
             outbound(|passing, packet, fate| by_alias(true, passing, packet, fate))
         }),
@@ -115,8 +154,12 @@ fn of_the_server() -> impl Iterator<Item = Mutant> {
     .into_iter()
 }
 
+fn is_alias(property: Property<'_>) -> bool {
+    matches!(property, Property::TopicAlias(_))
+}
+
 fn without_alias(properties: Properties<'_>) -> PropertyBuf {
-    kept(properties, |property| !matches!(property, Property::TopicAlias(_)))
+    kept(properties, |property| !is_alias(property))
 }
 
 /// A PUBLISH goes on with alias 1 in place of its topic, if so wished.

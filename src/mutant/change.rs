@@ -2,13 +2,14 @@
 //! changed by what came before.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use harness::node::ConnId;
 use harness::time::Instant;
 
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
-    FilterBuf, Packet, PacketType, Properties, Property, PropertyBuf, Publish, Subscribe, SubscriptionBuf,
+    Connect, FilterBuf, Packet, PacketType, Properties, Property, PropertyBuf, Publish, Subscribe, SubscriptionBuf,
     SubscriptionOptions, Unsubscribe,
 };
 
@@ -126,6 +127,48 @@ pub(super) fn heard_options(change: fn(&str, &mut SubscriptionOptions)) -> Box<d
         let subscriptions = list.view();
         fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
     })
+}
+
+/// What a CONNECT says by this property, later ones of the same client that leave it out are taken to say as well.
+pub(super) fn never_forgotten(pick: fn(Properties<'_>) -> Option<Property<'static>>) -> Box<dyn Seam> {
+    let mut said = BTreeMap::<String, Property<'static>>::new();
+    inbound(move |passing, packet, fate| match packet {
+        Packet::Connect(connect) if passing.version.has_properties() => {
+            let mut properties = kept(connect.properties, |_| true);
+            match (pick(connect.properties), said.get(connect.client_id)) {
+                (Some(property), _) => drop(said.insert(connect.client_id.to_owned(), property)),
+                (None, Some(property)) => properties.push(*property),
+                (None, None) => {}
+            }
+            let properties = properties.view();
+            fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
+        }
+        _ => fate.on(passing.frame),
+    })
+}
+
+/// Connections that get no message any more once a timer has run out that an earlier connection of the client left behind.
+#[derive(Default)]
+pub(super) struct LeftTimers {
+    /// The seconds of each client's timer.
+    seconds: BTreeMap<String, u32>,
+    due: BTreeMap<ConnId, Instant>,
+}
+
+impl LeftTimers {
+    /// A client connects whose connection will leave a timer of so many seconds behind, if any. The one that its last left runs
+    /// on, unless it is stopped.
+    pub(super) fn connects(&mut self, passing: &Passing<'_>, client: &str, seconds: u32, stopped: bool) {
+        self.due.remove(&passing.conn);
+        let left = self.seconds.insert(client.to_owned(), seconds).filter(|left| *left > 0 && !stopped);
+        self.due.extend(left.map(|left| (passing.conn, passing.now + Duration::from_secs(left.into()))));
+    }
+
+    /// The broker sends something.
+    pub(super) fn said(&mut self, passing: &Passing<'_>, packet: Packet<'_>, fate: &mut Fate) {
+        let over = self.due.get(&passing.conn).is_some_and(|due| *due <= passing.now);
+        go_on_unless(over && matches!(packet, Packet::Publish(_)), passing, fate);
+    }
 }
 
 /// The properties of these packets of clients, and of the will in them, reach the broker changed.

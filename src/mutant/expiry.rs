@@ -34,6 +34,37 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
         Mutant::seam("ignores-the-message-expiry", &["mqtt5:3.3.2-5", "mqtt5:ext-117"], || {
             heard_properties(PacketType::Publish, |list| kept(list, |p| p.id() != PropertyId::MessageExpiryInterval))
         }),
+        Mutant::seam("takes-an-expiry-beyond-31-bits-for-none-left", &["mqtt5:3.3.2-6", "mqtt5:4.5.0-1"], || {
+            heard_properties(PacketType::Publish, |list| {
+                each(list, |property| {
+                    if let Property::MessageExpiryInterval(seconds @ 0x8000_0000..) = property {
+                        *seconds = 0;
+                    }
+                })
+            })
+        }),
+        Mutant::seam("keeps-retained-wills-for-ever", &["mqtt5:ext-117", "mqtt5:3.3.2-5"], || {
+            heard_properties(PacketType::Connect, |list| kept(list, |p| p.id() != PropertyId::MessageExpiryInterval))
+        }),
+        Mutant::seam("ends-a-stored-message-with-the-one-that-it-replaced", &["mqtt5:3.3.1-5"], || {
+            let mut expiring = BTreeMap::<String, u32>::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Publish(publish) if publish.retain && passing.version.has_properties() => {
+                    match (publish.properties.message_expiry_interval(), expiring.get(publish.topic)) {
+                        (Some(seconds), _) => drop(expiring.insert(publish.topic.to_owned(), seconds)),
+                        (None, Some(seconds)) => {
+                            let own = kept(publish.properties, |_| true);
+                            let own = own.with(Property::MessageExpiryInterval(*seconds));
+                            let properties = own.view();
+                            return fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                        }
+                        (None, None) => {}
+                    }
+                    fate.on(passing.frame);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam("lets-messages-live-longer", &["mqtt5:3.3.2-5", "mqtt5:3.3.2-6"], || {
             heard_properties(PacketType::Publish, |list| {
                 each(list, |property| {

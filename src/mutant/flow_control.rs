@@ -6,9 +6,9 @@ use harness::node::ConnId;
 use harness::time::Instant;
 
 use super::Mutant;
-use super::change::{each, go_on_unless, heard_properties, inbound, kept, remembering};
+use super::change::{each, go_on_unless, heard_properties, inbound, kept, never_forgotten, remembering};
 use super::seam::{Fate, Passing};
-use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, PropertyBuf, Publish, QoS, ReasonCode};
+use crate::packet::{Ack, Connect, Packet, PacketId, PacketType, Property, Publish, QoS, ReasonCode};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     window().chain(size())
@@ -65,21 +65,50 @@ fn window() -> impl Iterator<Item = Mutant> {
             })
         }),
         Mutant::seam("never-forgets-a-receive-maximum", &["mqtt5:ext-077"], || {
-            let mut maxima = BTreeMap::<String, u16>::new();
-            inbound(move |passing, packet, fate| match packet {
-                Packet::Connect(connect) if passing.version.has_properties() => {
-                    let mut properties = PropertyBuf::new();
-                    properties.extend(connect.properties);
-                    match (connect.properties.receive_maximum(), maxima.get(connect.client_id)) {
-                        (Some(maximum), _) => drop(maxima.insert(connect.client_id.to_owned(), maximum)),
-                        (None, Some(maximum)) => properties.push(Property::ReceiveMaximum(*maximum)),
-                        (None, None) => {}
+            never_forgotten(|list| list.receive_maximum().map(Property::ReceiveMaximum))
+        }),
+        Mutant::seam("counts-what-no-local-holds-back", &["mqtt5:4.9.0-1", "mqtt5:4.5.0-1"], || {
+            // Each message of the client's own, of those that have no subscriber but itself, takes the room of another.
+            remembering::<BTreeMap<ConnId, HeldBack>>(
+                |conns, passing, packet, fate| {
+                    let held = conns.entry(passing.conn).or_default();
+                    match packet {
+                        Packet::Connect(connect) => {
+                            let maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX);
+                            *held = HeldBack { maximum, ..HeldBack::default() };
+                        }
+                        Packet::Subscribe(subscribe) => {
+                            held.holds |= subscribe.subscriptions.iter().any(|each| each.options.no_local);
+                        }
+                        Packet::Publish(_) if held.holds => held.count += 1,
+                        _ => {}
                     }
-                    let properties = properties.view();
-                    fate.on_as(&Packet::Connect(Connect { properties, ..connect }), passing.version);
-                }
-                _ => fate.on(passing.frame),
-            })
+                    fate.on(passing.frame);
+                },
+                |conns, passing, packet, fate| {
+                    let full = conns.get(&passing.conn).is_some_and(|held| held.count >= held.maximum);
+                    go_on_unless(full && matches!(packet, Packet::Publish(_)), passing, fate);
+                },
+            )
+        }),
+        Mutant::seam("gives-no-room-back-at-pubcomp", &["mqtt5:ext-191"], || {
+            remembering::<(u16, BTreeMap<ConnId, u16>)>(
+                |(maximum, taken), passing, packet, fate| {
+                    let taken = taken.entry(passing.conn).or_default();
+                    match packet {
+                        Packet::Connect(_) => *taken = 0,
+                        Packet::Publish(Publish { qos: QoS::ExactlyOnce, .. }) => *taken += 1,
+                        _ => {}
+                    }
+                    if *maximum > 0 && *taken > *maximum { fate.cut() } else { fate.on(passing.frame) }
+                },
+                |(maximum, _), passing, packet, fate| {
+                    if let Packet::ConnAck(connack) = packet {
+                        *maximum = connack.properties.receive_maximum().unwrap_or(0);
+                    }
+                    fate.on(passing.frame);
+                },
+            )
         }),
         Mutant::seam("takes-pubrec-for-the-end", &["mqtt5:ext-192", "mqtt5:3.3.4-9"], || {
             inbound(|passing, packet, fate| {
@@ -216,6 +245,14 @@ fn window() -> impl Iterator<Item = Mutant> {
     .into_iter()
 }
 
+/// What a connection has sent that No Local holds back from it, if it has asked for that.
+#[derive(Default)]
+struct HeldBack {
+    maximum: u16,
+    holds: bool,
+    count: u16,
+}
+
 /// What a connection has not acknowledged, and whether it once acknowledged what it did not have.
 #[derive(Default)]
 struct Window {
@@ -289,6 +326,46 @@ fn size() -> impl Iterator<Item = Mutant> {
             remembering(hear_of_no_limit, |conns, passing, packet, fate| {
                 keep_to_the_limit(conns, passing, packet, fate, |small, passing, _| small.resumed == Some(passing.now));
             })
+        }),
+        Mutant::seam("sends-repeats-of-any-size", &["mqtt5:3.1.2-24"], || {
+            remembering(hear_of_no_limit, |conns, passing, packet, fate| {
+                keep_to_the_limit(conns, passing, packet, fate, |_, _, publish| publish.dup);
+            })
+        }),
+        Mutant::seam("sends-wills-of-any-size", &["mqtt5:3.1.2-24"], || {
+            remembering::<(BTreeSet<Vec<u8>>, BTreeMap<ConnId, Small>)>(
+                |(wills, conns), passing, packet, fate| {
+                    if let Packet::Connect(Connect { will: Some(will), .. }) = packet {
+                        wills.insert(will.payload.to_owned());
+                    }
+                    hear_of_no_limit(conns, passing, packet, fate);
+                },
+                |(wills, conns), passing, packet, fate| match packet {
+                    Packet::Publish(publish) if wills.contains(publish.payload) => fate.on(passing.frame),
+                    _ => keep_to_the_limit(conns, passing, packet, fate, |_, _, _| false),
+                },
+            )
+        }),
+        Mutant::seam("sends-members-of-groups-messages-of-any-size", &["mqtt5:3.1.2-24"], || {
+            remembering::<(BTreeSet<ConnId>, BTreeMap<ConnId, Small>)>(
+                |(members, conns), passing, packet, fate| {
+                    if let Packet::Subscribe(subscribe) = packet
+                        && subscribe.subscriptions.iter().any(|each| each.filter.starts_with("$share/"))
+                    {
+                        members.insert(passing.conn);
+                    }
+                    hear_of_no_limit(conns, passing, packet, fate);
+                },
+                |(members, conns), passing, packet, fate| {
+                    if members.contains(&passing.conn) {
+                        return fate.on(passing.frame);
+                    }
+                    keep_to_the_limit(conns, passing, packet, fate, |_, _, _| false);
+                },
+            )
+        }),
+        Mutant::seam("never-forgets-a-maximum-packet-size", &["mqtt5:ext-078"], || {
+            never_forgotten(|list| list.maximum_packet_size().map(Property::MaximumPacketSize))
         }),
         Mutant::seam("invents-a-maximum-packet-size", &["mqtt5:ext-078"], || {
             heard_properties(PacketType::Connect, |list| {

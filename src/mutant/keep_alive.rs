@@ -9,7 +9,7 @@ use harness::time::Instant;
 use super::Mutant;
 use super::change::{go_on_unless, heard, inbound, remembering, unsaid};
 use super::seam::Seam;
-use crate::packet::Packet;
+use crate::packet::{Connect, Packet};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     [
@@ -35,6 +35,16 @@ pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("keeps-the-first-keep-alive-of-a-client", &["mqtt5:ext-080", "mqtt311:ext-041"], || {
+            let mut first = BTreeMap::<String, u16>::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(connect) => {
+                    let keep_alive = *first.entry(connect.client_id.to_owned()).or_insert(connect.keep_alive);
+                    fate.on_as(&Packet::Connect(Connect { keep_alive, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
         Mutant::seam(
             "publishes-nothing-when-a-timer-runs-out",
             &["mqtt5:ext-097", "mqtt311:ext-047", "mqtt31:diff-014"],

@@ -88,6 +88,9 @@ impl Mutant {
     }
 }
 
+/// The requirements that have properties of a message passed on.
+const PASSED_ON: &[&str] = &["mqtt5:3.3.2-4", "mqtt5:3.3.2-15", "mqtt5:3.3.2-16", "mqtt5:3.3.2-17", "mqtt5:3.3.2-20"];
+
 /// Every mutant, in the order of the standard.
 pub fn mutants() -> Vec<Mutant> {
     overlook::mutants()

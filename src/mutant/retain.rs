@@ -244,6 +244,51 @@ fn bringing() -> impl Iterator<Item = Mutant> {
                 },
             )
         }),
+        Mutant::seam("takes-subscriptions-of-ended-sessions-for-old", &["mqtt5:3.3.1-10"], || {
+            // A connection's number may be used again, so connections are counted.
+            let (mut count, mut clients) = (0_usize, BTreeMap::<ConnId, (String, usize)>::new());
+            let mut first = BTreeMap::<(String, String), usize>::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(connect) => {
+                    count += 1;
+                    clients.insert(passing.conn, (connect.client_id.to_owned(), count));
+                    fate.on(passing.frame);
+                }
+                Packet::Subscribe(subscribe) => {
+                    let (client, this) = clients.get(&passing.conn).cloned().unwrap_or_default();
+                    let mut list = SubscriptionBuf::new();
+                    for each in subscribe.subscriptions.iter() {
+                        let mut options = each.options;
+                        let earlier = *first.entry((client.clone(), each.filter.to_owned())).or_insert(this) != this;
+                        if earlier && options.retain_handling == RetainHandling::SendIfNew {
+                            options.retain_handling = RetainHandling::DoNotSend;
+                        }
+                        list = list.with(each.filter, options);
+                    }
+                    let subscriptions = list.view();
+                    fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("clears-retain-of-what-older-clients-send", &["mqtt5:3.3.1-13"], || {
+            remembering::<BTreeSet<Vec<u8>>>(
+                |older, passing, packet, fate| {
+                    if let Packet::Publish(publish) = packet
+                        && !passing.version.has_properties()
+                    {
+                        older.insert(publish.payload.to_owned());
+                    }
+                    fate.on(passing.frame);
+                },
+                |older, passing, packet, fate| match packet {
+                    Packet::Publish(publish) if older.contains(publish.payload) => {
+                        fate.on_as(&Packet::Publish(Publish { retain: false, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
         Mutant::seam("takes-subscriptions-of-a-resumed-session-for-new", &["mqtt5:3.3.1-10"], || {
             remembering::<BTreeSet<ConnId>>(
                 |resumed, passing, packet, fate| match packet {

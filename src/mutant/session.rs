@@ -6,11 +6,12 @@ use std::time::Duration;
 use harness::node::ConnId;
 use harness::time::Instant;
 
-use super::Mutant;
 use super::change::{
-    each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said, waited, waited_in_vain,
+    LeftTimers, each, go_on_unless, heard, heard_properties, inbound, kept, outbound, remembering, said, waited,
+    waited_in_vain,
 };
 use super::seam::{Fate, Passing, Seam};
+use super::{Mutant, PASSED_ON};
 use crate::packet::{
     ConnAck, Connect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, Publish, QoS, ReasonCode,
 };
@@ -18,9 +19,6 @@ use crate::packet::{
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     keeping().chain(taking_over()).chain(ending())
 }
-
-/// The requirements that have properties of a message passed on.
-const PASSED_ON: &[&str] = &["mqtt5:3.3.2-4", "mqtt5:3.3.2-15", "mqtt5:3.3.2-16", "mqtt5:3.3.2-17", "mqtt5:3.3.2-20"];
 
 /// Messages that waited come changed.
 fn to_what_waited(change: fn(&mut Publish<'_>)) -> Box<dyn Seam> {
@@ -156,6 +154,24 @@ fn keeping() -> impl Iterator<Item = Mutant> {
         Mutant::seam("forgets-the-properties-of-what-waited", PASSED_ON, || {
             with_what_waited(|property| property.id() == PropertyId::SubscriptionIdentifier)
         }),
+        Mutant::seam(
+            "tells-of-one-subscription-of-several-of-what-waited",
+            &["mqtt5:3.3.4-4", "mqtt5:ext-163"],
+            || {
+                waited(|passing, packet, fate| match packet {
+                    Packet::Publish(publish) => {
+                        let mut first = true;
+                        let properties = publish.properties.iter().filter(|property| {
+                            property.id() != PropertyId::SubscriptionIdentifier || std::mem::take(&mut first)
+                        });
+                        let properties = properties.fold(PropertyBuf::new(), PropertyBuf::with);
+                        let properties = properties.view();
+                        fate.on_as(&Packet::Publish(Publish { properties, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                })
+            },
+        ),
         Mutant::seam("forgets-the-subscription-of-what-waited", &["mqtt5:3.3.4-3", "mqtt5:ext-162"], || {
             with_what_waited(|property| property.id() != PropertyId::SubscriptionIdentifier)
         }),
@@ -409,6 +425,39 @@ fn ending() -> impl Iterator<Item = Mutant> {
             heard_properties(PacketType::Disconnect, |list| {
                 kept(list, |property| property.id() != PropertyId::SessionExpiryInterval)
             })
+        }),
+        Mutant::seam("lets-disconnect-only-lengthen-a-session", &["mqtt5:ext-170", "mqtt5:4.1.0-2"], || {
+            let mut asked = BTreeMap::<ConnId, u32>::new();
+            inbound(move |passing, packet, fate| {
+                let expiry = packet.properties().session_expiry_interval();
+                let old = match packet {
+                    Packet::Connect(_) => asked.insert(passing.conn, expiry.unwrap_or(0)).filter(|_| false),
+                    Packet::Disconnect(_) => asked.get(&passing.conn).copied(),
+                    _ => None,
+                };
+                if old.zip(expiry).is_some_and(|(old, new)| new > 0 && new < old) {
+                    let others = kept(packet.properties(), |p| p.id() != PropertyId::SessionExpiryInterval);
+                    return fate.on_as(&packet.with_properties(others.view()), passing.version);
+                }
+                fate.on(passing.frame);
+            })
+        }),
+        Mutant::seam("takes-a-session-expiry-beyond-31-bits-for-none", &["mqtt5:3.1.2-23"], || {
+            heard_properties(PacketType::Connect, |list| {
+                kept(list, |p| !matches!(p, Property::SessionExpiryInterval(0x8000_0000..=0xFFFF_FFFE)))
+            })
+        }),
+        Mutant::seam("ends-a-session-with-the-one-that-it-replaced", &["mqtt5:4.1.0-1"], || {
+            remembering::<LeftTimers>(
+                |timers, passing, packet, fate| {
+                    if let Packet::Connect(connect) = packet {
+                        let expiry = connect.properties.session_expiry_interval().filter(|expiry| *expiry < u32::MAX);
+                        timers.connects(passing, connect.client_id, expiry.unwrap_or(0), !connect.clean_start);
+                    }
+                    fate.on(passing.frame);
+                },
+                LeftTimers::said,
+            )
         }),
         Mutant::seam("ends-the-session-at-every-disconnect", &["mqtt5:ext-172", "mqtt5:3.1.2-23"], || {
             heard_properties(PacketType::Disconnect, |list| match list.session_expiry_interval() {

@@ -381,6 +381,20 @@ fn delivering() -> impl Iterator<Item = Mutant> {
         Mutant::seam("sends-identifiers-that-nobody-gave", &["mqtt5:ext-127", "mqtt5:ext-215"], || {
             said_properties(PacketType::Publish, |list| kept(list, |_| true).with(Property::SubscriptionIdentifier(99)))
         }),
+        Mutant::seam("keeps-the-options-of-the-first-of-equal-subscriptions", &["mqtt5:3.8.4-3"], || {
+            // Mosquitto 2.0.11. All but the quality of service.
+            let mut first = BTreeMap::<(ConnId, String), SubscriptionOptions>::new();
+            inbound(move |passing, packet, fate| {
+                let Packet::Subscribe(subscribe) = packet else { return fate.on(passing.frame) };
+                let mut list = SubscriptionBuf::new();
+                for each in subscribe.subscriptions.iter() {
+                    let known = first.entry((passing.conn, each.filter.to_owned())).or_insert(each.options);
+                    list = list.with(each.filter, SubscriptionOptions { qos: each.options.qos, ..*known });
+                }
+                let subscriptions = list.view();
+                fate.on_as(&Packet::Subscribe(Subscribe { subscriptions, ..subscribe }), passing.version);
+            })
+        }),
         Mutant::seam("remembers-an-earlier-subscription-identifier", &["mqtt5:3.8.4-3", "mqtt5:ext-164"], || {
             // Without an identifier in SUBSCRIBE the one of the connection's last stays.
             let mut last = BTreeMap::<ConnId, u32>::new();

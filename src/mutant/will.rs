@@ -6,12 +6,12 @@ use harness::node::ConnId;
 use harness::time::Instant;
 
 use super::Mutant;
-use super::change::{each, go_on_unless, heard, heard_properties, inbound, kept, remembering, unheard};
+use super::change::{LeftTimers, each, go_on_unless, heard, heard_properties, inbound, kept, remembering, unheard};
 use super::seam::{Fate, Passing, Seam};
 use crate::codec;
 use crate::packet::{
-    ConnAck, Connect, Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, QoS, ReasonCode,
-    Side, Will,
+    ConnAck, Connect, Disconnect, Packet, PacketType, Properties, Property, PropertyBuf, PropertyId, Publish, QoS,
+    ReasonCode, Side, Will,
 };
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
@@ -50,9 +50,7 @@ fn publishing() -> impl Iterator<Item = Mutant> {
         }),
         Mutant::seam("forgets-what-kind-of-will-was-delayed", &["mqtt5:ext-100"], || {
             inbound(|passing, packet, fate| match packet {
-                Packet::Connect(connect @ Connect { will: Some(will), .. })
-                    if will.properties.will_delay_interval() > Some(0) =>
-                {
+                Packet::Connect(connect @ Connect { will: Some(will), .. }) if is_delayed(&will) => {
                     let properties = kept(will.properties, |property| {
                         matches!(property, Property::WillDelayInterval(_) | Property::MessageExpiryInterval(_))
                     });
@@ -61,6 +59,22 @@ fn publishing() -> impl Iterator<Item = Mutant> {
                 }
                 _ => fate.on(passing.frame),
             })
+        }),
+        Mutant::seam("clears-retain-of-wills", &["mqtt5:3.3.1-13"], || {
+            remembering::<BTreeSet<Vec<u8>>>(
+                |wills, passing, packet, fate| {
+                    if let Packet::Connect(Connect { will: Some(will), .. }) = packet {
+                        wills.insert(will.payload.to_owned());
+                    }
+                    fate.on(passing.frame);
+                },
+                |wills, passing, packet, fate| match packet {
+                    Packet::Publish(publish) if wills.contains(publish.payload) => {
+                        fate.on_as(&Packet::Publish(Publish { retain: false, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
         }),
         Mutant::seam("reverses-the-user-properties-of-wills", &["mqtt5:3.1.3-10"], || {
             heard_properties(PacketType::Connect, |list| {
@@ -120,7 +134,7 @@ fn discarding() -> impl Iterator<Item = Mutant> {
             })
         }),
         Mutant::seam("publishes-a-delayed-will-in-spite-of-disconnect", &["mqtt5:3.14.4-3", "mqtt5:3.1.2-10"], || {
-            in_spite_of_disconnect(|will| will.properties.will_delay_interval().is_some_and(|seconds| seconds > 0))
+            in_spite_of_disconnect(is_delayed)
         }),
         Mutant::seam(
             "publishes-a-will-at-qos-2-in-spite-of-disconnect",
@@ -264,6 +278,23 @@ impl Seam for LeavesOn {
     }
 }
 
+/// The will in this CONNECT as a PUBLISH at QoS 0.
+fn will_as_message(connect: &[u8], passing: &Passing<'_>) -> Option<Vec<u8>> {
+    let Ok(Packet::Connect(Connect { will: Some(will), .. })) = codec::decode(connect, passing.version, Side::Client)
+    else {
+        return None;
+    };
+    let Will { topic, payload, .. } = will;
+    let (qos, properties) = (QoS::AtMostOnce, Properties::EMPTY);
+    let publish = Publish { dup: false, qos, retain: false, topic, packet_id: None, properties, payload };
+    let mut bytes = Vec::new();
+    codec::encode(&Packet::Publish(publish), passing.version, &mut bytes).ok().map(|_| bytes)
+}
+
+fn is_delayed(will: &Will<'_>) -> bool {
+    will.properties.will_delay_interval() > Some(0)
+}
+
 fn delaying() -> impl Iterator<Item = Mutant> {
     [
         Mutant::seam("ignores-the-will-delay", &["mqtt5:3.1.2-8", "mqtt5:3.1.3-9"], || {
@@ -277,6 +308,94 @@ fn delaying() -> impl Iterator<Item = Mutant> {
                     }
                 })
             })
+        }),
+        Mutant::seam("publishes-delayed-wills-at-qos-0", &["mqtt5:ext-104"], || {
+            heard_wills(|will| {
+                if is_delayed(will) {
+                    will.qos = QoS::AtMostOnce;
+                }
+            })
+        }),
+        Mutant::seam("never-stores-a-delayed-will", &["mqtt5:3.1.2-15"], || {
+            heard_wills(|will| will.retain &= !is_delayed(will))
+        }),
+        Mutant::seam("repeats-a-delayed-will-when-its-session-ends", &["mqtt5:3.1.2-10"], || {
+            // Mosquitto before 2.0.6. A clean start ends it, and the will goes out as a message of the new connection.
+            let mut delayed = BTreeMap::<String, Vec<u8>>::new();
+            inbound(move |passing, packet, fate| {
+                fate.on(passing.frame);
+                let Packet::Connect(connect) = packet else { return };
+                if let Some(frame) = delayed.remove(connect.client_id).filter(|_| connect.clean_start)
+                    && let Some(publish) = will_as_message(&frame, passing)
+                {
+                    fate.on(&publish);
+                }
+                if connect.will.as_ref().is_some_and(is_delayed) {
+                    delayed.insert(connect.client_id.to_owned(), passing.frame.to_vec());
+                }
+            })
+        }),
+        Mutant::seam("ends-the-delay-with-disconnect", &["mqtt5:3.1.2-8"], || {
+            inbound(|passing, packet, fate| match packet {
+                Packet::Disconnect(disconnect) if disconnect.reason != ReasonCode::Success => {
+                    let own = PropertyBuf::new().with(Property::SessionExpiryInterval(0));
+                    let properties = own.view();
+                    fate.on_as(&Packet::Disconnect(Disconnect { properties, ..disconnect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("publishes-a-delayed-will-on-takeover", &["mqtt5:3.1.3-9", "mqtt5:3.1.2-8"], || {
+            // The first of two connections loses its delay as soon as the second stands: by a message in the will's place.
+            let mut delayed = BTreeMap::<String, (ConnId, Vec<u8>)>::new();
+            inbound(move |passing, packet, fate| {
+                fate.on(passing.frame);
+                match packet {
+                    Packet::Connect(connect) => {
+                        let taken = delayed.remove(connect.client_id).filter(|_| !connect.clean_start);
+                        if let Some((_, frame)) = taken
+                            && let Some(publish) = will_as_message(&frame, passing)
+                        {
+                            fate.on(&publish);
+                        }
+                        if connect.will.as_ref().is_some_and(is_delayed) {
+                            delayed.insert(connect.client_id.to_owned(), (passing.conn, passing.frame.to_vec()));
+                        }
+                    }
+                    Packet::Disconnect(_) => delayed.retain(|_, (conn, _)| *conn != passing.conn),
+                    _ => {}
+                }
+            })
+        }),
+        Mutant::seam("takes-a-will-delay-beyond-31-bits-for-none", &["mqtt5:3.1.2-8"], || {
+            heard_properties(PacketType::Connect, |list| {
+                kept(list, |p| !matches!(p, Property::WillDelayInterval(0x8000_0000..)))
+            })
+        }),
+        Mutant::seam("drops-the-will-of-who-had-a-delayed-one", &["mqtt5:3.1.2-7"], || {
+            let mut delayed = BTreeSet::new();
+            inbound(move |passing, packet, fate| match packet {
+                Packet::Connect(connect) => {
+                    let had = delayed.remove(connect.client_id);
+                    let will = connect.will.filter(|_| !had);
+                    delayed.extend(will.filter(is_delayed).map(|_| connect.client_id.to_owned()));
+                    fate.on_as(&Packet::Connect(Connect { will, ..connect }), passing.version);
+                }
+                _ => fate.on(passing.frame),
+            })
+        }),
+        Mutant::seam("forgets-subscriptions-when-the-delay-of-an-old-will-is-over", &["mqtt5:4.1.0-1"], || {
+            // Mosquitto before 1.6.11.
+            remembering::<LeftTimers>(
+                |timers, passing, packet, fate| {
+                    if let Packet::Connect(connect) = packet {
+                        let delay = connect.will.and_then(|will| will.properties.will_delay_interval());
+                        timers.connects(passing, connect.client_id, delay.unwrap_or(0), false);
+                    }
+                    fate.on(passing.frame);
+                },
+                LeftTimers::said,
+            )
         }),
         Mutant::seam("waits-out-a-will-delay-without-a-session", &["mqtt5:ext-092"], || {
             heard_properties(PacketType::Connect, |list| {

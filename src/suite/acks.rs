@@ -3,8 +3,8 @@
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::{Expected, accepted, answered, unsuback};
-use super::script::{AckScript, puback, pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
+use super::expect::{Expected, accepted, answered, pingresp, unsuback};
+use super::script::{AckScript, PingReq, puback, pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, about, as_step};
 use crate::forge::frame;
@@ -50,6 +50,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("acks/may-carry-properties", may_carry_properties)
         .claim("PUBACK, PUBREC, PUBREL and PUBCOMP with a reason string and user properties count like any other")
         .covers(&["mqtt5:ext-024", "mqtt5:ext-025", "mqtt5:ext-026", "mqtt5:ext-027"]),
+    Case::new("acks/every-reason-is-understood", every_reason_is_understood)
+        .claim("PUBACK and PUBREC with each reason code of a client end or carry on the exchange, and never the connection")
+        .covers(&["mqtt5:3.4.2-1", "mqtt5:3.5.2-1"]),
     Case::new("acks/of-the-wrong-kind", of_the_wrong_kind)
         .claim("a PUBREC for a message at QoS 1 does not acknowledge it: it is sent again on the resumed session")
         .covers(&["mqtt5:ext-139", "mqtt311:ext-085"]),
@@ -104,6 +107,46 @@ fn every_form_of_pubrec(t: &Testbed) -> Outcome {
         reader.send(pubcomp(id))?;
     }
     reader.still_served()
+}
+
+/// What each does for the window is another case's affair.
+fn every_reason_is_understood(t: &Testbed) -> Outcome {
+    use ReasonCode::{
+        ImplementationSpecificError, NotAuthorized, PacketIdentifierInUse, PayloadFormatInvalid, QuotaExceeded,
+        Success, TopicNameInvalid, UnspecifiedError,
+    };
+    let (reader, writer) = (t.join("reader")?, t.join("writer")?);
+    for qos in [AtLeastOnce, ExactlyOnce].into_iter().filter(|qos| t.supports().carries(*qos)) {
+        reader.subscribe("door", qos)?;
+        for reason in [
+            Success,
+            UnspecifiedError,
+            ImplementationSpecificError,
+            NotAuthorized,
+            TopicNameInvalid,
+            PacketIdentifierInUse,
+            QuotaExceeded,
+            PayloadFormatInvalid,
+        ] {
+            let payload = format!("{reason:?}");
+            writer.publish(publish("door", &payload).at(qos, 0))?;
+            let came = reader.delivery(&format!("the message {payload:?}"))?;
+            t.judge(came.text() == payload, format!("the message {payload:?}"), || came.words.clone())?;
+            if qos == AtLeastOnce {
+                reader.send(puback(came.id).because(reason))?;
+            } else {
+                reader.send(pubrec(came.id).because(reason))?;
+            }
+            if qos == ExactlyOnce && !reason.is_error() {
+                reader.expect(accepted(PubRel, came.id))?;
+                reader.send(pubcomp(came.id))?;
+            }
+            // What else an error is answered with is another case's affair.
+            reader.send(PingReq)?;
+            reader.awaits(pingresp())?;
+        }
+    }
+    Ok(())
 }
 
 fn every_form_of_pubrel(t: &Testbed) -> Outcome {

@@ -6,8 +6,9 @@ use harness::case::{Case, Outcome};
 
 use super::expect::accepted;
 use super::flow_control::is_full;
-use super::peer::Delivery;
-use super::script::{PublishScript, pubcomp, publish, pubrec, pubrel};
+use super::peer::{Delivery, Peer};
+use super::retain::is_there;
+use super::script::{PublishScript, pubcomp, publish, pubrec, pubrel, will};
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step, deviates};
 use crate::packet::{
@@ -21,6 +22,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("expiry/forwarded-at-once", forwarded_at_once)
         .claim("a message that is passed on at once has the message expiry interval it was sent with")
         .covers(&["mqtt5:3.3.2-6"]),
+    Case::new("expiry/very-long-one-is-no-end", very_long_one_is_no_end)
+        .claim("a message whose expiry interval does not fit into 31 bits arrives, also after it has waited")
+        .covers(&["mqtt5:3.3.2-6", "mqtt5:4.5.0-1"]),
     Case::new("expiry/absent-stays-absent", absent_stays_absent)
         .claim("a message sent without message expiry arrives without")
         .covers(&["mqtt5:3.3.2-6"]),
@@ -35,6 +39,14 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.3.2-5"]),
     Case::new("expiry/expired-while-it-was-stored", expired_while_it_was_stored)
         .claim("a retained message that has expired is gone")
+        .covers(&["mqtt5:ext-117", "mqtt5:3.3.2-5"]),
+    Case::new("expiry/goes-with-the-message-that-is-replaced", goes_with_the_message_that_is_replaced)
+        .claim(
+            "a retained message without message expiry does not end when the one that it replaced would have expired",
+        )
+        .covers(&["mqtt5:3.3.1-5"]),
+    Case::new("expiry/retained-will-expires", retained_will_expires)
+        .claim("a will that was stored is gone when its message expiry has passed")
         .covers(&["mqtt5:ext-117", "mqtt5:3.3.2-5"]),
     Case::new("expiry/expired-behind-a-full-window", expired_behind_a_full_window)
         .claim("a message that expired before the receive maximum let it go is not delivered, and the next one is")
@@ -74,6 +86,32 @@ fn forwarded_at_once(t: &Testbed) -> Outcome {
     let sent = t.now();
     t.join("writer")?.publish(mortal("open", 60))?;
     has_the_rest(&reader.delivery("the message")?, t.now().since(sent))
+}
+
+/// Servers that reckon when it is over may overflow.
+fn very_long_one_is_no_end(t: &Testbed) -> Outcome {
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    let writer = t.join("writer")?;
+    let send = || {
+        [1 << 31, u32::MAX]
+            .into_iter()
+            .try_for_each(|seconds| writer.publish(mortal(&seconds.to_string(), seconds).at(AtLeastOnce, 0)))
+    };
+    let comes = |reader: &Peer<'_>| {
+        [1 << 31, u32::MAX].into_iter().try_for_each(|seconds: u32| {
+            let expected = format!("the message with {seconds} s left, or a little less");
+            let came = reader.delivery(&expected)?;
+            let left = came.properties.view().message_expiry_interval().unwrap_or(0);
+            t.judge((seconds - 60..=seconds).contains(&left), expected, || came.words.clone())?;
+            reader.acknowledge(&came)
+        })
+    };
+    send()?;
+    comes(&reader)?;
+    reader.vanish()?;
+    send()?;
+    comes(&t.resume("reader")?)
 }
 
 fn absent_stays_absent(t: &Testbed) -> Outcome {
@@ -135,6 +173,32 @@ fn expired_while_it_was_stored(t: &Testbed) -> Outcome {
     reader.subscribe("door", AtLeastOnce)?;
     keeper.publish(publish("door", "fence").at(AtLeastOnce, 0))?;
     reader.hears(["fence"])
+}
+
+fn goes_with_the_message_that_is_replaced(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let keeper = t.join("keeper")?;
+    keeper.publish(mortal("expires", 1).at(AtLeastOnce, 0).retained())?;
+    keeper.publish(publish("door", "lasts").at(AtLeastOnce, 0).retained())?;
+    t.sleep(EXPIRED);
+    is_there(t, "door", "lasts")
+}
+
+/// It is stored at first, and a message on another topic shows that the server stores for longer.
+fn retained_will_expires(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wills)?;
+    t.needs(Capability::Retain)?;
+    t.needs(Capability::QoS1)?;
+    let script = will("grave", "gone").at(AtLeastOnce).retained().with(MessageExpiryInterval(2));
+    t.join_with("mortal", &t.connect("mortal").will(script))?.vanish()?;
+    as_step("storing the will", is_there(t, "grave", "gone"))?;
+    t.join("keeper")?.publish(publish("bell", "lasts").at(AtLeastOnce, 0).retained())?;
+    t.sleep(EXPIRED + Duration::from_secs(1));
+    is_there(t, "bell", "lasts")?;
+    let late = t.join("late")?;
+    late.subscribe("grave", AtMostOnce)?;
+    t.join("writer")?.publish(publish("grave", "fence"))?;
+    late.hears(["fence"])
 }
 
 fn expired_behind_a_full_window(t: &Testbed) -> Outcome {

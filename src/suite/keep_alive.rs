@@ -44,6 +44,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         "mqtt5:3.2.2-22",
         "mqtt311:ext-041",
     ]),
+    Case::new("keep-alive/ends-with-its-connection", ends_with_its_connection)
+        .claim("a resumed session has the keep alive of its new connection, not that of the one before")
+        .covers(&["mqtt5:ext-080", "mqtt311:ext-041"]),
     Case::new("keep-alive/pings-are-answered-when-off", pings_are_answered_when_off)
         .claim("each PINGREQ is answered by PINGRESP, also with keep alive 0")
         .covers(&["mqtt5:3.12.4-1", "mqtt5:ext-081", "mqtt311:3.12.4-1"]),
@@ -232,6 +235,17 @@ fn zero_is_off(t: &Testbed) -> Outcome {
     let own = t.supports().server_keep_alive.filter(|seconds| *seconds <= LONGEST_OWN);
     t.sleep(own.map_or(Duration::ZERO, |own| due(own) + LATE).max(Duration::from_secs(3)));
     client.still_served()
+}
+
+/// The old keep alive is over long before the client speaks again.
+fn ends_with_its_connection(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    join(t, "client", t.connect_persistent("client"), 1)?.vanish()?;
+    let client = join_without(t, t.connect_persistent("client"))?;
+    client.subscribe("door", AtMostOnce)?;
+    t.sleep(due(1) + LATE);
+    t.join("writer")?.publish(publish("door", "open"))?;
+    client.hears(["open"])
 }
 
 fn pings_are_answered_when_off(t: &Testbed) -> Outcome {

@@ -4,14 +4,15 @@
 use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{accepted, answered};
-use super::peer::Peer;
+use super::peer::{Delivery, Peer};
 use super::qos1::two_wait_with_different_identifiers;
-use super::script::{Script, publish, pubrel};
+use super::script::{PublishScript, Script, publish, pubrel};
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step};
 use crate::forge::{Forged, field};
 use crate::packet::{
     PacketType::{PubAck, PubComp, PubRec},
+    Property,
     Property::{
         ContentType, CorrelationData, PayloadFormatIndicator, ResponseTopic, SubscriptionIdentifier, UserProperty,
     },
@@ -20,6 +21,10 @@ use crate::packet::{
     ReasonCode,
     Version::{self, V5, V311},
 };
+
+/// The requirements that have properties of a message passed on.
+pub(super) const PASSED_ON: &[&str] =
+    &["mqtt5:3.3.2-4", "mqtt5:3.3.2-15", "mqtt5:3.3.2-16", "mqtt5:3.3.2-17", "mqtt5:3.3.2-20"];
 
 /// The cases of this chapter.
 pub(super) const CASES: &[Case<Testbed>] = &[
@@ -74,6 +79,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("publish/arrives-at-the-lower-qos", arrives_at_the_lower_qos)
         .claim("a message is delivered at the lower of the quality of service it was sent at and the one granted")
         .covers(&["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"]),
+    Case::new("publish/properties-arrive-at-every-qos", properties_arrive_at_every_qos)
+        .claim("properties arrive with messages at each quality of service, and again when the message is sent again")
+        .covers(PASSED_ON),
     Case::new("publish/properties-arrive-unchanged", properties_arrive_unchanged)
         .claim("payload format, content type, response topic and correlation data arrive as they were sent")
         .covers(&[
@@ -333,11 +341,53 @@ fn payload_format_without_a_meaning(t: &Testbed) -> Outcome {
 
 /// The property that differs decides the clause. A server that ends the connection for the longest correlation data there can be
 /// has a limit of its own, as it may.
+/// What a message is sent with here.
+const ADORNMENTS: [Property<'_>; 5] = [
+    PayloadFormatIndicator(1),
+    ContentType("text/plain"),
+    ResponseTopic("answers"),
+    CorrelationData(b"\x00\xff"),
+    UserProperty("a", "1"),
+];
+
+/// A message with one of each property that is passed on.
+pub(super) fn adorned(script: PublishScript) -> PublishScript {
+    ADORNMENTS.iter().fold(script, |script, property| script.with(*property))
+}
+
+/// The next message has this payload, and what [`adorned`] gave it.
+pub(super) fn comes_adorned(t: &Testbed, reader: &Peer<'_>, payload: &str) -> Result<Delivery, Stop> {
+    let expected = format!("{payload:?} with {ADORNMENTS:?}");
+    let came = reader.delivery(&expected)?;
+    let properties = came.properties.view();
+    let all = ADORNMENTS.into_iter().all(|property| properties.iter().any(|came| came == property));
+    t.judge(came.topic == "door" && came.text() == payload && all, expected, || came.words.clone())?;
+    Ok(came)
+}
+
+fn properties_arrive_at_every_qos(t: &Testbed) -> Outcome {
+    let writer = t.join("writer")?;
+    for qos in QoS::ALL.into_iter().filter(|qos| t.supports().carries(*qos)) {
+        let lasts = qos != AtMostOnce && t.supports().has(Capability::Sessions);
+        let reader = if lasts { t.join_persistent("reader")? } else { t.join("reader")? };
+        reader.subscribe("door", qos)?;
+        writer.publish(adorned(publish("door", "open")).at(qos, 0))?;
+        let first = comes_adorned(t, &reader, "open")?;
+        if lasts {
+            let reader = reader.drop_and_resume()?;
+            let again = comes_adorned(t, &reader, "open")?;
+            t.judge(again.id == first.id, "the message again", || again.words.clone())?;
+            reader.acknowledge(&again)?;
+        }
+    }
+    Ok(())
+}
+
 fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("order", AtMostOnce)?;
     let writer = t.join("writer")?;
-    for correlation in [&b"\x00\xff\xc0\x80 17"[..], b"", &[7; 65_535]] {
+    for correlation in [&b"\x00\xff\xc0\x80 17"[..], b"", &[7; 200], &[7; 65_535]] {
         let sent = [
             ("mqtt5:3.3.2-4", PayloadFormatIndicator(1)),
             ("mqtt5:3.3.2-20", ContentType("text/\u{feff}plain")),

@@ -34,6 +34,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos1/nothing-is-resent-while-connected", nothing_is_resent_while_connected)
         .claim("on a connection that stands neither PUBLISH nor PUBREL is sent again, however long it is not acknowledged")
         .covers(&["mqtt5:4.4.0-1"]),
+    Case::new("qos1/unacknowledged-is-resent-on-each-resumption", unacknowledged_is_resent_each_time)
+        .claim("a message without PUBACK is sent again on each resumed connection until it is acknowledged")
+        .covers(&["mqtt5:4.4.0-1", "mqtt311:4.4.0-1"]),
     Case::new("qos1/acknowledged-is-not-resent", acknowledged_is_not_resent)
         .claim("a message answered by PUBACK is not sent again on the resumed session")
         .covers(&["mqtt5:4.3.2-3", "mqtt311:4.3.2-1"]),
@@ -104,6 +107,19 @@ fn unacknowledged_is_resent(t: &Testbed) -> Outcome {
         "the same message with DUP 1 and the same identifier",
         || again.words.clone(),
     )
+}
+
+fn unacknowledged_is_resent_each_time(t: &Testbed) -> Outcome {
+    let mut reader = t.join_persistent("reader")?;
+    reader.subscribe("door", AtLeastOnce)?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    as_step("the first delivery", reader.delivery("a message to leave without PUBACK"))?;
+    for _ in 0..3 {
+        reader = reader.drop_and_resume()?;
+        let again = reader.delivery("the message without PUBACK again")?;
+        t.judge(again.text() == "open", "\"open\" again", || again.words.clone())?;
+    }
+    Ok(())
 }
 
 /// "shut" is the fence: on the resumed session a repeat of "open" would come before it.

@@ -1,11 +1,16 @@
 //! QoS 2, exactly once: 4.3.3 of both standards, and what survives a reconnect (4.4).
 
+use std::time::Duration;
+
 use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{accepted, answered};
+use super::peer::Peer;
+use super::retain::is_there;
 use super::script::{pubcomp, publish, pubrec, pubrel, subscribe};
+use super::session::lasts;
 use super::supports::Capability;
-use super::testbed::{Testbed, deviates};
+use super::testbed::{Testbed, as_step, deviates};
 use crate::packet::{
     Packet,
     PacketType::{PubComp, PubRec, PubRel},
@@ -43,6 +48,18 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos2/clean-session-frees-identifiers", clean_session_frees_identifiers)
         .claim("with a clean session an open QoS 2 reception is forgotten, and its identifier is new")
         .covers(&["mqtt5:3.1.2-4", "mqtt311:ext-087"]),
+    Case::new("qos2/repeat-over-a-takeover", repeat_over_a_takeover)
+        .claim("a PUBLISH repeated on a connection that took over from an open one is answered by PUBREC, and not delivered again")
+        .covers(&["mqtt5:4.3.3-10", "mqtt5:ext-089", "mqtt311:4.3.3-2", "mqtt311:3.1.2-4"]),
+    Case::new("qos2/released-on-resumption-is-stored", released_on_resumption_is_stored)
+        .claim("a message with RETAIN that the publisher releases on the resumed session only is stored")
+        .covers(&["mqtt5:3.3.1-5", "mqtt311:3.3.1-5"]),
+    Case::new("qos2/repeated-more-than-once", repeated_more_than_once)
+        .claim("each of several repetitions of a PUBLISH before PUBREL is answered by PUBREC, and one message arrives")
+        .covers(&["mqtt5:4.3.3-10", "mqtt311:4.3.3-2"]),
+    Case::new("qos2/expired-session-frees-identifiers", expired_session_frees_identifiers)
+        .claim("with the end of a session its open QoS 2 reception is forgotten, and its identifier is new")
+        .covers(&["mqtt5:4.1.0-2"]),
     Case::new("qos2/publish-is-resent-before-pubrec", publish_is_resent)
         .claim("a delivery without PUBREC is sent again on the resumed session, with DUP set and the same identifier")
         .covers(&[
@@ -188,17 +205,89 @@ fn identifier_is_free_after_pubcomp(t: &Testbed) -> Outcome {
     reader.hears(["one", "two", "two"])
 }
 
-/// Whether "first" is delivered depends on when the server passes a message on, at PUBLISH or at PUBREL; both are legal.
+fn repeat_over_a_takeover(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let old = t.join_persistent("writer")?;
+    // Not every server calls a session present that has no subscription.
+    old.subscribe("bell", AtMostOnce)?;
+    let message = publish("door", "open").exactly_once(7);
+    old.send(message.clone())?;
+    old.expect(accepted(PubRec, 7))?;
+    let new = t.resume("writer")?;
+    new.send(message.again())?;
+    new.expect(accepted(PubRec, 7))?;
+    new.send(pubrel(7))?;
+    new.expect(accepted(PubComp, 7))?;
+    t.join("other")?.publish(publish("door", "fence").at(ExactlyOnce, 0))?;
+    reader.hears(["open", "fence"])
+}
+
+fn released_on_resumption_is_stored(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    t.needs(Capability::Retain)?;
+    let writer = t.join_persistent("writer")?;
+    writer.subscribe("bell", AtMostOnce)?;
+    writer.send(publish("door", "open").exactly_once(7).retained())?;
+    writer.expect(accepted(PubRec, 7))?;
+    let writer = writer.drop_and_resume()?;
+    writer.send(pubrel(7))?;
+    writer.awaits(answered(PubComp, 7))?;
+    is_there(t, "door", "open")
+}
+
+/// Before 5.0 a client may repeat itself on one connection, in 5.0 on the next only.
+fn repeated_more_than_once(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let mut writer = t.join_persistent("writer")?;
+    let message = publish("door", "open").exactly_once(7);
+    writer.send(message.clone())?;
+    writer.expect(accepted(PubRec, 7))?;
+    for _ in 0..3 {
+        if t.v5() {
+            writer = writer.drop_and_resume()?;
+        }
+        writer.send(message.clone().again())?;
+        writer.expect(accepted(PubRec, 7))?;
+    }
+    writer.send(pubrel(7))?;
+    writer.expect(accepted(PubComp, 7))?;
+    t.join("other")?.publish(publish("door", "fence").at(ExactlyOnce, 0))?;
+    reader.hears(["open", "fence"])
+}
+
 fn clean_session_frees_identifiers(t: &Testbed) -> Outcome {
+    frees_identifiers(t, || t.join("writer"), |_| t.join("writer"))
+}
+
+/// Two seconds more than it takes: servers look for expired sessions now and then.
+fn expired_session_frees_identifiers(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let join = || as_step("connecting without a session", lasts(t, "writer", 1, false));
+    frees_identifiers(t, join, |reader| {
+        t.sleep_alive(Duration::from_secs(3), &[reader])?;
+        join()
+    })
+}
+
+/// Whether "first" is delivered depends on when the server passes a message on, at PUBLISH or at PUBREL; both are legal.
+fn frees_identifiers<'t>(
+    t: &'t Testbed,
+    old: impl FnOnce() -> Result<Peer<'t>, Stop>,
+    new: impl FnOnce(&Peer<'_>) -> Result<Peer<'t>, Stop>,
+) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("door", ExactlyOnce)?;
 
-    let writer = t.join("writer")?;
+    let writer = old()?;
     writer.send(publish("door", "first").exactly_once(3))?;
     writer.expect(accepted(PubRec, 3))?;
     writer.vanish()?;
 
-    let writer = t.join("writer")?;
+    let writer = new(&reader)?;
     writer.send(publish("door", "second").exactly_once(3))?;
     writer.expect(accepted(PubRec, 3))?;
     writer.send(pubrel(3))?;

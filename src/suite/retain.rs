@@ -58,6 +58,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("retain/flag-is-kept-as-published", flag_is_kept_as_published)
         .claim("with Retain As Published a message reaches an existing subscription with RETAIN as it was sent")
         .covers(&["mqtt5:3.3.1-13"]),
+    Case::new("retain/flag-is-kept-from-clients-of-other-versions", flag_is_kept_from_other_versions)
+        .claim("with Retain As Published a message of a client of another version comes with RETAIN as it was sent")
+        .covers(&["mqtt5:3.3.1-13"]),
     Case::new("retain/flag-is-set-whatever-retain-as-published", flag_is_set_whatever)
         .claim("what a new subscription brings has RETAIN 1, with and without Retain As Published")
         .covers(&["mqtt5:ext-118"]),
@@ -69,6 +72,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .covers(&["mqtt5:3.3.1-10"]),
     Case::new("retain/handling-1-knows-the-subscriptions-of-the-session", handling_1_on_resumption)
         .claim("with Retain Handling 1 a subscription that a resumed session has already brings no stored message again")
+        .covers(&["mqtt5:3.3.1-10"]),
+    Case::new("retain/handling-1-forgets-ended-sessions", handling_1_after_the_session)
+        .claim("with Retain Handling 1 a stored message comes again to a subscription that only an ended session had")
         .covers(&["mqtt5:3.3.1-10"]),
     Case::new("retain/handling-2-brings-none", handling_2)
         .claim("with Retain Handling 2 no stored message comes, but messages that are sent later do")
@@ -313,6 +319,19 @@ fn flag_is_kept_as_published(t: &Testbed) -> Outcome {
     comes(&reader, "shut", false).map(drop)
 }
 
+fn flag_is_kept_from_other_versions(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let options = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::default() };
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(1).with_options("door", options))?;
+    for_other_versions(t, |writer| {
+        writer.publish(publish("door", "open").retained())?;
+        comes(&reader, "open", true)?;
+        writer.publish(publish("door", "shut"))?;
+        comes(&reader, "shut", false).map(drop)
+    })
+}
+
 fn flag_is_set_whatever(t: &Testbed) -> Outcome {
     store(t, "door", "open")?;
     is_there(t, "door", "open")?;
@@ -367,6 +386,18 @@ fn handling_1_on_resumption(t: &Testbed) -> Outcome {
     reader.subscribe_with(subscribe(2).with_options("door", options))?;
     t.join("writer")?.publish(publish("door", "fence").at(AtLeastOnce, 0))?;
     reader.hears(["fence"])
+}
+
+fn handling_1_after_the_session(t: &Testbed) -> Outcome {
+    store(t, "door", "open")?;
+    let options = SubscriptionOptions { retain_handling: RetainHandling::SendIfNew, ..SubscriptionOptions::default() };
+    for _ in 0..2 {
+        let reader = t.join("reader")?;
+        reader.subscribe_with(subscribe(1).with_options("door", options))?;
+        reader.hears(["open"])?;
+        reader.leave()?;
+    }
+    Ok(())
 }
 
 fn handling_2(t: &Testbed) -> Outcome {

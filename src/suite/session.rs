@@ -116,6 +116,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("session/expiry-begins-anew-at-each-close", expiry_begins_anew)
         .claim("the session expiry runs from the end of a connection, and reconnecting stops it")
         .covers(&["mqtt5:ext-189", "mqtt5:3.1.2-23"]),
+    Case::new("session/begun-anew-outlives-the-old-expiry", begun_anew_outlives_the_old_expiry)
+        .claim("a session that a clean start put in place of an older one does not end when that one would have")
+        .covers(&["mqtt5:4.1.0-1", "mqtt5:3.1.2-23"]),
     Case::new("session/lasts-as-long-as-its-connection", lasts_as_long_as_its_connection)
         .claim("a session, even one begun clean, does not end while its connection stands")
         .covers(&["mqtt311:4.1.0-2"]),
@@ -123,8 +126,8 @@ pub(super) const CASES: &[Case<Testbed>] = &[
         .claim("a connection that lasts longer than the session expiry interval keeps its session")
         .covers(&["mqtt5:4.1.0-1"]),
     Case::new("session/longest-expiry-lasts", longest_expiry_lasts)
-        .claim("a session expiry interval of 4,294,967,295 is taken for a session that never ends")
-        .covers(&["mqtt5:ext-074"]),
+        .claim("a session expiry interval of 4,294,967,295, or one that does not fit into 31 bits, is not taken for a short one")
+        .covers(&["mqtt5:ext-074", "mqtt5:3.1.2-23"]),
     Case::new("session/waiting-messages-come-on-the-last-visit", waiting_messages_come_on_the_last_visit)
         .claim("what waited for a client comes, although the connection that resumes its session also ends it")
         .covers(&["mqtt5:3.1.2-5", "mqtt5:4.5.0-1", "mqtt5:ext-186"]),
@@ -137,6 +140,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("session/disconnect-may-lengthen-it", disconnect_may_lengthen_it)
         .claim("DISCONNECT may set a longer session expiry interval than CONNECT did")
         .covers(&["mqtt5:ext-170"]),
+    Case::new("session/disconnect-may-shorten-it", disconnect_may_shorten_it)
+        .claim("DISCONNECT may set a shorter session expiry interval than CONNECT did, which then runs")
+        .covers(&["mqtt5:ext-170", "mqtt5:4.1.0-2"]),
     Case::new("session/disconnect-cannot-make-it-last", disconnect_cannot_make_it_last)
         .claim("DISCONNECT with a session expiry after CONNECT without one is an error: no session is kept")
         .covers(&["mqtt5:ext-171"]),
@@ -466,7 +472,11 @@ fn takeover_begins_anew(t: &Testbed, old: &ConnectScript, new: &ConnectScript) -
 /// Two seconds more than it takes: servers look for expired sessions now and then.
 fn ends_after_its_expiry(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
-    lasts(t, "reader", 1, false)?.vanish()?;
+    let qos = t.supports().lasting_qos();
+    let reader = lasts(t, "reader", 1, false)?;
+    reader.subscribe("gate", qos)?;
+    reader.vanish()?;
+    t.join("writer")?.publish(publish("gate", "for the old session").at(qos, 0))?;
     t.sleep(Duration::from_secs(3));
     let reader = arrives(t, "reader", &t.connect_persistent("reader"), false)?;
     hears_only_the_bell(t, &reader)
@@ -482,6 +492,26 @@ fn expiry_begins_anew(t: &Testbed) -> Outcome {
         in_time(t, left, Duration::from_secs(3), lasts(t, "reader", 3, true))?.vanish()?;
     }
     Ok(())
+}
+
+/// Both the connection and, after it, the new session are there when the old one would have ended.
+fn begun_anew_outlives_the_old_expiry(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    let mut new = Vec::new();
+    for role in ["stays", "leaves"] {
+        lasts(t, role, 2, false)?.vanish()?;
+        let peer = arrives(t, role, &t.connect_persistent(role).clean(true), false)?;
+        peer.subscribe("door", AtMostOnce)?;
+        new.push(peer);
+    }
+    if let Some(leaves) = new.pop() {
+        leaves.vanish()?;
+    }
+    let stays = &new[0];
+    t.sleep_alive(Duration::from_secs(4), &[stays])?;
+    let leaves = arrives(t, "leaves", &t.connect_persistent("leaves"), true)?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    [stays, &leaves].into_iter().try_for_each(|reader| reader.hears(["open"]))
 }
 
 /// A server that takes longer to let a client in than its session lasts has not shown that it forgot the session early.
@@ -522,10 +552,16 @@ fn does_not_expire_while_connected(t: &Testbed) -> Outcome {
 /// No time passes: a server that reckons the end of the session may overflow at once.
 fn longest_expiry_lasts(t: &Testbed) -> Outcome {
     t.needs(Capability::Sessions)?;
-    lasts(t, "reader", u32::MAX, false)?.vanish()?;
-    let reader = lasts(t, "reader", u32::MAX, true)?;
-    t.join("writer")?.publish(publish("door", "open"))?;
-    reader.hears(["open"])
+    let writer = t.join("writer")?;
+    for expiry in [u32::MAX, u32::MAX - 1, 1 << 31] {
+        lasts(t, "reader", expiry, false)?.vanish()?;
+        let reader = lasts(t, "reader", expiry, true)?;
+        writer.publish(publish("door", "open"))?;
+        reader.hears(["open"])?;
+        reader.vanish()?;
+        t.join("reader")?.leave()?;
+    }
+    Ok(())
 }
 
 fn waiting_messages_come_on_the_last_visit(t: &Testbed) -> Outcome {
@@ -559,6 +595,17 @@ fn disconnect_may_lengthen_it(t: &Testbed) -> Outcome {
     reader.vanish()?;
     t.sleep(Duration::from_secs(3));
     lasts(t, "reader", 1, true).map(drop)
+}
+
+/// Two seconds more than it takes: servers look for expired sessions now and then.
+fn disconnect_may_shorten_it(t: &Testbed) -> Outcome {
+    t.needs(Capability::Sessions)?;
+    lasts(t, "reader", 300, false)?.leave()?;
+    let reader = lasts(t, "reader", 300, true)?;
+    reader.send(disconnect().with(SessionExpiryInterval(1)))?;
+    reader.vanish()?;
+    t.sleep(Duration::from_secs(3));
+    lasts(t, "reader", 300, false).map(drop)
 }
 
 fn disconnect_cannot_make_it_last(t: &Testbed) -> Outcome {

@@ -80,6 +80,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("shared/rejected-message-is-not-offered-to-others", rejected_is_not_offered_to_others)
         .claim("a message that a member answered by PUBACK with an error code goes to no other member")
         .covers(&["mqtt5:4.8.2-6"]),
+    Case::new("shared/unsubscribe-names-one-group", unsubscribe_names_one_group)
+        .claim("UNSUBSCRIBE with a share name leaves the shared subscription to the same filter under another name")
+        .covers(&["mqtt5:3.10.4-1", "mqtt5:ext-205"]),
+    Case::new("shared/options-are-kept-for-the-absent", options_are_kept_for_the_absent)
+        .claim("what waited for a member comes as its shared subscription asks: with the identifier, and RETAIN as published")
+        .covers(&["mqtt5:ext-163", "mqtt5:3.3.1-13", "mqtt5:3.3.4-3"]),
     Case::new("shared/started-qos2-delivery-stays-with-its-member", started_qos2_stays)
         .claim("a delivery at QoS 2 that was started is completed with the same member after it reconnects")
         .covers(&["mqtt5:4.8.2-4"]),
@@ -372,6 +378,43 @@ fn messages_wait_for_the_only_member(t: &Testbed) -> Outcome {
     only.vanish()?;
     knock(t, MESSAGES, AtLeastOnce)?;
     t.resume("only")?.hears((0..MESSAGES).map(|number| number.to_string()))
+}
+
+/// The quality of service tells by which of the two the copy came.
+fn unsubscribe_names_one_group(t: &Testbed) -> Outcome {
+    t.needs(Capability::Shared)?;
+    t.needs(Capability::QoS1)?;
+    let (one, other) = ("$share/one/door", "$share/other/door");
+    for (ended, left) in [(one, AtLeastOnce), (other, AtMostOnce)] {
+        let both = t.join("both")?;
+        both.subscribe("bell", AtMostOnce)?;
+        both.subscribe(one, AtMostOnce)?;
+        both.subscribe(other, AtLeastOnce)?;
+        both.send(unsubscribe(7, [ended]))?;
+        both.expect(unsuback(7, 1))?;
+        knock(t, 1, AtLeastOnce)?;
+        let gathered = gather(t, &[&both], 1)?;
+        t.judge(matches!(&gathered[0][..], [copy] if copy.qos == left), "one copy, of the other group", || {
+            format!("{:?} before the bell", gathered[0].iter().map(|copy| &copy.words).collect::<Vec<_>>())
+        })?;
+        both.leave()?;
+    }
+    Ok(())
+}
+
+fn options_are_kept_for_the_absent(t: &Testbed) -> Outcome {
+    t.needs(Capability::Shared)?;
+    t.needs(Capability::Retain)?;
+    let options = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::qos(AtLeastOnce) };
+    let script = subscribe(1).with_options(DOOR, options);
+    let ids: &[u32] = if t.supports().subscription_identifiers { &[7] } else { &[] };
+    let only = t.join_persistent("only")?;
+    only.subscribe_with(ids.iter().fold(script, |script, id| script.with(SubscriptionIdentifier(*id))))?;
+    only.vanish()?;
+    t.join("writer")?.publish(publish("door", "open").at(AtLeastOnce, 0).retained())?;
+    let came = t.resume("only")?.waited()?;
+    let kept = came.retain && came.properties.view().subscription_identifiers().eq(ids.iter().copied());
+    t.judge(kept, format!("the message with RETAIN 1 and identifiers {ids:?}"), || came.words.clone())
 }
 
 /// The bell shows that the first message has found nobody.

@@ -3,9 +3,9 @@
 
 use harness::case::{Case, Outcome, Stop};
 
-use super::expect::{Expected, accepted, suback, suback_with_less};
+use super::expect::{Expected, accepted, suback, suback_with_less, unsuback};
 use super::peer::Peer;
-use super::script::{Script, SubscribeScript, publish, subscribe};
+use super::script::{Script, SubscribeScript, publish, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, deviates};
 use crate::forge::Forged;
@@ -13,7 +13,7 @@ use crate::packet::{
     Packet,
     PacketType::PubRec,
     Property::{SubscriptionIdentifier, UserProperty},
-    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
+    QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode, SubscriptionOptions, Version,
 };
 
@@ -67,6 +67,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("subscribe/repeated-subscription-replaces", repeated_subscription_replaces)
         .claim("subscribing to a filter again replaces the subscription: one copy, at the new quality of service")
         .covers(&["mqtt5:3.8.4-3", "mqtt311:3.8.4-3", "mqtt311:ext-073"]),
+    Case::new("subscribe/repeated-subscription-replaces-options", repeated_subscription_replaces_options)
+        .claim("subscribing to a filter again replaces its options: No Local and Retain As Published are those asked for last")
+        .covers(&["mqtt5:3.8.4-3"]),
     Case::new("subscribe/repeating-loses-no-message", repeating_loses_no_message)
         .claim("subscribing to a filter again does not interrupt the flow of messages")
         .covers(&["mqtt5:3.8.4-4", "mqtt311:3.8.4-3"]),
@@ -98,6 +101,12 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("subscribe/identifier-comes-with-the-message", identifier_comes_with_the_message)
         .claim("the identifier of a SUBSCRIBE comes with the messages of each of its filters, up to 268,435,455")
         .covers(&["mqtt5:ext-162", "mqtt5:ext-127"]),
+    Case::new("subscribe/identifiers-are-kept-for-the-absent", identifiers_for_the_absent)
+        .claim("a message that waited comes with the identifiers of all subscriptions that match it, in one copy or several")
+        .covers(&["mqtt5:3.3.4-3", "mqtt5:3.3.4-4", "mqtt5:ext-163"]),
+    Case::new("subscribe/identifier-in-use-by-the-server", identifier_in_use_by_the_server)
+        .claim("SUBSCRIBE and UNSUBSCRIBE may use a packet identifier that a delivery of the server is using")
+        .covers(&["mqtt5:ext-013", "mqtt311:ext-015"]),
     Case::new("subscribe/identifiers-of-overlapping-subscriptions", identifiers_of_overlapping_subscriptions)
         .claim("of overlapping subscriptions one copy carries all identifiers, or each of several copies its own")
         .covers(&["mqtt5:3.3.4-3", "mqtt5:3.3.4-4", "mqtt5:3.3.4-5"]),
@@ -271,6 +280,30 @@ fn last_of_a_repeated_filter_wins(t: &Testbed) -> Outcome {
 }
 
 /// The message after each is the fence for a second copy; the last grant is QoS 0, where a second copy is legal.
+/// One's own message comes, or another's shows that it does not; either with RETAIN as asked for.
+fn repeated_subscription_replaces_options(t: &Testbed) -> Outcome {
+    t.needs(Capability::Retain)?;
+    let (reader, writer) = (t.join("reader")?, t.join("writer")?);
+    for (no_local, retain_as_published) in [(true, false), (false, true), (true, true), (false, false)] {
+        let options = SubscriptionOptions { no_local, retain_as_published, ..SubscriptionOptions::default() };
+        reader.subscribe_with(subscribe(1).with_options("door", options))?;
+        for (publisher, payload, comes) in [(&reader, "one's own", !no_local), (&writer, "another's", true)] {
+            publisher.publish(publish("door", payload).retained())?;
+            publisher.ping()?;
+            if comes {
+                let came = reader.delivery(&format!("{payload:?}"))?;
+                let right = came.text() == payload && came.retain == retain_as_published;
+                let expected = format!("{payload:?} with RETAIN {}", u8::from(retain_as_published));
+                t.judge(right, expected, || came.words.clone())?;
+            }
+        }
+        // Nothing is left that the next subscription would bring.
+        writer.publish(publish("door", "").retained())?;
+        reader.hears([""])?;
+    }
+    Ok(())
+}
+
 fn repeated_subscription_replaces(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     let writer = t.join("writer")?;
@@ -456,12 +489,43 @@ fn identifier_comes_with_the_message(t: &Testbed) -> Outcome {
 
 /// Gathers copies until the identifiers have all come; what comes after the fence is for nobody.
 fn identifiers_of_overlapping_subscriptions(t: &Testbed) -> Outcome {
+    let reader = subscribed_twice(t, t.join("reader")?, AtMostOnce)?;
+    t.join("writer")?.publish(publish("door/1", "open"))?;
+    comes_for_both(t, &reader)
+}
+
+/// The two number spaces are independent.
+fn identifier_in_use_by_the_server(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let client = t.join("client")?;
+    client.subscribe("door", AtLeastOnce)?;
+    t.join("other")?.publish(publish("door", "open").at(AtLeastOnce, 0))?;
+    let open = client.delivery("a message to acknowledge later")?;
+    client.send(subscribe(open.id).to("bell", AtMostOnce))?;
+    client.expect(suback(open.id, &[Some(0)]))?;
+    client.send(unsubscribe(open.id, ["bell"]))?;
+    client.expect(unsuback(open.id, 1))?;
+    client.acknowledge(&open)?;
+    client.still_served()
+}
+
+fn identifiers_for_the_absent(t: &Testbed) -> Outcome {
+    subscribed_twice(t, t.join_persistent("reader")?, AtLeastOnce)?.vanish()?;
+    t.join("writer")?.publish(publish("door/1", "open").at(AtLeastOnce, 0))?;
+    comes_for_both(t, &t.resume("reader")?)
+}
+
+/// Two subscriptions that match the same topic, each with an identifier.
+fn subscribed_twice<'t>(t: &Testbed, reader: Peer<'t>, qos: QoS) -> Result<Peer<'t>, Stop> {
     t.needs(Capability::SubscriptionIdentifiers)?;
     t.needs(Capability::Wildcards)?;
-    let reader = t.join("reader")?;
-    reader.subscribe_with(subscribe(1).to("door/1", AtMostOnce).with(SubscriptionIdentifier(11)))?;
-    reader.subscribe_with(subscribe(2).to("door/+", AtMostOnce).with(SubscriptionIdentifier(22)))?;
-    t.join("writer")?.publish(publish("door/1", "open"))?;
+    reader.subscribe_with(subscribe(1).to("door/1", qos).with(SubscriptionIdentifier(11)))?;
+    reader.subscribe_with(subscribe(2).to("door/+", qos).with(SubscriptionIdentifier(22)))?;
+    Ok(reader)
+}
+
+/// A message comes with the identifiers of both subscriptions, however many copies that takes.
+fn comes_for_both(t: &Testbed, reader: &Peer<'_>) -> Outcome {
     let expected = "one copy with identifiers 11 and 22, or two copies with one of them each";
     let identifiers = || -> Result<(Vec<u32>, String), Stop> {
         let copy = reader.delivery(expected)?;

@@ -46,6 +46,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("unsubscribe/started-qos2-delivery-is-finished", started_qos2_delivery_is_finished)
         .claim("a delivery at QoS 2 that was started before UNSUBSCRIBE is completed")
         .covers(&["mqtt5:3.10.4-3", "mqtt311:3.10.4-3"]),
+    Case::new("unsubscribe/released-delivery-is-finished", released_delivery_is_finished)
+        .claim("PUBREL of a delivery that was under way at UNSUBSCRIBE is sent again on the resumed session")
+        .covers(&["mqtt5:3.10.4-3", "mqtt311:3.10.4-3"]),
     Case::new("unsubscribe/holds-in-the-session", holds_in_the_session)
         .claim("a subscription that was ended stays ended on the resumed session")
         .covers(&["mqtt5:ext-186", "mqtt5:3.10.4-2", "mqtt311:ext-077", "mqtt311:ext-031"]),
@@ -221,6 +224,22 @@ fn started_qos1_delivery_is_finished(t: &Testbed) -> Outcome {
 
     let reader = reader.drop_and_resume()?;
     reader.hears(["open"])
+}
+
+fn released_delivery_is_finished(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    let reader = t.join_persistent("reader")?;
+    reader.subscribe("bell", AtMostOnce)?;
+    reader.subscribe("door", ExactlyOnce)?;
+    t.join("writer")?.publish(publish("door", "open").at(ExactlyOnce, 0))?;
+    let open = reader.delivery("the first delivery")?;
+    reader.send(pubrec(open.id))?;
+    reader.expect(accepted(PubRel, open.id))?;
+    reader.send(unsubscribe(2, ["door"]))?;
+    reader.expect(unsuback(2, 1))?;
+    let reader = reader.drop_and_resume()?;
+    reader.expect(accepted(PubRel, open.id))?;
+    reader.send(pubcomp(open.id))
 }
 
 fn started_qos2_delivery_is_finished(t: &Testbed) -> Outcome {

@@ -10,7 +10,7 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::peer::Peer;
 use super::retain::in_time;
-use super::script::{ConnectScript, Script, WillScript, disconnect, publish, will};
+use super::script::{ConnectScript, Script, WillScript, disconnect, publish, subscribe, will};
 use super::supports::Capability;
 use super::testbed::Testbed;
 use crate::forge::{Forged, field, frame};
@@ -20,7 +20,7 @@ use crate::packet::{
         WillDelayInterval,
     },
     QoS::{self, AtLeastOnce, AtMostOnce},
-    ReasonCode, Version,
+    ReasonCode, SubscriptionOptions, Version,
 };
 
 /// The cases of this chapter.
@@ -68,6 +68,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("will/not-stored-without-retain", not_stored_without_retain)
         .claim("a will without Will Retain is not stored, and what is stored stays")
         .covers(&["mqtt5:3.1.2-14", "mqtt311:3.1.2-16"]),
+    Case::new("will/flag-is-kept-as-published", flag_is_kept_as_published)
+        .claim("with Retain As Published a will with Will Retain comes with RETAIN 1, one without comes with RETAIN 0")
+        .covers(&["mqtt5:3.3.1-13", "mqtt5:3.1.2-15"]),
     Case::new("will/payload-may-be-empty", payload_may_be_empty)
         .claim("a will without payload is published; with Will Retain it removes the stored message")
         .covers(&["mqtt5:ext-103", "mqtt5:3.1.2-15", "mqtt311:ext-035"]),
@@ -257,7 +260,7 @@ fn stored_with_retain(t: &Testbed) -> Outcome {
     let watcher = watch(t)?;
     mortal(t, t.connect("mortal"), will("grave", "gone").at(AtLeastOnce).retained())?.vanish()?;
     watcher.hears(["gone"])?;
-    finds(t, "gone")
+    is_stored(t, "gone")
 }
 
 fn not_stored_without_retain(t: &Testbed) -> Outcome {
@@ -267,11 +270,25 @@ fn not_stored_without_retain(t: &Testbed) -> Outcome {
     watcher.hears(["flowers"])?;
     mortal(t, t.connect("mortal"), will("grave", "gone"))?.vanish()?;
     watcher.hears(["gone"])?;
-    finds(t, "flowers")
+    is_stored(t, "flowers")
+}
+
+fn flag_is_kept_as_published(t: &Testbed) -> Outcome {
+    t.needs(Capability::Wills)?;
+    t.needs(Capability::Retain)?;
+    let options = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::default() };
+    let watcher = t.join("watcher")?;
+    watcher.subscribe_with(subscribe(1).with_options("grave", options))?;
+    for (script, retain) in [(will("grave", "kept").retained(), true), (will("grave", "not kept"), false)] {
+        mortal(t, t.connect("mortal"), script)?.vanish()?;
+        let came = watcher.delivery("the will")?;
+        t.judge(came.retain == retain, format!("the will with RETAIN {}", u8::from(retain)), || came.words.clone())?;
+    }
+    Ok(())
 }
 
 /// A new subscriber to "grave" gets this message, so it is stored. Its RETAIN flag is another chapter's affair.
-fn finds(t: &Testbed, payload: &str) -> Outcome {
+pub(super) fn is_stored(t: &Testbed, payload: &str) -> Outcome {
     in_time(t, || {
         let late = t.join("late")?;
         late.subscribe("grave", AtMostOnce)?;

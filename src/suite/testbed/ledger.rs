@@ -67,10 +67,17 @@ impl Ledger {
         self.levels.entry(client.to_owned()).or_default().extend(granted);
     }
 
-    /// What is wrong with a message to this client, in the light of what it asked for and of what others sent: its topic matches
-    /// one of the client's filters, and its level is the lower of those of the message and of the subscription. Names of the
-    /// server's own are left to the cases that are about them.
+    /// What is wrong with a message to this client, in the light of what it asked for and of what others sent: it has a topic, if
+    /// only by an alias, which matches one of the client's filters, and its level is the lower of those of the message and of
+    /// the subscription. Names of the server's own are left to the cases that are about them.
     pub(super) fn fault(&self, client: &str, topic: &str, publish: &Publish<'_>) -> Option<Fault> {
+        if topic.is_empty() {
+            let clauses = &["mqtt5:ext-110"];
+            return Some(Fault {
+                clauses,
+                expected: "a topic name, or an alias that was set on this connection".into(),
+            });
+        }
         let name = Topic::new(topic).ok().filter(|name| !self.blind && !name.is_reserved())?;
         let matches = |filter: &str| {
             let filter = Filter::new(filter).ok();
