@@ -27,7 +27,7 @@ impl<S: Node> Simulation<'_, S> {
                 core.handle(now, Input::Opened { conn, via, peer, room }, floor);
             }
             Arrived::Bytes(count) => {
-                floor.since = strand.since(End::Device);
+                (floor.since, floor.forgotten) = (strand.since(End::Device), false);
                 let bytes = strand.take(End::Device, count);
                 core.handle(now, Input::Bytes { conn, bytes }, floor);
             }
