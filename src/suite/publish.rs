@@ -378,6 +378,9 @@ fn properties_arrive_at_every_qos(t: &Testbed) -> Outcome {
             let again = comes_adorned(t, &reader, "open")?;
             t.judge(again.id == first.id, "the message again", || again.words.clone())?;
             reader.acknowledge(&again)?;
+            reader.leave()?;
+        } else {
+            reader.leave()?;
         }
     }
     Ok(())
