@@ -39,8 +39,10 @@ fn check_late(delays: Delays) {
 
 #[track_caller]
 fn check_dressed(setup: &Setup, dress: impl Fn(Broker) -> Box<dyn Node> + Copy + 'static) {
+    // What moves a hundred thousand packets is played where it matters how many are under way.
+    let heavy = setup.settings.behaviour.send_maximum == 1;
     let mut wrong = Vec::new();
-    for (case, version) in trials() {
+    for (case, version) in trials().filter(|(case, _)| heavy || !case.isolation.heavy) {
         let start = move |setup: &Setup, stopped: Option<_>| match stopped {
             Some(node) => node,
             None => Box::new(listening(dress(setup.broker(Rng::stream(1, "broker"))))) as Box<dyn Node>,
