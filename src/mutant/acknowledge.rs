@@ -11,7 +11,7 @@ use super::seam::{Fate, Passing, Seam};
 use super::{Mutant, PASSED_ON};
 use crate::codec;
 use crate::forge::Forged;
-use crate::packet::{Ack, Packet, PacketId, PacketType, Properties, Publish, QoS, ReasonCode, Side};
+use crate::packet::{Ack, Packet, PacketId, PacketType, Properties, Publish, QoS, ReasonCode, Side, Version};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
     handshakes().chain(identifiers()).chain(forms())
@@ -539,6 +539,16 @@ fn forms() -> impl Iterator<Item = Mutant> {
                 _ => fate.on(&Forged::from_frame(passing.frame).flags(0x4).bytes()),
             })
         }),
+        Mutant::seam("refuses-a-publish-of-3.1-with-dup", &["mqtt311:4.3.2-2", "mqtt311:4.3.3-2"], || {
+            refuses_dup(PacketType::Publish)
+        }),
+        Mutant::seam("refuses-a-pubrel-of-3.1-with-dup", &["mqtt31:diff-021"], || refuses_dup(PacketType::PubRel)),
+        Mutant::seam("refuses-a-subscribe-of-3.1-with-dup", &["mqtt31:diff-021"], || {
+            refuses_dup(PacketType::Subscribe)
+        }),
+        Mutant::seam("refuses-an-unsubscribe-of-3.1-with-dup", &["mqtt31:diff-021"], || {
+            refuses_dup(PacketType::Unsubscribe)
+        }),
         Mutant::seam("leaves-out-the-property-length", &["mqtt5:2.2.2-1", "mqtt5:ext-136"], || {
             outbound(|passing, packet, fate| match packet {
                 Packet::UnsubAck(_) if passing.version.has_properties() => {
@@ -561,6 +571,15 @@ fn forms() -> impl Iterator<Item = Mutant> {
 fn only_short(which: PacketType) -> Box<dyn Seam> {
     inbound(move |passing, packet, fate| {
         go_on_unless(packet.packet_type() == which && passing.frame.len() > 4, passing, fate);
+    })
+}
+
+/// Clients of 3.1 lose their connection by such a packet that is marked as a repeat.
+fn refuses_dup(which: PacketType) -> Box<dyn Seam> {
+    inbound(move |passing, packet, fate| {
+        let repeated =
+            passing.version == Version::V31 && packet.packet_type() == which && passing.frame[0] & 0b1000 != 0;
+        if repeated { fate.cut() } else { fate.on(passing.frame) }
     })
 }
 

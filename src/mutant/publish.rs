@@ -143,6 +143,27 @@ fn messages() -> impl Iterator<Item = Mutant> {
                 })
             },
         ),
+        Mutant::seam("lowers-a-message-for-whoever-comes-behind", &["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"], || {
+            // It lowers the message itself to what a subscriber was granted, and goes on with that to the next.
+            remembering::<Option<QoS>>(
+                |lowest, passing, packet, fate| {
+                    if matches!(packet, Packet::Publish(_)) {
+                        *lowest = None;
+                    }
+                    fate.on(passing.frame);
+                },
+                |lowest, passing, packet, fate| match packet {
+                    Packet::Publish(publish) => {
+                        let qos = lowest.map_or(publish.qos, |lowest| lowest.min(publish.qos));
+                        *lowest = Some(qos);
+                        let packet_id = publish.packet_id.filter(|_| qos != QoS::AtMostOnce);
+                        let dup = publish.dup && qos != QoS::AtMostOnce;
+                        fate.on_as(&Packet::Publish(Publish { qos, packet_id, dup, ..publish }), passing.version);
+                    }
+                    _ => fate.on(passing.frame),
+                },
+            )
+        }),
         Mutant::seam(
             "delivers-under-the-publishers-identifier",
             &["mqtt5:2.2.1-4", "mqtt5:ext-013", "mqtt311:2.3.1-4", "mqtt311:ext-015"],

@@ -79,6 +79,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("publish/arrives-at-the-lower-qos", arrives_at_the_lower_qos)
         .claim("a message is delivered at the lower of the quality of service it was sent at and the one granted")
         .covers(&["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"]),
+    Case::new("publish/each-subscriber-has-its-own-qos", each_subscriber_has_its_own_qos)
+        .claim("of several subscribers each gets a message at the lower of its level and that granted to it, not to another")
+        .covers(&["mqtt5:3.8.4-8", "mqtt311:3.8.4-6"]),
     Case::new("publish/properties-arrive-at-every-qos", properties_arrive_at_every_qos)
         .claim("properties arrive with messages at each quality of service, and again when the message is sent again")
         .covers(PASSED_ON),
@@ -316,16 +319,44 @@ fn arrives_at_the_lower_qos(t: &Testbed) -> Outcome {
         reader.subscribe("door", granted)?;
         for sent in levels() {
             writer.publish(publish("door", format!("{sent:?}")).at(sent, 0))?;
-            let came = reader.delivery("the message")?;
-            let right = came.qos == granted.min(sent) && came.text() == format!("{sent:?}");
-            t.judge(right, format!("the message sent {sent:?} at QoS {}", granted.min(sent) as u8), || {
-                came.words.clone()
-            })?;
-            reader.acknowledge(&came)?;
+            comes_at_the_lower(&reader, sent, granted)?;
         }
         reader.leave()?;
     }
     Ok(())
+}
+
+/// Whom a server serves first may depend on the order in which they came or on their names, so each level stands before and
+/// behind each other. QoS 1 comes last, as above.
+fn each_subscriber_has_its_own_qos(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS1)?;
+    let carried = |qos: &QoS| t.supports().carries(*qos);
+    let writer = t.join("writer")?;
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut readers = Vec::new();
+        let levels = order.map(|place: usize| QoS::ALL[place]).into_iter().filter(carried);
+        for (role, granted) in ["first", "second", "third"].into_iter().zip(levels) {
+            let reader = t.join(role)?;
+            reader.subscribe("door", granted)?;
+            readers.push((reader, granted));
+        }
+        for sent in [ExactlyOnce, AtLeastOnce].into_iter().filter(carried) {
+            writer.publish(publish("door", format!("{sent:?}")).at(sent, 0))?;
+            readers.iter().try_for_each(|(reader, granted)| comes_at_the_lower(reader, sent, *granted))?;
+        }
+        readers.into_iter().try_for_each(|(reader, _)| reader.leave())?;
+    }
+    Ok(())
+}
+
+/// The next message is the one that was sent at this level, and comes at the lower of that and what was granted; it is
+/// acknowledged.
+fn comes_at_the_lower(reader: &Peer<'_>, sent: QoS, granted: QoS) -> Outcome {
+    let came = reader.delivery("the message")?;
+    let right = came.qos == granted.min(sent) && came.text() == format!("{sent:?}");
+    let expected = format!("the message sent {sent:?} at QoS {}", granted.min(sent) as u8);
+    reader.testbed().judge(right, expected, || came.words.clone())?;
+    reader.acknowledge(&came)
 }
 
 /// It may be passed on, refused, or end its publisher's connection.

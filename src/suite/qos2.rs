@@ -7,7 +7,7 @@ use harness::case::{Case, Deviation, Outcome, Stop};
 use super::expect::{accepted, answered};
 use super::peer::Peer;
 use super::retain::is_there;
-use super::script::{pubcomp, publish, pubrec, pubrel, subscribe};
+use super::script::{Again, pubcomp, publish, pubrec, pubrel, subscribe};
 use super::session::lasts;
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step, deviates};
@@ -39,6 +39,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("qos2/pubrel-repeated-on-resumption", pubrel_repeated)
         .claim("a PUBREL repeated on resumption is answered by PUBCOMP, and nothing is delivered twice")
         .covers(&["mqtt5:4.3.3-11", "mqtt311:4.3.3-2", "mqtt311:ext-086"]),
+    Case::new("qos2/pubrel-may-be-sent-again-with-dup", pubrel_may_be_sent_again_with_dup)
+        .claim("a PUBREL of 3.1 with DUP set is answered by PUBCOMP like any other, and the message arrives")
+        .covers(&["mqtt31:diff-021"]),
     Case::new("qos2/released-on-resumption", released_on_resumption)
         .claim("a message that was acknowledged by PUBREC is delivered once, though its PUBREL comes on the resumed session")
         .covers(&["mqtt5:ext-186", "mqtt5:4.3.3-11", "mqtt311:ext-028", "mqtt311:4.3.3-2"]),
@@ -151,6 +154,19 @@ fn repeat_before_pubrel(t: &Testbed) -> Outcome {
     writer.publish(publish("door", "shut").at(ExactlyOnce, 0))?;
 
     reader.hears(["open", "shut"])
+}
+
+/// As if the first had been lost, of which a server cannot know.
+fn pubrel_may_be_sent_again_with_dup(t: &Testbed) -> Outcome {
+    t.needs(Capability::QoS2)?;
+    let reader = t.join("reader")?;
+    reader.subscribe("door", ExactlyOnce)?;
+    let writer = t.join("writer")?;
+    writer.send(publish("door", "open").exactly_once(7))?;
+    as_step("publishing", writer.expect(accepted(PubRec, 7)))?;
+    writer.send(Again(pubrel(7)))?;
+    writer.expect(accepted(PubComp, 7))?;
+    reader.hears(["open"])
 }
 
 /// After the first PUBCOMP the identifier is unknown to the server, so 5.0 lets it answer 0x92.

@@ -7,6 +7,7 @@ use harness::case::Stop;
 
 use super::testbed::Testbed;
 use crate::codec;
+use crate::forge::Forged;
 use crate::packet::{
     Ack, Auth, Connect, Disconnect, FilterBuf, Packet, PacketId, PacketType, Properties, Property, PropertyBuf,
     Publish, QoS, ReasonCode, Subscribe, SubscriptionBuf, SubscriptionOptions, Unsubscribe, Will,
@@ -65,6 +66,16 @@ impl Script for Raw {
 
     fn is_legal(&self) -> bool {
         false
+    }
+}
+
+/// A SUBSCRIBE, UNSUBSCRIBE or PUBREL with DUP set, as 3.1 has it sent again; later versions have no such packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again<S>(pub S);
+
+impl<S: Script> Script for Again<S> {
+    fn wire(&self, testbed: &Testbed) -> Result<Vec<u8>, Stop> {
+        Ok(Forged::from_frame(&self.0.wire(testbed)?).flags(0b1010).bytes())
     }
 }
 

@@ -5,7 +5,7 @@ use harness::case::{Case, Outcome, Stop};
 
 use super::expect::{Expected, accepted, suback, suback_with_less, unsuback};
 use super::peer::Peer;
-use super::script::{Script, SubscribeScript, publish, subscribe, unsubscribe};
+use super::script::{Again, Script, SubscribeScript, publish, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::{Testbed, deviates};
 use crate::forge::Forged;
@@ -38,6 +38,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("subscribe/may-carry-user-properties", may_carry_user_properties)
         .claim("a SUBSCRIBE with user properties is granted and brings messages")
         .covers(&["mqtt5:ext-028", "mqtt5:3.8.4-1"]),
+    Case::new("subscribe/may-be-sent-again-with-dup", may_be_sent_again_with_dup)
+        .claim("a SUBSCRIBE of 3.1 with DUP set is granted like any other")
+        .covers(&["mqtt31:diff-021"]),
     Case::new("subscribe/one-code-per-filter", one_code_per_filter)
         .claim("SUBACK has one code per filter, in the order of the filters, none above what was asked for")
         .covers(&[
@@ -139,6 +142,15 @@ fn may_carry_user_properties(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader
         .send(subscribe(7).to("door", AtMostOnce).with(UserProperty("why", "curious")).with(UserProperty("why", "")))?;
+    reader.expect(suback(7, &[Some(0)]))?;
+    t.join("writer")?.publish(publish("door", "open"))?;
+    reader.hears(["open"])
+}
+
+/// As if the first had been lost, of which a server cannot know.
+fn may_be_sent_again_with_dup(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.send(Again(subscribe(7).to("door", AtMostOnce)))?;
     reader.expect(suback(7, &[Some(0)]))?;
     t.join("writer")?.publish(publish("door", "open"))?;
     reader.hears(["open"])

@@ -3,7 +3,7 @@
 use harness::case::{Case, Outcome};
 
 use super::expect::{Expected, accepted, pingresp, unsuback};
-use super::script::{PingReq, pubcomp, publish, pubrec, subscribe, unsubscribe};
+use super::script::{Again, PingReq, pubcomp, publish, pubrec, subscribe, unsubscribe};
 use super::supports::Capability;
 use super::testbed::Testbed;
 use crate::packet::{
@@ -28,6 +28,9 @@ pub(super) const CASES: &[Case<Testbed>] = &[
     Case::new("unsubscribe/may-carry-user-properties", may_carry_user_properties)
         .claim("an UNSUBSCRIBE with user properties is answered and ends the subscription")
         .covers(&["mqtt5:ext-030", "mqtt5:3.10.4-4"]),
+    Case::new("unsubscribe/may-be-sent-again-with-dup", may_be_sent_again_with_dup)
+        .claim("an UNSUBSCRIBE of 3.1 with DUP set ends the subscription like any other")
+        .covers(&["mqtt31:diff-021"]),
     Case::new("unsubscribe/unknown-filter-is-answered", unknown_filter_is_answered)
         .claim("UNSUBSCRIBE from a filter that was never subscribed to is answered, in 5.0 with reason code 0x11")
         .covers(&["mqtt5:3.10.4-5", "mqtt5:3.11.3-2", "mqtt311:3.10.4-5"]),
@@ -82,6 +85,18 @@ fn may_carry_user_properties(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe_with(subscribe(1).to("door", AtMostOnce).to("bell", AtMostOnce))?;
     reader.send(unsubscribe(2, ["door"]).with(UserProperty("why", "tired")).with(UserProperty("why", "")))?;
+    reader.expect(unsuback(2, 1))?;
+    let writer = t.join("writer")?;
+    writer.publish(publish("door", "open"))?;
+    writer.publish(publish("bell", "rings"))?;
+    reader.hears(["rings"])
+}
+
+/// As if the first had been lost, of which a server cannot know. The bell is the fence.
+fn may_be_sent_again_with_dup(t: &Testbed) -> Outcome {
+    let reader = t.join("reader")?;
+    reader.subscribe_with(subscribe(1).to("door", AtMostOnce).to("bell", AtMostOnce))?;
+    reader.send(Again(unsubscribe(2, ["door"])))?;
     reader.expect(unsuback(2, 1))?;
     let writer = t.join("writer")?;
     writer.publish(publish("door", "open"))?;
