@@ -55,6 +55,9 @@ fn whoever_lets_no_device_in_costs_no_run() {
     let guarded = Served::new(&["--listen", &at("mqtt"), "--no-anonymous", "--users", &users]);
     let modern = Served::new(&["--listen", &at("mqtt"), "--behaviour", "(levels: [5])"]);
     let old = SHORT.replace("name: \"meter\"", "name: \"meter\", version: V31");
+    // The system takes connections for it, and nobody ever answers or hangs up.
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = mute.local_addr().expect("it has one");
     let other = |served: &Served, scheme: &str| {
         let (_, address) = served.url.split_once("://").expect("a URL");
         format!("{scheme}://{}", address.trim_end_matches("/mqtt"))
@@ -74,7 +77,13 @@ fn whoever_lets_no_device_in_costs_no_run() {
             (SHORT, other(&plain, "ws"), [both, "WebSocket handshake", "for a port without them write mqtt://"]),
             (SHORT, other(&plain, "mqtts"), [both, "it hung up on TLS", "write mqtt://"]),
             (SHORT, other(&tls, "mqtt"), [both, "is no MQTT", "it speaks TLS on this port; write mqtts://"]),
-            (SHORT, other(&web, "mqtt"), [both, "no CONNACK within 10 s", "for one of WebSockets ws://"]),
+            (SHORT, format!("mqtt://{silent}"), [both, "no CONNACK within 10 s", "for one of TLS write mqtts://"]),
+            // A server waits as long for an upgrade as we do for CONNACK: either may be the first to give up.
+            (
+                SHORT,
+                other(&web, "mqtt"),
+                [both, "check that MQTT of this version is spoken", "for one of WebSockets ws://"],
+            ),
             (
                 SHORT,
                 guarded.url.clone(),
