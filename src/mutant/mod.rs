@@ -13,8 +13,11 @@ mod change;
 mod connect;
 mod disconnect;
 mod expiry;
+mod filter;
 mod flow_control;
 mod frames;
+mod handshake;
+mod identifier;
 mod keep_alive;
 mod limits;
 mod overlook;
@@ -25,6 +28,7 @@ pub mod seam;
 mod session;
 mod shared;
 mod subscribe;
+mod unsubscribe;
 mod will;
 
 use harness::node::Node;
@@ -101,8 +105,12 @@ pub fn mutants() -> Vec<Mutant> {
         .chain(alias::mutants())
         .chain(flow_control::mutants())
         .chain(publish::mutants())
+        .chain(handshake::mutants())
+        .chain(identifier::mutants())
         .chain(acknowledge::mutants())
         .chain(subscribe::mutants())
+        .chain(filter::mutants())
+        .chain(unsubscribe::mutants())
         .chain(disconnect::mutants())
         .chain(retain::mutants())
         .chain(will::mutants())

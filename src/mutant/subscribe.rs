@@ -1,22 +1,20 @@
-//! Mutants of SUBSCRIBE, UNSUBSCRIBE and of what matches (3.8 to 3.11 and 4.7 of both standards).
+//! Mutants of SUBSCRIBE and SUBACK, and of what a subscription brings (3.8, 3.9 and 3.3.4 of 5.0, 3.3.5 of 3.1.1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use harness::node::ConnId;
 
 use super::Mutant;
-use super::change::{
-    go_on_unless, heard_names, heard_options, inbound, kept, outbound, remembering, said, said_properties, unsaid,
-};
+use super::change::{go_on_unless, heard_options, inbound, kept, outbound, remembering, said, said_properties, unsaid};
 use super::seam::{Fate, Passing, Seam};
 use crate::packet::{
-    FilterBuf, Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, ReasonCode, ReasonCodes,
-    SubAck, Subscribe, SubscriptionBuf, SubscriptionOptions, UnsubAck, Unsubscribe, Version,
+    Packet, PacketId, PacketType, Properties, Property, PropertyBuf, Publish, QoS, ReasonCode, ReasonCodes, SubAck,
+    Subscribe, SubscriptionBuf, SubscriptionOptions, Version,
 };
 use crate::topic::{Filter, Topic};
 
 pub(super) fn mutants() -> impl Iterator<Item = Mutant> {
-    subscribing().chain(delivering()).chain(matching()).chain(unsubscribing())
+    subscribing().chain(delivering())
 }
 
 fn subscribing() -> impl Iterator<Item = Mutant> {
@@ -417,207 +415,12 @@ fn delivering() -> impl Iterator<Item = Mutant> {
     .into_iter()
 }
 
-fn matching() -> impl Iterator<Item = Mutant> {
-    [
-        Mutant::seam("does-not-match-the-parent-with-a-hash", &["mqtt5:ext-197", "mqtt311:ext-095"], || {
-            heard_names(|_, name| match name.strip_suffix("/#") {
-                Some(parent) => format!("{parent}/+/#"),
-                None => name.into(),
-            })
-        }),
-        Mutant::seam("matches-one-level-with-a-hash", &["mqtt5:ext-197", "mqtt311:ext-095"], || {
-            heard_names(|_, name| name.strip_suffix('#').map_or(name.into(), |parent| format!("{parent}+")))
-        }),
-        Mutant::seam("matches-several-levels-with-a-plus", &["mqtt5:ext-198", "mqtt311:ext-096"], || {
-            heard_names(|_, name| name.strip_suffix('+').map_or(name.into(), |parent| format!("{parent}#")))
-        }),
-        Mutant::seam("matches-no-empty-level", &["mqtt5:ext-199", "mqtt5:ext-198", "mqtt311:ext-096"], || {
-            unsaid(|packet| matches!(packet, Packet::Publish(publish) if publish.topic.split('/').any(str::is_empty)))
-        }),
-        Mutant::seam("grants-a-misplaced-hash", &["mqtt5:4.7.1-1", "mqtt311:4.7.1-2", "mqtt311:ext-068"], || {
-            granting(|filter| {
-                filter.find('#').is_some_and(|at| at + 1 != filter.len() || (at > 0 && !filter.ends_with("/#")))
-            })
-        }),
-        Mutant::seam("grants-a-misplaced-plus", &["mqtt5:4.7.1-2", "mqtt311:4.7.1-3", "mqtt311:ext-068"], || {
-            granting(|filter| filter.split('/').any(|level| level.len() > 1 && level.contains('+')))
-        }),
-        Mutant::seam("grants-an-empty-filter", &["mqtt5:4.7.3-1", "mqtt311:4.7.3-1"], || granting(str::is_empty)),
-        Mutant::seam("grants-an-empty-share-name", &["mqtt5:4.8.2-1"], || {
-            granting(|filter| filter.starts_with("$share//"))
-        }),
-        Mutant::seam("grants-a-share-name-with-a-wildcard", &["mqtt5:4.8.2-2"], || {
-            granting(|filter| {
-                let name = filter.strip_prefix("$share/").and_then(|rest| rest.split('/').next());
-                name.is_some_and(|name| name.contains(['+', '#']))
-            })
-        }),
-        Mutant::seam("grants-a-share-without-a-filter", &["mqtt5:4.8.2-2"], || {
-            granting(|filter| {
-                filter
-                    .strip_prefix("$share/")
-                    .is_some_and(|rest| rest.split_once('/').is_none_or(|(_, rest)| rest.is_empty()))
-            })
-        }),
-    ]
-    .into_iter()
-}
-
 /// Grants such filters without the broker, and so to no effect.
-fn granting(which: fn(&str) -> bool) -> Box<dyn Seam> {
+pub(super) fn granting(which: fn(&str) -> bool) -> Box<dyn Seam> {
     inbound(move |passing, packet, fate| match packet {
         Packet::Subscribe(subscribe) if subscribe.subscriptions.iter().any(|each| which(each.filter)) => {
             grant(&subscribe, passing, fate);
         }
         _ => fate.on(passing.frame),
     })
-}
-
-fn unsubscribing() -> impl Iterator<Item = Mutant> {
-    [
-        Mutant::seam("never-sends-unsuback", &["mqtt5:3.10.4-4", "mqtt311:3.10.4-4"], || {
-            unsaid(|packet| matches!(packet, Packet::UnsubAck(_)))
-        }),
-        Mutant::seam(
-            "sends-unsuback-with-the-next-identifier",
-            &["mqtt5:3.10.4-4", "mqtt5:2.2.1-6", "mqtt311:3.10.4-4", "mqtt311:2.3.1-7"],
-            || {
-                said(|packet| {
-                    if let Packet::UnsubAck(unsuback) = packet {
-                        unsuback.packet_id = unsuback.packet_id.next();
-                    }
-                })
-            },
-        ),
-        Mutant::seam(
-            "acknowledges-unsubscribe-and-forgets-it",
-            &[
-                "mqtt5:3.10.4-1",
-                "mqtt5:3.10.4-2",
-                "mqtt311:3.10.4-1",
-                "mqtt311:3.10.4-2",
-                "mqtt5:ext-167",
-                "mqtt5:ext-212",
-            ],
-            || {
-                heard_names(|of, name| match of {
-                    PacketType::Unsubscribe => format!("{name}/nobody's"),
-                    _ => name.into(),
-                })
-            },
-        ),
-        Mutant::seam("never-ends-a-subscription-with-wildcards", &["mqtt5:3.10.4-1", "mqtt311:3.10.4-1"], || {
-            heard_names(|of, name| match of {
-                PacketType::Unsubscribe if name.contains(['+', '#']) => "nobody's".into(),
-                _ => name.into(),
-            })
-        }),
-        Mutant::seam("says-nothing-where-there-is-no-subscription", &["mqtt5:3.10.4-5", "mqtt311:3.10.4-5"], || {
-            let mut known = BTreeSet::<String>::new();
-            inbound(move |passing, packet, fate| {
-                if let Packet::Subscribe(subscribe) = packet {
-                    known.extend(subscribe.subscriptions.iter().map(|each| each.filter.to_owned()));
-                }
-                let unknown = matches!(packet, Packet::Unsubscribe(unsubscribe)
-                    if !unsubscribe.filters.iter().any(|filter| known.contains(filter)));
-                go_on_unless(unknown, passing, fate);
-            })
-        }),
-        Mutant::seam("says-success-where-there-is-no-subscription", &["mqtt5:3.11.3-2"], || {
-            outbound(|passing, packet, fate| match packet {
-                Packet::UnsubAck(unsuback) if !unsuback.reasons.is_empty() => {
-                    unsuback_with(&unsuback, &vec![0; unsuback.reasons.len()], passing, fate);
-                }
-                _ => fate.on(passing.frame),
-            })
-        }),
-        Mutant::seam("reverses-the-codes-of-unsuback", &["mqtt5:3.11.3-1"], || {
-            outbound(|passing, packet, fate| match packet {
-                Packet::UnsubAck(unsuback) => {
-                    let codes: Vec<u8> = unsuback.reasons.as_bytes().iter().copied().rev().collect();
-                    unsuback_with(&unsuback, &codes, passing, fate);
-                }
-                _ => fate.on(passing.frame),
-            })
-        }),
-        Mutant::seam("sends-one-unsuback-per-filter", &["mqtt5:3.10.4-6", "mqtt311:3.10.4-6"], || {
-            inbound(|passing, packet, fate| match packet {
-                Packet::Unsubscribe(unsubscribe) => {
-                    for filter in unsubscribe.filters.iter() {
-                        let filters = FilterBuf::new().with(filter);
-                        let one = Unsubscribe { filters: filters.view(), ..unsubscribe };
-                        fate.on_as(&Packet::Unsubscribe(one), passing.version);
-                    }
-                }
-                _ => fate.on(passing.frame),
-            })
-        }),
-        Mutant::seam("ends-only-the-first-of-several", &["mqtt5:3.10.4-6", "mqtt311:3.10.4-6"], || {
-            inbound(|passing, packet, fate| match packet {
-                Packet::Unsubscribe(unsubscribe) => {
-                    let mut filters = FilterBuf::new();
-                    for (number, filter) in unsubscribe.filters.iter().enumerate() {
-                        filters = filters.with(&if number == 0 { filter.into() } else { format!("{filter}/nobody's") });
-                    }
-                    let filters = filters.view();
-                    fate.on_as(&Packet::Unsubscribe(Unsubscribe { filters, ..unsubscribe }), passing.version);
-                }
-                _ => fate.on(passing.frame),
-            })
-        }),
-        Mutant::seam("ends-subscriptions-of-like-filters", &["mqtt5:3.10.4-1", "mqtt311:3.10.4-1"], || {
-            heard_names(|of, name| match of {
-                PacketType::Unsubscribe => name.replace('B', "b").replace(' ', "").replace("//", "/"),
-                _ => name.into(),
-            })
-        }),
-        Mutant::seam(
-            "ends-every-subscription-by-one-unsubscribe",
-            &["mqtt5:3.10.4-1", "mqtt311:3.10.4-1", "mqtt311:ext-075"],
-            || {
-                remembering::<BTreeSet<ConnId>>(
-                    |deaf, passing, packet, fate| {
-                        match packet {
-                            Packet::Connect(_) => drop(deaf.remove(&passing.conn)),
-                            Packet::Unsubscribe(_) => drop(deaf.insert(passing.conn)),
-                            _ => {}
-                        }
-                        fate.on(passing.frame);
-                    },
-                    |deaf, passing, packet, fate| {
-                        go_on_unless(
-                            deaf.contains(&passing.conn) && matches!(packet, Packet::Publish(_)),
-                            passing,
-                            fate,
-                        );
-                    },
-                )
-            },
-        ),
-        Mutant::seam("drops-started-deliveries-on-unsubscribe", &["mqtt5:3.10.4-3", "mqtt311:3.10.4-3"], || {
-            remembering::<bool>(
-                |ended, passing, packet, fate| {
-                    *ended |= matches!(packet, Packet::Unsubscribe(_));
-                    fate.on(passing.frame);
-                },
-                |ended, passing, packet, fate| {
-                    let started = matches!(packet, Packet::PubRel(_) | Packet::Publish(Publish { dup: true, .. }));
-                    go_on_unless(*ended && started, passing, fate);
-                },
-            )
-        }),
-        Mutant::seam("ends-a-subscription-by-a-misplaced-wildcard", &["mqtt5:4.7.1-1", "mqtt311:ext-076"], || {
-            heard_names(|of, name| match of {
-                PacketType::Unsubscribe => name.replace("/#/", "/").replace("b#", "b").replace("+b", "b"),
-                _ => name.into(),
-            })
-        }),
-    ]
-    .into_iter()
-}
-
-/// UNSUBACK with these codes in place of this one.
-fn unsuback_with(unsuback: &UnsubAck<'_>, codes: &[u8], passing: &Passing<'_>, fate: &mut Fate) {
-    let Some(reasons) = ReasonCodes::from_bytes(codes) else { return };
-    fate.on_as(&Packet::UnsubAck(UnsubAck { reasons, ..*unsuback }), passing.version);
 }

@@ -25,11 +25,14 @@ mod qos1;
 mod qos2;
 mod restart;
 mod retain;
+mod retain_delivery;
 pub mod script;
 mod session;
+mod session_expiry;
 pub mod setting;
 mod shared;
 mod subscribe;
+mod subscription_identifier;
 pub mod supports;
 pub mod testbed;
 mod tls;
@@ -59,12 +62,15 @@ pub const CHAPTERS: &[&[Case<Testbed>]] = &[
     qos2::CASES,
     acks::CASES,
     subscribe::CASES,
+    subscription_identifier::CASES,
     unsubscribe::CASES,
     disconnect::CASES,
     retain::CASES,
+    retain_delivery::CASES,
     will::CASES,
     will_delay::CASES,
     session::CASES,
+    session_expiry::CASES,
     restart::CASES,
     shared::CASES,
     alias::CASES,

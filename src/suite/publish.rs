@@ -201,7 +201,6 @@ fn reaches_every_subscriber(t: &Testbed) -> Outcome {
     other.hears(["rings"])
 }
 
-/// The message to a subscriber shows that the acknowledgement came from a server that delivers.
 /// Those who subscribe stand in line by turns, and the message is so long that a server may keep one copy for all of them.
 fn each_version_hears_it_in_its_own_form(t: &Testbed) -> Outcome {
     let payload = "open, ".repeat(100);
@@ -253,6 +252,7 @@ fn reaches_other_versions(t: &Testbed) -> Outcome {
     })
 }
 
+/// The message to a subscriber shows that the acknowledgement came from a server that delivers.
 fn is_acknowledged_without_subscribers(t: &Testbed) -> Outcome {
     t.needs(Capability::QoS1)?;
     let reader = t.join("reader")?;
@@ -370,8 +370,6 @@ fn payload_format_without_a_meaning(t: &Testbed) -> Outcome {
     t.judge(came.text() == "open", "the message of another client", || came.words.clone())
 }
 
-/// The property that differs decides the clause. A server that ends the connection for the longest correlation data there can be
-/// has a limit of its own, as it may.
 /// What a message is sent with here.
 const ADORNMENTS: [Property<'_>; 5] = [
     PayloadFormatIndicator(1),
@@ -417,6 +415,8 @@ fn properties_arrive_at_every_qos(t: &Testbed) -> Outcome {
     Ok(())
 }
 
+/// The property that differs decides the clause. A server that ends the connection for the longest correlation data there can be
+/// has a limit of its own, as it may.
 fn properties_arrive_unchanged(t: &Testbed) -> Outcome {
     let reader = t.join("reader")?;
     reader.subscribe("order", AtMostOnce)?;

@@ -8,7 +8,7 @@ use super::expect::{accepted, answered};
 use super::peer::Peer;
 use super::retain::is_there;
 use super::script::{Again, pubcomp, publish, pubrec, pubrel, subscribe};
-use super::session::lasts;
+use super::session_expiry::lasts;
 use super::supports::Capability;
 use super::testbed::{Testbed, as_step, deviates};
 use crate::packet::{
