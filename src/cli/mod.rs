@@ -7,6 +7,7 @@ mod connect;
 mod explain;
 mod fleet;
 mod format;
+mod interrupt;
 mod line;
 mod link;
 mod list;

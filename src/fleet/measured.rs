@@ -21,6 +21,8 @@ pub struct Measured {
     pub processes: u32,
     /// The most bytes of memory that each process had, all of them together, where the system says it.
     pub memory: Option<u64>,
+    /// At which second of the run somebody interrupted it, if somebody did.
+    pub interrupted: Option<f64>,
     /// How the sockets fared; absent in virtual time.
     pub live: Option<Live>,
 }
@@ -40,8 +42,6 @@ pub struct Live {
     pub failures: BTreeMap<String, u64>,
     /// What limited the run, in words.
     pub limits: BTreeSet<String>,
-    /// At which second somebody interrupted it, if somebody did.
-    pub interrupted: Option<f64>,
 }
 
 impl Merge for Measured {
@@ -51,6 +51,7 @@ impl Merge for Measured {
         self.wall = self.wall.max(other.wall);
         self.processes += other.processes;
         self.memory = sum(self.memory, other.memory);
+        self.interrupted = [self.interrupted, other.interrupted].into_iter().flatten().reduce(f64::min);
         match (&mut self.live, &other.live) {
             (Some(live), Some(other)) => live.merge(other),
             (live, other) => *live = live.take().or_else(|| other.clone()),
@@ -68,7 +69,6 @@ impl Merge for Live {
             *self.failures.entry(why.clone()).or_default() += count;
         }
         self.limits.extend(other.limits.iter().cloned());
-        self.interrupted = [self.interrupted, other.interrupted].into_iter().flatten().reduce(f64::min);
     }
 }
 
@@ -94,6 +94,8 @@ pub struct Run {
     pub processes: u32,
     /// The most bytes of memory that the processes had together.
     pub memory: Option<u64>,
+    /// At which second of the run somebody interrupted it, if somebody did.
+    pub interrupted: Option<f64>,
     /// How the generator of a live run fared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<Fared>,
@@ -114,14 +116,12 @@ pub struct Fared {
     pub failures: BTreeMap<String, u64>,
     /// What limited the run.
     pub limits: BTreeSet<String>,
-    /// At which second somebody interrupted it, if somebody did.
-    pub interrupted: Option<f64>,
 }
 
 impl Run {
     /// What was `measured` of a run that `began` then and that `repeat` plays again.
     pub fn new(measured: &Measured, began: String, repeat: String) -> Self {
-        let Measured { target, hosts, wall, processes, memory, live } = measured.clone();
+        let Measured { target, hosts, wall, processes, memory, interrupted, live } = measured.clone();
         let live = live.map(|live| Fared {
             busy: live.busy,
             late: Quantiles::of(&live.late),
@@ -129,9 +129,8 @@ impl Run {
             devices: live.devices,
             failures: live.failures,
             limits: live.limits,
-            interrupted: live.interrupted,
         });
-        Self { repeat, began, target, hosts, wall, processes, memory, live }
+        Self { repeat, began, target, hosts, wall, processes, memory, interrupted, live }
     }
 
     /// How it went, in words. There are so many `devices`.
@@ -148,31 +147,38 @@ impl Run {
         format!("played against {} in {took}{processes}{memory}", self.target)
     }
 
-    /// How the generator of a live run fared, sentence by sentence. There are so many `devices`.
+    /// How the generator of a live run fared and whether the run came to its end, sentence by sentence. There are so many
+    /// `devices`.
     pub(super) fn fared(&self, devices: u32) -> Vec<String> {
-        let Some(live) = &self.live else { return Vec::new() };
-        let [p50, p99, max] = [live.late.p50, live.late.p99, live.late.max].map(words::seconds);
+        let mut said = self.live.as_ref().map_or_else(Vec::new, |live| live.words(devices));
+        if let Some(second) = self.interrupted {
+            let second = words::seconds(Some(second));
+            said.push(format!("interrupted after {second} of the run: what follows from what came later is not known"));
+        }
+        said
+    }
+}
+
+impl Fared {
+    fn words(&self, devices: u32) -> Vec<String> {
+        let [p50, p99, max] = [self.late.p50, self.late.p99, self.late.max].map(words::seconds);
         let mut said = vec![
-            format!("its loop was busy for {:.0} % of the time", live.busy * 100.0),
+            format!("its loop was busy for {:.0} % of the time", self.busy * 100.0),
             format!("it did what was due {p50} late (p50), {p99} (p99), {max} at most"),
         ];
-        if let Some(waited) = live.waited.max.filter(|waited| *waited >= 0.1) {
+        if let Some(waited) = self.waited.max.filter(|waited| *waited >= 0.1) {
             let waited = words::seconds(Some(waited));
             said.push(format!("connections waited up to {waited} for their turn to be made"));
         }
-        if let Some(bytes) = live.devices {
+        if let Some(bytes) = self.devices {
             let each = words::count(bytes / u64::from(devices.max(1)));
             said.push(format!("a device takes {each} bytes, sockets in the kernel not counted"));
         }
-        said.extend(live.failures.iter().map(|(why, count)| {
+        said.extend(self.failures.iter().map(|(why, count)| {
             let connections = words::some(*count, "connection", "connections");
             format!("{connections} could not be made: {why}")
         }));
-        said.extend(live.limits.iter().map(|limit| format!("limited by {limit}")));
-        if let Some(second) = live.interrupted {
-            let second = words::seconds(Some(second));
-            said.push(format!("interrupted after {second}: what follows from what came later is not known"));
-        }
+        said.extend(self.limits.iter().map(|limit| format!("limited by {limit}")));
         said
     }
 }

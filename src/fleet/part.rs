@@ -20,7 +20,7 @@ use crate::scenario::check;
 use crate::scenario::plan::Plan;
 
 /// The edition of the form.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What some of the shards of a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -27,6 +27,9 @@ use crate::scenario;
 use crate::scenario::plan::{Duty, Expectation, Group, Plan};
 use crate::scenario::template::Template;
 
+/// How much of a run is played before whoever plays it is asked whether to stop.
+const STEP: Duration = Duration::from_millis(100);
+
 /// What became of a run, or of a shard of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -163,16 +166,29 @@ impl<S: Node> Made<'_, S> {
     /// # Errors
     /// As [`play`].
     pub fn play(self) -> Result<Played, String> {
+        self.play_unless(|| false).map(|(played, _)| played)
+    }
+
+    /// Plays it to its end, or until `stop` says so; with the moment at which it was stopped, if it was.
+    ///
+    /// # Errors
+    /// As [`play`].
+    pub fn play_unless(self, mut stop: impl FnMut() -> bool) -> Result<(Played, Option<Instant>), String> {
         let Self { mut simulation, shard } = self;
         let end = Instant::ZERO + simulation.floor.plan.lasts + simulation.floor.plan.calm;
-        simulation.play_until(end);
+        while simulation.now() < end && !stop() {
+            simulation.play_until(end.min(simulation.now() + STEP));
+        }
+        let ended = simulation.now();
+        let stopped = Some(ended).filter(|ended| *ended < end);
         let connected = simulation.connected();
         let visitor = visitor(&simulation.floor, shard).map_err(|why| why.to_string())?;
-        let kept = visitor.map(|visitor| simulation.retained(visitor));
+        let kept = visitor.filter(|_| stopped.is_none()).map(|visitor| simulation.retained(visitor));
         let floor = simulation.into_floor();
-        let retained = kept.map(|kept| retained(&floor, shard, kept, end));
+        let retained = kept.map(|kept| retained(&floor, shard, kept, ended));
         let Floor { plan, roster, ledger, tally, .. } = floor;
-        Ok(Played { plan, roster, outcome: Outcome { balance: ledger.settle(end), tally, retained, connected } })
+        let outcome = Outcome { balance: ledger.settle(ended), tally, retained, connected };
+        Ok((Played { plan, roster, outcome }, stopped))
     }
 }
 
@@ -220,6 +236,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use harness::ledger::Account;
     use harness::link::Profile;
 
     fn plan(text: &str) -> Plan {
@@ -233,6 +250,31 @@ mod tests {
         let report = play(plan(&text), Shard::WHOLE).expect("a small scenario").report();
         assert!(report.is_met(), "{}", report.text());
         assert_eq!(report.series.points.iter().map(|point| point.connected).min(), Some(2), "{}", report.text());
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_tells_of_what_was_done() {
+        let text = include_str!("../../scenarios/cell-outage.ron").replace("count: 400", "count: 5");
+        let stopped_when_asked = |times: u32| {
+            let floor = floor(plan(&text), Shard::WHOLE).expect("a small scenario");
+            let made = make(floor, Shard::WHOLE, Box::new(|| reference(1))).expect("a small scenario");
+            let mut asked = 0;
+            let stop = || {
+                asked += 1;
+                asked == times
+            };
+            made.play_unless(stop).expect("a small scenario")
+        };
+        let (played, stopped) = stopped_when_asked(601);
+        assert_eq!(stopped, Some(Instant::ZERO + Duration::from_secs(60)));
+        let report = played.interrupted(60.0).report();
+        assert_eq!((report.lasts, report.calm, report.expectations.len()), (60.0, 0.0, 0));
+        let [sent, arrived] = [|a: &Account| a.sent, |a: &Account| a.arrived]
+            .map(|of| report.messages.iter().map(|messages| of(&messages.account)).sum::<u64>());
+        assert!(sent > 10 && arrived > 10, "{}", report.text());
+        // Before it has begun.
+        assert_eq!(stopped_when_asked(1).1, Some(Instant::ZERO));
+        assert_eq!(stopped_when_asked(0).1, None);
     }
 
     #[test]

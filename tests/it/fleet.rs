@@ -1,7 +1,14 @@
 //! `testament fleet` as a process: what it prints, what it writes, and how it ends.
 
+#![expect(clippy::disallowed_methods, reason = "a run is interrupted as soon as it listens")]
+
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const SCENARIO: &str = r#"Scenario(about: "one speaks, one hears", lasts: "1m", calm: "10s", links: { "far": Profile("lte-m") },
     fleet: [
@@ -47,6 +54,35 @@ fn expectations_decide_the_exit_code_and_the_report_repeats() {
         text.contains("BROKEN    50 % of messages") && text.contains("again: testament fleet a.ron --seed 1"),
         "{text}"
     );
+}
+
+/// A month of it would take minutes. The reports are opened when the run can be interrupted.
+#[test]
+fn whoever_interrupts_a_run_in_virtual_time_gets_what_was_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.ron"), SCENARIO.replace("\"1m\"", "\"720h\"")).expect("a scenario");
+    for more in [&[][..], &["--shard", "0/1"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
+        command.current_dir(&folder).args(["fleet", "a.ron", "--json", "a.json"]).args(more);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("testament runs");
+        while !folder.path().join("a.json").exists() {
+            assert!(child.try_wait().expect("it can be asked").is_none(), "it ended before it began");
+            thread::sleep(Duration::from_millis(10));
+        }
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it runs");
+        let ended = child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(ended.status.code(), Some(130), "{text}");
+        let file = fs::read_to_string(folder.path().join("a.json")).expect("a report");
+        let report: serde_json::Value = serde_json::from_str(&file).expect("JSON");
+        let second = report["run"]["interrupted"].as_f64();
+        assert!(second.is_some_and(|second| second < 2_592_000.0), "{}", report["run"]);
+        if more.is_empty() {
+            assert!(text.contains("interrupted after") && text.contains("Nothing is judged"), "{text}");
+            assert_eq!(report["expectations"].as_array().map(Vec::len), Some(0));
+        }
+        fs::remove_file(folder.path().join("a.json")).expect("it was there");
+    }
 }
 
 #[test]

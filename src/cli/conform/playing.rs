@@ -7,10 +7,8 @@ use std::thread;
 use harness::rounds::Rounds;
 use harness::run::{Done, Event, Report, Run, Runner, Summary};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::INTERRUPTED;
+use crate::cli::{INTERRUPTED, interrupt};
 
 /// What the player and the watcher for signals tell.
 enum Message {
@@ -42,7 +40,9 @@ pub(super) fn play(
     finish: impl FnOnce(&Rounds) -> anyhow::Result<u8>,
 ) -> anyhow::Result<u8> {
     let (tell, told) = channel();
-    watch_signals(tell.clone());
+    let (interrupted, mut first) = (tell.clone(), true);
+    // Whoever does so again does not want to wait for the reports.
+    interrupt::watch(move || std::mem::take(&mut first) && interrupted.send(Message::Interrupted).is_ok());
     let (mut rounds, mut sofar) = (Rounds::default(), Vec::new());
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -120,29 +120,6 @@ fn partial(runs: &[Run<'_>], mut results: Vec<Done>, round: usize, times: usize)
     let unplayed = runs.len() - results.len();
     let why = if times > 1 { format!("interrupted in round {round} of {times}") } else { "interrupted".to_owned() };
     Report { results, unplayed, cut_short: Some(why) }
-}
-
-/// Tells of the first Ctrl-C or SIGTERM, and ends this process at the second, or where nobody listens any more. If the
-/// system does not let us listen, a signal does what it always does.
-fn watch_signals(tell: Sender<Message>) {
-    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
-    thread::spawn(move || {
-        runtime.block_on(async {
-            let listen = || Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
-            let Ok((mut interrupt, mut terminate)) = listen() else { return };
-            let mut next = async || {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            };
-            next().await;
-            if tell.send(Message::Interrupted).is_ok() {
-                next().await;
-            }
-            std::process::exit(INTERRUPTED.into());
-        });
-    });
 }
 
 /// A bar for people who watch; nothing where nobody does.

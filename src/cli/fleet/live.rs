@@ -122,7 +122,6 @@ impl Run {
             devices: before.zip(after).map(|(before, after)| after.saturating_sub(before)).filter(|_| devices > 0),
             failures,
             limits,
-            interrupted: stopped.map(|at| at.elapsed().as_secs_f64()),
         };
         let measured = Measured {
             target: ground.name.clone(),
@@ -130,6 +129,7 @@ impl Run {
             wall: wall.as_secs_f64(),
             processes: 1,
             memory: memory("VmHWM:"),
+            interrupted: stopped.map(|at| at.elapsed().as_secs_f64()),
             live: Some(live),
         };
         let journal = floor.ledger.journal().cloned();

@@ -14,6 +14,8 @@ mod welcome;
 mod workers;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -23,10 +25,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::conform::timestamp;
 use super::text::{print, quoted, read};
 use super::tls::Tls;
-use super::{OK, TROUBLE};
+use super::{OK, TROUBLE, interrupt};
 use crate::fleet::measured::Measured;
 use crate::fleet::part::Part;
-use crate::fleet::run::{Made, floor, make, reference};
+use crate::fleet::run::{floor, make, reference};
 use crate::fleet::shard::Shard;
 use crate::links;
 use crate::scenario::plan::Plan;
@@ -130,6 +132,10 @@ impl Fleet {
         let (seed, end) = (plan.seed, harness::time::Instant::ZERO + plan.lasts + plan.calm);
         let shard = self.shard.unwrap_or(Shard::WHOLE);
         let devices = shard.devices(&plan);
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&interrupted);
+        // Whoever does so again does not want to wait for the report.
+        interrupt::watch(move || !stop.swap(true, Ordering::Relaxed));
         let outputs = self.outputs.open()?;
         let (began, clock) = (timestamp(), Instant::now());
         // What devices hold from the first moment to the last lies in huge pages, if there are any, where it is at hand soonest.
@@ -139,7 +145,8 @@ impl Fleet {
         take_huge_pages(true);
         let made = floor.and_then(|floor| make(floor, shard, Box::new(move || reference(seed).with_room_for(devices))));
         take_huge_pages(false);
-        let played = match made.and_then(Made::play) {
+        let played = made.and_then(|made| made.play_unless(|| interrupted.load(Ordering::Relaxed)));
+        let (played, stopped) = match played {
             Ok(played) => played,
             Err(why) => bail!("{}: {why}", self.scenario.display()),
         };
@@ -149,11 +156,11 @@ impl Fleet {
             wall: clock.elapsed().as_secs_f64(),
             processes: 1,
             memory: memory("VmHWM:"),
+            interrupted: stopped.map(|at| at.elapsed().as_secs_f64()),
             live: None,
         };
         if let Some(shard) = self.shard {
-            outputs.part(&Part::new(text, seed, shard, end, played.outcome, measured))?;
-            return Ok(OK);
+            return outputs.part(&Part::new(text, seed, shard, stopped.unwrap_or(end), played.outcome, measured));
         }
         outputs.report(played, &measured, began, self.again(seed))
     }
@@ -189,8 +196,7 @@ impl Fleet {
         };
         drop(progress);
         if self.shard.is_some() {
-            outputs.part(&part)?;
-            return Ok(OK);
+            return outputs.part(&part);
         }
         match part.played() {
             Ok((played, measured)) => outputs.report(played, &measured, began, self.again(seed)),

@@ -63,9 +63,10 @@ pub(in crate::cli) fn write_part(sink: Option<Sink>, part: &Part) -> anyhow::Res
 }
 
 impl Opened {
-    /// Writes what a shard came to, for `testament merge`.
-    pub(in crate::cli) fn part(self, part: &Part) -> anyhow::Result<()> {
-        write_part(self.json, part)
+    /// Writes what a shard came to, for `testament merge`; the number is the exit code.
+    pub(in crate::cli) fn part(self, part: &Part) -> anyhow::Result<u8> {
+        write_part(self.json, part)?;
+        Ok(if part.run.interrupted.is_some() { INTERRUPTED } else { OK })
     }
 
     /// Writes what was asked for, and prints the rest; the number is the exit code. `began` is when the run did, and
@@ -77,7 +78,7 @@ impl Opened {
         began: String,
         again: String,
     ) -> anyhow::Result<u8> {
-        let interrupted = measured.live.as_ref().and_then(|live| live.interrupted);
+        let interrupted = measured.interrupted;
         let played = interrupted.into_iter().fold(played, Played::interrupted);
         let report = Report { run: Some(Run::new(measured, began, again)), ..played.report() };
         let met = report.is_met();

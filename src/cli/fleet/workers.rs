@@ -11,12 +11,10 @@ use anyhow::{Context, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::ground::Ground;
 use super::live::{Run, unix};
-use crate::cli::INTERRUPTED;
+use crate::cli::interrupt;
 use crate::fleet::part::Part;
 use crate::fleet::shard::Shard;
 use crate::net::fleet::Standing;
@@ -80,7 +78,7 @@ pub(super) fn play(
     let until_zero = Duration::from_secs_f64((run.begin - unix()).max(0.0));
     let broken = send.clone();
     ground.play_restarts(&run.plan, until_zero, move |why| drop(broken.send(Told::Broken(why))));
-    watch_signals(send);
+    interrupt::watch(move || send.send(Told::Interrupted).is_ok());
     let mut standings = vec![Standing::default(); workers.0.len()];
     let mut parts: Vec<Option<Part>> = vec![None; workers.0.len()];
     let mut running = workers.0.len();
@@ -128,27 +126,5 @@ fn listen(worker: usize, out: impl std::io::Read + Send + 'static, tell: Sender<
             }
         }
         let _ = tell.send(Told::Over(worker));
-    });
-}
-
-fn watch_signals(tell: Sender<Told>) {
-    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
-    thread::spawn(move || {
-        runtime.block_on(async {
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if tell.send(Told::Interrupted).is_err() {
-                    std::process::exit(INTERRUPTED.into());
-                }
-            }
-        });
     });
 }

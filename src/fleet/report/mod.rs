@@ -25,7 +25,7 @@ use super::verdict::Judgement;
 use crate::scenario::schema::Phase;
 
 /// The edition of the JSON form; it changes when a reader of the old one could be misled.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The report of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -304,6 +304,7 @@ mod tests {
             wall: 1.5,
             processes: 1,
             memory: Some(8000),
+            interrupted: None,
             live: None,
         };
         Report {

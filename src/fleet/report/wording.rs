@@ -97,8 +97,7 @@ impl Report {
 
     /// That no promise is judged, where there is none, and why.
     pub(super) fn unjudged(&self) -> (&'static str, &'static str) {
-        let live = self.run.as_ref().and_then(|run| run.live.as_ref());
-        match live.and_then(|live| live.interrupted) {
+        match self.run.as_ref().and_then(|run| run.interrupted) {
             Some(_) => ("Nothing is judged", "the run was interrupted"),
             None => ("Nothing was promised", "the scenario expects nothing"),
         }
