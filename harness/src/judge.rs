@@ -7,6 +7,7 @@ use crate::catalogue::Level;
 use crate::trace::{Dissect, Trace};
 
 /// Turns what a case found into a verdict.
+#[derive(Clone, Copy)]
 pub struct Judge<'a> {
     /// How binding a requirement is, by its id.
     pub level: &'a (dyn Fn(&str) -> Level + Sync),

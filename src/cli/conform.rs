@@ -119,7 +119,7 @@ impl Conform {
         let outputs = self.reports.open()?;
         let baseline =
             self.baseline.as_deref().map(|path| known::File::read(path, self.update_baseline)).transpose()?;
-        let venue = self.venue(target)?;
+        let venue = self.venue(target.clone())?;
         let asked =
             Asked { versions: &self.protocol, login: self.login(&venue)?, timeout: self.timeout, jobs: self.jobs };
         let FirstLook { settings, jobs, watched } = asked.first_look(&venue)?;
@@ -127,7 +127,12 @@ impl Conform {
         let whole = self.case.is_empty() && self.filter.is_none();
         let fingerprint = if whole { fingerprint(&venue, &settings, jobs) } else { Vec::new() };
         let chosen = selection::runs(&cases, settings.iter().map(|setting| setting.version))?;
-        let runs: Vec<_> = chosen.into_iter().map(|chosen| self.prepare(&venue, &settings, chosen)).collect();
+        let aside = self.aside(target, &venue, jobs, &chosen)?;
+        let prepared = |chosen: Chosen| {
+            let place = aside.as_ref().filter(|_| chosen.case.isolation.alone).unwrap_or(&venue);
+            self.prepare(place, &settings, chosen)
+        };
+        let runs: Vec<_> = chosen.into_iter().map(prepared).collect();
 
         let dissect = |protocol: &str| -> Box<dyn Dissect> {
             Box::new(Words::of(protocol.parse().expect("runs are named after a version")))
@@ -135,7 +140,8 @@ impl Conform {
         let judge = Judge { level: &level, dissect: &dissect, strict: self.strict };
         let clock = clock();
         let (fail_fast, target) = (self.fail_fast, venue.target.as_deref());
-        let runner = Runner { jobs, watched, heavy: 2, fail_fast, judge, target, clock: &clock };
+        let aside = aside.as_ref().and_then(|aside| aside.target.as_deref());
+        let runner = Runner { jobs, watched, heavy: 2, fail_fast, judge, target, aside, clock: &clock };
         let heading = Heading {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: venue.seed,
@@ -193,6 +199,18 @@ impl Conform {
             venue.supports = Supports { keeps: venue.supports.keeps, ..declared };
         }
         Ok(venue)
+    }
+
+    /// A second target like that of `venue`, for the cases that need one for themselves: one after the other they take nearly as
+    /// long as all the rest side by side.
+    fn aside(&self, target: Target, venue: &Venue, jobs: usize, chosen: &[Chosen]) -> anyhow::Result<Option<Venue>> {
+        let alone = chosen.iter().filter(|chosen| chosen.case.isolation.alone).count();
+        if !venue.twice || alone == 0 || alone == chosen.len() || jobs == 1 || self.fail_fast {
+            return Ok(None);
+        }
+        let mut aside = self.venue(target)?;
+        aside.seed = venue.seed;
+        Ok(Some(aside))
     }
 
     fn login(&self, venue: &Venue) -> anyhow::Result<Option<Login>> {

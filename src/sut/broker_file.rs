@@ -76,6 +76,10 @@ pub struct BrokerFile {
     /// side all the same, for each notices what its neighbours do to it.
     #[serde(default)]
     pub jobs: Option<NonZeroU16>,
+    /// Whether a second one may run beside it in a folder and on ports of its own, and costs little: the cases that need it for
+    /// themselves are then played on that one, while the others are played.
+    #[serde(default)]
+    pub twice: bool,
     /// User name and password, for a broker that accepts nobody without.
     #[serde(default)]
     pub login: Option<(String, String)>,

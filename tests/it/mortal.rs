@@ -163,8 +163,16 @@ fn who_makes_a_broker_panic_in_virtual_time_fails_alone() {
         dissect: &|protocol| Box::new(Words::of(protocol.parse().unwrap())),
         strict: false,
     };
-    let runner =
-        Runner { jobs: 2, watched: 2, heavy: 1, fail_fast: false, judge, target: None, clock: &|| Duration::ZERO };
+    let runner = Runner {
+        jobs: 2,
+        watched: 2,
+        heavy: 1,
+        fail_fast: false,
+        judge,
+        target: None,
+        aside: None,
+        clock: &|| Duration::ZERO,
+    };
     let report = runner.play(&runs, &mut |_| {});
     let passed = runs.len() - 1;
     assert_eq!(Summary::of(&report.results), Summary { pass: passed, fail: 1, ..Summary::default() });

@@ -20,6 +20,9 @@ pub(super) struct Party {
 }
 
 impl Party {
+    /// No company at all.
+    pub(super) const ALONE: Self = Self { jobs: 1, suspected: true };
+
     /// If the target dies now, there is no doubt who did it.
     const fn is_one_suspect(self) -> bool {
         self.jobs == 1 && self.suspected

@@ -1,6 +1,7 @@
 //! What is played when, in which company, and what is played again.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::round::{Party, neighbours};
@@ -24,28 +25,48 @@ pub struct Runner<'a> {
     pub judge: Judge<'a>,
     /// The system under test; `None` where each run brings its own.
     pub target: Option<&'a dyn Target>,
+    /// A second one, for which the runs that need to be alone are prepared where there is one: they are then played while the
+    /// others are. Not together with `fail_fast`.
+    pub aside: Option<&'a dyn Target>,
     /// Time since some fixed moment.
     pub clock: &'a (dyn Fn() -> Duration + Sync),
 }
 
 impl Runner<'_> {
-    /// Plays `runs`, those that need to be alone last, and tells `emit` what happens as it happens.
-    pub fn play(&self, runs: &[Run<'_>], emit: &mut dyn FnMut(Event<'_>)) -> Report {
-        let done = runs.iter().map(|_| None).collect();
-        let mut table = Table { runs, done, harmed: BTreeMap::new(), cut_short: None, emit };
-        (table.emit)(Event::Planned(runs.len()));
-        let (alone, company): (Vec<_>, Vec<_>) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
-        // In one party those that wait hold up nobody; a fragile target is worth two.
-        let (watched, company) =
-            company.into_iter().partition(|&at| runs[at].isolation.bystander && self.watched > self.jobs);
-        self.play_all(company, &mut table, Party { jobs: self.jobs.max(1), suspected: false });
-        self.play_all(watched, &mut table, Party { jobs: self.watched, suspected: false });
-        self.play_all(alone, &mut table, Party { jobs: 1, suspected: true });
+    /// Plays `runs`, those that need to be alone last, or aside, and tells `emit` what happens as it happens.
+    pub fn play(&self, runs: &[Run<'_>], emit: &mut (dyn FnMut(Event<'_>) + Send)) -> Report {
+        let emit = Mutex::new(emit);
+        // A panic of whoever listens ends the run anyway.
+        let emit = |event: Event<'_>| emit.lock().unwrap_or_else(PoisonError::into_inner)(event);
+        let mut table = Table::new(runs, &emit);
+        emit(Event::Planned(runs.len()));
+        let (alone, company) = (0..runs.len()).partition(|&at| runs[at].isolation.alone);
+        if let Some(target) = self.aside {
+            let aside = Runner { target: Some(target), aside: None, ..*self };
+            let mut beside = Table::new(runs, &emit);
+            std::thread::scope(|scope| {
+                scope.spawn(|| aside.play_all(alone, &mut beside, Party::ALONE));
+                self.play_company(company, &mut table);
+            });
+            table.merge(beside);
+        } else {
+            self.play_company(company, &mut table);
+            self.play_all(alone, &mut table, Party::ALONE);
+        }
         let unplayed = table.done.iter().filter(|done| done.is_none()).count();
         let report =
             Report { results: table.done.into_iter().flatten().collect(), unplayed, cut_short: table.cut_short };
-        (table.emit)(Event::RunFinished(&report));
+        emit(Event::RunFinished(&report));
         report
+    }
+
+    /// Plays those that need not be alone.
+    fn play_company(&self, company: Vec<usize>, table: &mut Table<'_, '_>) {
+        // In one party those that wait hold up nobody; a fragile target is worth two.
+        let (watched, company) =
+            company.into_iter().partition(|&at| table.runs[at].isolation.bystander && self.watched > self.jobs);
+        self.play_all(company, table, Party { jobs: self.jobs.max(1), suspected: false });
+        self.play_all(watched, table, Party { jobs: self.watched, suspected: false });
     }
 
     /// Plays `todo`. Those in flight when the target dies are played again in ever smaller company, down to the one that
@@ -90,7 +111,7 @@ impl Runner<'_> {
         let mut in_vain = 0;
         for at in todo {
             if in_vain < IN_VAIN || !table.came_to_nothing(at) {
-                self.play_all(vec![at], table, Party { jobs: 1, suspected: true });
+                self.play_all(vec![at], table, Party::ALONE);
                 in_vain = if table.came_to_nothing(at) { in_vain + 1 } else { 0 };
             }
         }
@@ -119,10 +140,24 @@ pub(super) struct Table<'t, 'r> {
     /// What came of the bystanders of runs that are, or were, played again alone.
     harmed: BTreeMap<usize, String>,
     cut_short: Option<String>,
-    emit: &'t mut dyn FnMut(Event<'_>),
+    /// Tells whoever listens.
+    emit: &'t (dyn Fn(Event<'_>) + Sync),
 }
 
-impl Table<'_, '_> {
+impl<'t, 'r> Table<'t, 'r> {
+    fn new(runs: &'t [Run<'r>], emit: &'t (dyn Fn(Event<'_>) + Sync)) -> Self {
+        let done = runs.iter().map(|_| None).collect();
+        Self { runs, done, harmed: BTreeMap::new(), cut_short: None, emit }
+    }
+
+    /// Takes in what was played aside.
+    fn merge(&mut self, aside: Self) {
+        for (done, aside) in self.done.iter_mut().zip(aside.done) {
+            *done = done.take().or(aside);
+        }
+        self.cut_short = self.cut_short.take().or(aside.cut_short);
+    }
+
     pub(super) fn started(&mut self, at: usize) {
         (self.emit)(Event::Started(self.runs[at].id, self.runs[at].protocol));
     }
@@ -157,6 +192,7 @@ mod tests {
             fail_fast: false,
             judge: Judge::silent(&|_| Level::Must, false),
             target,
+            aside: None,
             clock: &|| Duration::ZERO,
         }
     }
@@ -335,6 +371,44 @@ mod tests {
             // Once in company and once alone.
             assert_eq!((deaths, report.cut_short), (2, None));
         }
+    }
+
+    #[test]
+    fn what_must_be_alone_is_played_beside_the_others_where_it_has_a_target_of_its_own() {
+        let [target, aside] = [(); 2].map(|()| Mortal { dead: AtomicBool::new(false), ours: true });
+        let (playing, met) = (AtomicUsize::new(0), std::sync::Barrier::new(2));
+        let meets = || {
+            met.wait();
+        };
+        let alone = |what: &dyn Fn()| {
+            let others = playing.fetch_add(1, Ordering::SeqCst);
+            what();
+            playing.fetch_sub(1, Ordering::SeqCst);
+            if others == 0 { Ok(()) } else { Err(Stop::Broken(format!("{others} beside it"))) }
+        };
+        let kills = || alone(&|| aside.dead.store(true, Ordering::SeqCst));
+        let mut runs = [
+            run("a/meets", || alone(&meets)),
+            run("b/company", || {
+                meets();
+                Ok(())
+            }),
+            run("c/kills", kills),
+            run("d/alone", || alone(&|| ())),
+        ];
+        for at in [0, 2, 3] {
+            runs[at].isolation.alone = true;
+        }
+        let mut told = Vec::new();
+        let runner = Runner { aside: Some(&aside), ..runner(8, Some(&target)) };
+        let report = runner.play(&runs, &mut |event| match event {
+            Event::Planned(count) => told.push(format!("{count} planned")),
+            Event::Died { how, suspects } => told.push(format!("{how}, {suspects} suspects")),
+            _ => {}
+        });
+        assert_eq!(verdicts(&report), "a/meets pass, b/company pass, c/kills fail, d/alone pass");
+        assert_eq!((report.unplayed, report.cut_short), (0, None));
+        assert_eq!(told, ["4 planned", "it exited, 0 suspects"]);
     }
 
     fn harms() -> Outcome {

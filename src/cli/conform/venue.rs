@@ -56,6 +56,8 @@ pub(super) struct Venue {
     pub(super) token: String,
     /// Each play has a target of its own.
     pub(super) private: bool,
+    /// Another like it may stand beside it, and costs little.
+    pub(super) twice: bool,
     /// Somebody else runs the target, and may use it at this moment.
     pub(super) foreign: bool,
     pub(super) target: Option<Arc<dyn run::Target>>,
@@ -88,6 +90,7 @@ impl Venue {
             seed,
             token: "sim".to_owned(),
             private: true,
+            twice: false,
             foreign: false,
             target: None,
             live: None,
@@ -107,6 +110,7 @@ impl Venue {
             watched: LIVE_JOBS,
             token: fresh_token(),
             private: false,
+            twice: true,
             target: Some(Arc::new(watched)),
             live: Some(Live::new(listeners, Some(Arc::new(served)))?),
             ..Self::in_virtual_time(seed)
@@ -118,7 +122,7 @@ impl Venue {
         let (name, supports) = (file.name.clone(), Supports { keeps: file.keeps, ..file.supports.clone() });
         let (protocols, login) = (file.versions(), file.login.clone());
         let jobs = file.jobs.map_or(LIVE_JOBS, |jobs| usize::from(jobs.get()));
-        let patience = Duration::from_secs(file.answers_within);
+        let (patience, twice) = (Duration::from_secs(file.answers_within), file.twice);
         let process = Arc::new(Process::start(file)?);
         let Reach { listeners, own } = process.reach()?;
         Ok(Self {
@@ -133,6 +137,7 @@ impl Venue {
             watched: LIVE_JOBS,
             token: fresh_token(),
             private: false,
+            twice,
             target: Some(Arc::clone(&process) as Arc<dyn run::Target>),
             live: Some(Live { own, ..Live::new(listeners, Some(process))? }),
             ..Self::in_virtual_time(seed)
