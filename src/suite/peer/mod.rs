@@ -123,6 +123,16 @@ impl<'t> Peer<'t> {
 
     // Waiting.
 
+    /// Whether another message has come by now.
+    ///
+    /// # Errors
+    /// None but a case that names a connection it never opened.
+    pub fn has_more(&self) -> Result<bool, Stop> {
+        let now = self.testbed.now();
+        while self.testbed.pump(now) {}
+        self.with(|conn| !conn.deliveries.is_empty())
+    }
+
     fn patience(&self) -> Instant {
         self.testbed.now() + self.testbed.timing().answer * self.patience
     }
