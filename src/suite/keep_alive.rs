@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use harness::case::{Case, Outcome, Stop};
+use harness::case::{Case, Deviation, Outcome, Stop};
 
 use super::expect::{pingresp, suback};
 use super::peer::Peer;
@@ -171,14 +171,16 @@ fn silence_leaves_the_session(t: &Testbed) -> Outcome {
     arrives(t, "silent", &t.connect_persistent("silent"), true)?.hears(["open"])
 }
 
-/// What became of a client that keeps to its keep alive. Where the tester itself was stopped meanwhile, and silent for longer
-/// than it promised, the target is not to blame for the end of the connection.
+/// What became of a client that keeps to its keep alive. Where it was silent for longer than it promised, because the tester was
+/// stopped or waited in vain for what it was to acknowledge, the target is not to blame for the end of the connection.
 fn unless_silent(client: &Peer<'_>, found: Outcome) -> Outcome {
     let silence = client.longest_silence();
     match found {
-        Err(Stop::Deviation(_)) if silence > Duration::from_secs(KEPT.into()) => Err(Stop::Inconclusive(format!(
-            "the tester itself was late: it sent nothing for {silence:.1?}, with a keep alive of {KEPT} s"
-        ))),
+        Err(Stop::Deviation(Deviation { expected, came, .. })) if silence > Duration::from_secs(KEPT.into()) => {
+            Err(Stop::Inconclusive(format!(
+                "expected {expected}; came {came}; but the tester itself sent nothing for {silence:.1?}, with a keep alive of {KEPT} s"
+            )))
+        }
         found => found,
     }
 }

@@ -237,8 +237,7 @@ impl Process {
 
     /// Whether every port accepts a connection.
     fn accepts(&self, within: Duration) -> bool {
-        let accepts = |port| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), within).is_ok();
-        self.ports.listening().all(accepts)
+        self.ports.listening().all(|port| accepts(port, within))
     }
 
     /// A version under which it answered CONNECT and does so no more.
@@ -262,6 +261,11 @@ impl Process {
             // Fails only if the group has ended by itself.
             let _ = killpg(group(&broker), Signal::SIGKILL);
             let _ = broker.wait();
+            // What it has started ends a moment after it, and accepts connections until then.
+            let began = Instant::now();
+            while self.ports.listening().any(|port| accepts(port, LOOK)) && began.elapsed() < STOPS_WITHIN {
+                std::thread::sleep(LOOK);
+            }
             state.guard.forget();
         }
     }
@@ -391,6 +395,10 @@ impl Guard {
     }
 }
 
+fn accepts(port: u16, within: Duration) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), within).is_ok()
+}
+
 /// The broker leads a process group of its own, by its own number.
 fn group(broker: &Child) -> Pid {
     Pid::from_raw(broker.id().cast_signed())
@@ -463,6 +471,17 @@ mod tests {
         check(Sut::Stop, false);
         check(Sut::Kill, false);
         check(Sut::Start, true);
+    }
+
+    /// One in a session of its own stands for what dies slowly: no signal of ours reaches it, and it ends by itself.
+    #[test]
+    fn one_that_was_killed_is_gone_when_the_next_is_started() {
+        const LINGERS: &str = "setsid perl -MIO::Socket::INET -e '\
+             $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => shift, Listen => 9, ReuseAddr => 1) or die; \
+             sleep 2' $0 & sleep 1000";
+        let process = Process::start(file(LINGERS)).unwrap();
+        assert_eq!(process.restart(Sut::Kill), Ok(()));
+        assert!(!process.accepts(LOOK));
     }
 
     #[test]
