@@ -193,6 +193,7 @@ fn machines_find_what_is_documented_and_nothing_else() {
         retained.wrong
         run.began
         run.hosts[]
+        run.interrupted
         run.memory
         run.processes
         run.repeat
