@@ -10,6 +10,8 @@ use std::time::Duration;
 use harness::node::Peer;
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -24,27 +26,45 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// A connected byte stream.
 #[derive(Debug)]
-pub enum Stream {
-    /// Plain TCP.
+pub struct Stream {
+    over: Over,
+    /// We dialed. What comes is acknowledged at once then: a server that leaves Nagle's algorithm on holds back every small
+    /// packet behind one that the system here acknowledges 40 ms late, which says nothing of the server.
+    dialed: bool,
+}
+
+#[derive(Debug)]
+enum Over {
     Tcp(TcpStream),
-    /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
+    /// One that was accepted, without TLS.
+    pub const fn accepted(socket: TcpStream) -> Self {
+        Self { over: Over::Tcp(socket), dialed: false }
+    }
+
     /// The socket below.
     pub fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Tcp(socket) => socket,
-            Self::Tls(stream) => stream.get_ref().0,
+        match &self.over {
+            Over::Tcp(socket) => socket,
+            Over::Tls(stream) => stream.get_ref().0,
         }
+    }
+
+    /// Has the system acknowledge what comes next as soon as it comes; it forgets that by and by. Elsewhere than on Linux
+    /// nothing can be said.
+    fn acknowledge_at_once(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(self.socket()).set_tcp_quickack(true);
     }
 
     /// What is known of the other end.
     fn peer(&self, addr: Option<SocketAddr>) -> Peer {
-        let shown = match self {
-            Self::Tcp(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates().and_then(<[_]>::first),
+        let shown = match &self.over {
+            Over::Tcp(_) => None,
+            Over::Tls(stream) => stream.get_ref().1.peer_certificates().and_then(<[_]>::first),
         };
         Peer { addr, certificate: shown.and_then(tls::common_name) }
     }
@@ -57,7 +77,7 @@ impl Stream {
 pub async fn accept_tls(socket: TcpStream, addr: SocketAddr, config: Arc<ServerConfig>) -> io::Result<(Stream, Peer)> {
     socket.set_nodelay(true)?;
     let stream = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(socket)).await??;
-    let stream = Stream::Tls(Box::new(stream.into()));
+    let stream = Stream { over: Over::Tls(Box::new(stream.into())), dialed: false };
     let peer = stream.peer(Some(addr));
     Ok((stream, peer))
 }
@@ -83,16 +103,18 @@ impl Dialer {
             let socket = self.connect().await?;
             socket.set_nodelay(true)?;
             let addr = socket.peer_addr().ok();
-            let stream = match (&self.tls, self.url.is_secure()) {
-                (_, false) => Stream::Tcp(socket),
+            let over = match (&self.tls, self.url.is_secure()) {
+                (_, false) => Over::Tcp(socket),
                 (Some(config), true) => {
                     let connector = TlsConnector::from(Arc::clone(config));
                     let name = tls::server_name(&self.url.host)?;
                     let stream = connector.connect(name, socket).await.map_err(tls::with_remedy)?;
-                    Stream::Tls(Box::new(stream.into()))
+                    Over::Tls(Box::new(stream.into()))
                 }
                 (None, true) => return Err(io::Error::other("no TLS configuration for a URL that needs one")),
             };
+            let stream = Stream { over, dialed: true };
+            stream.acknowledge_at_once();
             let peer = stream.peer(addr);
             Ok((stream, peer))
         })
@@ -122,32 +144,38 @@ impl Dialer {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        let this = self.get_mut();
+        let filled = buf.filled().len();
+        let read = match &mut this.over {
+            Over::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Over::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if this.dialed && buf.filled().len() > filled {
+            this.acknowledge_at_once();
         }
+        read
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        match &mut self.get_mut().over {
+            Over::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Over::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().over {
+            Over::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Over::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().over {
+            Over::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Over::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

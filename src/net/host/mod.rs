@@ -320,7 +320,7 @@ impl<N: Node> Host<N> {
             None => {
                 // Fails only if the peer is gone already, which reading will tell.
                 let _ = socket.set_nodelay(true);
-                self.opened(via, Stream::Tcp(socket), Peer { addr: Some(addr), certificate: None });
+                self.opened(via, Stream::accepted(socket), Peer { addr: Some(addr), certificate: None });
             }
             Some(config) => {
                 self.wires.handshakes += 1;
