@@ -23,7 +23,7 @@ impl Message {
     pub(crate) fn new(topic: &str, publish: &Publish<'_>) -> Self {
         let parts = [topic.as_bytes(), publish.properties.as_bytes(), publish.payload];
         Self {
-            bytes: parts.concat().into(),
+            bytes: join(parts),
             properties_length: publish.properties.as_bytes().len(),
             topic_length: u16::try_from(topic.len()).expect("a topic has at most 65,535 bytes"),
             qos: publish.qos,
@@ -50,6 +50,22 @@ impl Message {
     /// Quality of service.
     pub(super) fn qos(&self) -> QoS {
         self.qos
+    }
+}
+
+/// The parts in a row. What is small, as most messages are, is put together on the stack.
+fn join(parts: [&[u8]; 3]) -> Arc<[u8]> {
+    let mut small = [0; 512];
+    let [topic, properties, payload] = parts.map(<[u8]>::len);
+    let length = topic + properties + payload;
+    match small.get_mut(..length) {
+        Some(joined) => {
+            joined[..topic].copy_from_slice(parts[0]);
+            joined[topic..topic + properties].copy_from_slice(parts[1]);
+            joined[topic + properties..].copy_from_slice(parts[2]);
+            Arc::from(&*joined)
+        }
+        None => parts.concat().into(),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::packet::{
     Ack, Connect, Disconnect, Packet, PacketId, PacketType, Properties, Publish, QoS, ReasonCode, Side, Version,
     Will as WillView,
 };
-use crate::rare::{Empty, Rare};
+use crate::rare::{Empty, Few, Rare};
 use crate::session;
 use crate::violation;
 
@@ -74,7 +74,7 @@ pub struct Client {
     /// The last ticket given to the driver.
     tickets: u32,
     commands: u32,
-    events: Rare<VecDeque<Event>>,
+    events: Few<Event>,
     wire: Wire,
     /// The last moment handed in.
     now: Instant,
@@ -141,7 +141,7 @@ impl Client {
             backoff: Backoff::new(seed),
             tickets: 0,
             commands: 0,
-            events: Rare::new(),
+            events: Few::new(),
             wire: Wire::new(),
             now: Instant::ZERO,
         };
@@ -251,7 +251,7 @@ impl Client {
         if self.events.is_empty() && !self.is_paused() {
             return None;
         }
-        let event = self.events.pop_front();
+        let event = self.events.remove(0);
         if let State::Live(live) = &mut self.state
             && live.paused
             && self.events.len() <= self.options.events / 2
@@ -260,8 +260,6 @@ impl Client {
             self.wire.pause(false);
         }
         if self.events.is_empty() {
-            // An idle client holds no memory for events to come.
-            self.events.settle();
             self.session.outbound.settle();
             self.session.waiting.settle();
         }
@@ -369,7 +367,7 @@ impl Client {
             match live.send(outbound, &mut self.wire, self.now, &next.message.publish(), || next.clone()) {
                 Err(Misuse::NoPacketId) => break,
                 Err(misuse) => {
-                    self.events.push_back(Event::Dropped(next.token, Dropped::Unacceptable(misuse)));
+                    self.events.push(Event::Dropped(next.token, Dropped::Unacceptable(misuse)));
                 }
                 Ok(()) => {}
             }
@@ -403,7 +401,7 @@ impl Client {
         if let Some(moment) = again_at {
             self.state = State::Waiting(moment);
         }
-        self.events.push_back(Event::Disconnected { why, again_at });
+        self.events.push(Event::Disconnected { why, again_at });
     }
 
     /// Takes leave of the server, as far as it is still there, and of the connection.

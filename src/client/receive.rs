@@ -306,7 +306,7 @@ impl Client {
 
     /// Adds an event, if there is one, and stops reading if the application leaves too many lying.
     fn tell(&mut self, live: &mut Live, event: impl IntoIterator<Item = Event>) {
-        event.into_iter().for_each(|event| self.events.push_back(event));
+        event.into_iter().for_each(|event| self.events.push(event));
         if !live.paused && self.events.len() >= self.options.events {
             live.pause(self.now, true);
             self.wire.pause(true);

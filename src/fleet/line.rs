@@ -7,6 +7,7 @@ use harness::fetch::fetch;
 use harness::link::{Arrival, End, Link, Reading, Stream};
 use harness::node::{Close, ConnId, Shared, Ticket};
 use harness::time::Instant;
+use smallvec::SmallVec;
 
 use crate::rare::Rare;
 
@@ -53,6 +54,8 @@ impl Strands {
     /// Puts one into the first place that is free.
     fn put(&mut self, strand: Strand) {
         if self.places().all(|place| place.is_some()) {
+            // Who has a second seldom has a third, and when a region comes back all its devices have one at a time.
+            self.more.reserve_exact(1);
             self.more.push(None);
         }
         if let Some(free) = self.places().find(|place| place.is_none()) {
@@ -62,12 +65,10 @@ impl Strands {
 
     /// Gives back the memory of places that are free, behind the last that is not.
     fn settle(&mut self) {
-        if !self.more.is_empty() {
-            let used = self.more.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-            self.more.truncate(used);
-            self.more.shrink_to_fit();
-            self.more.settle();
-        }
+        let used = self.more.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.more.truncate(used);
+        self.more.shrink_to_fit();
+        self.more.settle();
     }
 }
 
@@ -89,10 +90,13 @@ pub(super) struct Strand {
     pub(super) device: bool,
 }
 
+/// An acknowledgement lies in its queue, in the place of the words that would say where it lies.
+const SMALL: usize = 16;
+
 /// Bytes, first in first out.
 #[derive(Debug, Default)]
 struct Queue {
-    bytes: Vec<u8>,
+    bytes: SmallVec<[u8; SMALL]>,
     /// How many of them were taken.
     taken: usize,
     /// Since when there have been some.
@@ -108,9 +112,10 @@ impl Queue {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        self.bytes.reserve(head.len() + tail.len());
         self.bytes.extend_from_slice(head);
-        self.bytes.extend_from_slice(tail);
+        if !tail.is_empty() {
+            self.bytes.extend_from_slice(tail);
+        }
     }
 
     fn take(&mut self, count: u64) -> &[u8] {
@@ -119,7 +124,7 @@ impl Queue {
         &self.bytes[from..self.taken]
     }
 
-    const fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.taken == self.bytes.len()
     }
 }
@@ -158,7 +163,14 @@ impl Line {
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.strands.iter().filter_map(|strand| strand.stream.deadline()).min()
+        let deadline = |place: &Option<Strand>| place.as_ref()?.stream.deadline();
+        let first = deadline(&self.strands.first);
+        // Most have no others, and this is asked after each event.
+        if self.strands.more.is_empty() {
+            first
+        } else {
+            self.strands.more.iter().filter_map(deadline).chain(first).min()
+        }
     }
 
     /// The next thing that reached an end of any connection, and of which.
@@ -282,16 +294,23 @@ impl Line {
 
     /// Lets go of the connections of which nobody will hear any more, and of the memory for bytes that all arrived.
     pub(super) fn tidy(&mut self) {
-        for place in self.strands.places() {
-            let Some(strand) = place else { continue };
-            if strand.bytes.as_ref().is_some_and(|bytes| bytes.iter().all(Queue::is_empty)) {
-                strand.bytes = None;
-            }
-            if !strand.device && strand.server.is_none() && strand.stream.is_over() {
-                *place = None;
-            }
+        let Strands { first, more } = &mut self.strands;
+        tidy(first);
+        if !more.is_empty() {
+            more.iter_mut().for_each(tidy);
+            self.strands.settle();
         }
-        self.strands.settle();
+    }
+}
+
+/// Lets go of the connection in a place, or of the memory for its bytes.
+fn tidy(place: &mut Option<Strand>) {
+    let Some(strand) = place else { return };
+    if strand.bytes.as_ref().is_some_and(|bytes| bytes.iter().all(Queue::is_empty)) {
+        strand.bytes = None;
+    }
+    if !strand.device && strand.server.is_none() && strand.stream.is_over() {
+        *place = None;
     }
 }
 

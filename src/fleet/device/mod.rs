@@ -24,7 +24,7 @@ use super::pace::Schedule;
 use super::roster::{Own, Seat};
 use crate::client::{Client, Event, Identity, Misuse, Options, Why};
 use crate::packet::{Packet, Properties, ReasonCode, Version};
-use crate::rare::Rare;
+use crate::rare::Few;
 use crate::scenario::plan::{Duty, Group, Pace, Starts};
 
 use contact::Contact;
@@ -44,7 +44,7 @@ pub struct Device {
     /// Its publishing duties that have a pace, and where it stands with each.
     schedules: SmallVec<[Schedule; 1]>,
     /// What the server has not answered for yet, oldest first.
-    pending: Rare<VecDeque<Pending>>,
+    pending: Few<Pending>,
     rest: Option<Box<Rest>>,
     /// Until when it is switched off, or stays away; [`Instant::ZERO`] while it is on.
     off_until: Instant,
@@ -119,7 +119,7 @@ impl Device {
             subscribed: false,
             number,
             schedules: SmallVec::new(),
-            pending: Rare::new(),
+            pending: Few::new(),
             rest: None,
             off_until,
             lost_at: None,

@@ -106,7 +106,7 @@ impl Device {
                 interval.waiting += i64::from(qos != QoS::AtMostOnce);
                 if qos != QoS::AtMostOnce {
                     let Tag { stream, sequence, .. } = *tag;
-                    self.pending.push_back(Pending { token, stream, sequence, qos, sent: false, made: now });
+                    self.pending.push(Pending { token, stream, sequence, qos, sent: false, made: now });
                 }
             }
             Err(misuse) => counts.refused(misuse.to_string()),
@@ -174,8 +174,6 @@ impl Device {
     /// Takes out of the list what the server has answered for.
     fn settled(&mut self, token: Token) -> Option<Pending> {
         let place = self.pending.iter().position(|pending| pending.token == token)?;
-        let pending = self.pending.remove(place);
-        self.pending.settle();
-        pending
+        self.pending.remove(place)
     }
 }

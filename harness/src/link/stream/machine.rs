@@ -392,7 +392,7 @@ impl Machine {
             modern: self.modern,
             wire: &mut wire,
         });
-        for segment in wire {
+        for segment in wire.drain(..) {
             self.transmit(now, link, end, segment);
         }
     }

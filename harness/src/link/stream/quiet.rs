@@ -83,10 +83,12 @@ impl Quiet {
     /// As the ends were before they rested; their windows are taken along.
     pub(super) fn halves(&mut self) -> [Half; 2] {
         let (stack, done) = (self.stack, self.done);
-        let [device, server] = &mut self.ends;
-        let [by_server, by_device] = [&*server, &*device].map(|(rest, _)| (rest.sent, rest.edge));
-        [(End::Device, device, by_server), (End::Server, server, by_device)]
-            .map(|(end, (rest, ticks), peer)| rest.half(stack.at(end), ticks.micros(done), peer))
+        let [(device, device_ticks), (server, server_ticks)] = &mut self.ends;
+        let (by_server, by_device) = ((server.sent, server.edge), (device.sent, device.edge));
+        [
+            device.half(stack.at(End::Device), device_ticks.micros(done), by_server),
+            server.half(stack.at(End::Server), server_ticks.micros(done), by_device),
+        ]
     }
 }
 
