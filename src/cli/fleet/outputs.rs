@@ -63,10 +63,10 @@ pub(in crate::cli) fn write_part(sink: Option<Sink>, part: &Part) -> anyhow::Res
 }
 
 impl Opened {
-    /// Writes what a shard came to, for `testament merge`; the number is the exit code.
+    /// Writes what a shard came to, for `testament merge`. That it was interrupted stands there, too: who plays shards need only
+    /// know whether each left one.
     pub(in crate::cli) fn part(self, part: &Part) -> anyhow::Result<u8> {
-        write_part(self.json, part)?;
-        Ok(if part.run.interrupted.is_some() { INTERRUPTED } else { OK })
+        write_part(self.json, part).map(|()| OK)
     }
 
     /// Writes what was asked for, and prints the rest; the number is the exit code. `began` is when the run did, and
