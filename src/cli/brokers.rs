@@ -120,7 +120,7 @@ fn install(file: &BrokerFile, dry_run: bool) -> anyhow::Result<()> {
                 !step.needs_root() || nix::unistd::geteuid().is_root(),
                 "only root may do that; run it yourself: sudo {shown}"
             );
-            run(&words).with_context(|| format!("cannot install {name}"))?;
+            run(&words, step.remedy()).with_context(|| format!("cannot install {name}"))?;
         }
     }
     if dry_run {
@@ -136,10 +136,10 @@ fn install(file: &BrokerFile, dry_run: bool) -> anyhow::Result<()> {
 }
 
 /// Runs a command to its end; what it prints goes where ours goes.
-fn run(words: &[String]) -> anyhow::Result<()> {
+fn run(words: &[String], remedy: &str) -> anyhow::Result<()> {
     let (program, arguments) = words.split_first().context("a step is a program and its arguments")?;
     let program = install::find(program).with_context(|| format!("`{program}` is not there; install it first"))?;
     let status = Command::new(program).args(arguments).status()?;
-    ensure!(status.success(), "`{}` ended with {status}", words.join(" "));
+    ensure!(status.success(), "`{}` ended with {status}; {remedy}", words.join(" "));
     Ok(())
 }

@@ -57,6 +57,17 @@ impl Step {
         matches!(self, Self::Apt(_))
     }
 
+    /// What to do where one of its commands fails, as a clause.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Cargo(_) => {
+                "mend what it says and try again, or run it yourself without --locked if only a version is missing \
+                 that the crate is locked to"
+            }
+            _ => "mend what it says and try again",
+        }
+    }
+
     /// Whether it is known to be done already.
     pub fn is_done(&self) -> bool {
         let Self::Apt(packages) = self else { return false };

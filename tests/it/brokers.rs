@@ -11,12 +11,13 @@ use harness::report::matrix::Matrix;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Runs testament with these words, for a user whose home is `home` and who has only a shell and what it needs.
+/// Runs testament with these words, for a user whose home is `home` and who has only a shell, what it needs, and a cargo
+/// that fails.
 fn testament(home: &str, words: &[&str]) -> Output {
     let programs = Path::new(home).join("programs");
     std::fs::create_dir(&programs).unwrap();
-    for program in ["sh", "rm"] {
-        std::os::unix::fs::symlink(Path::new("/bin").join(program), programs.join(program)).unwrap();
+    for (program, is) in [("sh", "sh"), ("rm", "rm"), ("cargo", "false")] {
+        std::os::unix::fs::symlink(Path::new("/bin").join(is), programs.join(program)).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_testament"));
     command.args(words).env("XDG_DATA_HOME", home).env("PATH", programs).output().unwrap()
@@ -59,6 +60,12 @@ fn an_installation_shows_its_commands_first() {
         &["python3 -m venv HOME/testament/brokers/mine/\n", "testament/brokers/mine/bin/pip install"],
     );
     install(pip, &[], 2, &["python3 -m venv", "cannot install Mine: `python3` is not there; install it first"]);
+    let failed = [
+        "cannot install Mine: `cargo install --locked",
+        "mine@1.0` ended with exit status: 1",
+        "run it yourself without --locked",
+    ];
+    install("[Cargo(\"mine@1.0\")]", &[], 2, &failed);
     install("[ByHand(\"build it from source\")]", &[], 2, &["no package manager installs Mine: build it from source"]);
     check(&["brokers", "install", "reference"], 2, &["`reference` needs no installation"]);
     check(&["brokers", "install", "mosqito"], 2, &["there is no broker `mosqito`", "the closest: mosquitto"]);
